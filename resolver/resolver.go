@@ -1,0 +1,172 @@
+// Package resolver answers who owns what a request touches: which team a task
+// acts for, and which team a dag, variable, connection or asset belongs to.
+//
+// Every tier (memory, Redis, the lookup service, the embedded directory) is a
+// [Resolver]; [New] joins them into the chain that the fence asks. Four
+// outcomes are kept apart in every tier, because Airflow's own history shows
+// what happens when they are not: a deny that is treated as a miss is routed
+// around (apache/airflow PR 66575).
+package resolver
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// Kind says what a question is about.
+type Kind uint8
+
+// The kinds of question. The zero Kind is no question at all.
+const (
+	_ Kind = iota
+	// KindTask asks for a task instance by its id (a UUID in canonical form).
+	// Its answer carries the task's identity and the team of its dag, so that
+	// no second question depends on the first.
+	KindTask
+	// KindDag asks for a dag by dag_id.
+	KindDag
+	// KindVariable asks for an Airflow variable by key.
+	KindVariable
+	// KindConnection asks for an Airflow connection by conn_id.
+	KindConnection
+	// KindAsset asks for an asset or asset alias by its name or URI. Airflow
+	// keeps no owner of an asset: only the ownership file knows any.
+	KindAsset
+)
+
+var kindNames = [...]string{"", "task", "dag", "variable", "connection", "asset"}
+
+// String gives the kind's name on the wire and in metrics: "task", "dag",
+// "variable", "connection" or "asset".
+func (k Kind) String() string {
+	if int(k) < len(kindNames) && k != 0 {
+		return kindNames[k]
+	}
+	return fmt.Sprintf("kind(%d)", uint8(k))
+}
+
+// ParseKind is the inverse of [Kind.String].
+func ParseKind(name string) (Kind, bool) {
+	for k := KindTask; int(k) < len(kindNames); k++ {
+		if kindNames[k] == name {
+			return k, true
+		}
+	}
+	return 0, false
+}
+
+// Key names one thing that may have an owner. It is comparable, so it serves
+// as a map key as it is.
+type Key struct {
+	Kind Kind
+	// Name is a task instance id, dag_id, variable key, conn_id, or an asset's
+	// name or URI, exactly as Airflow stores it.
+	Name string
+}
+
+// Freshness says how old an answer may be. Ages count from the moment the
+// authority was asked, and are inherited from tier to tier.
+type Freshness uint8
+
+const (
+	// Recent wants an answer learnt at most [RecentAge] ago. The zero value,
+	// because it is the strictest: writes, deletes, triggers and clears are
+	// judged by it.
+	Recent Freshness = iota
+	// Confirm wants the same, but where the source is unavailable an answer
+	// within its time to live stands; the source is asked at most once per key
+	// and second. A deny from an older entry is confirmed so before it is spoken.
+	Confirm
+	// Cached takes any answer within its time to live.
+	Cached
+)
+
+// RecentAge is the oldest answer that a [Recent] question takes.
+const RecentAge = time.Second
+
+// Question is one thing to learn.
+type Question struct {
+	Key
+	Freshness Freshness
+	// IdentityOnly, for a [KindTask] question, asks for the task's identity
+	// alone. That never changes while the task lives, so it is cached longer
+	// (task_ttl) than any team (ttl), and it stays known through a fault of
+	// the source. The answer's Team must not be used.
+	IdentityOnly bool
+}
+
+// Outcome is how a question ended.
+type Outcome uint8
+
+const (
+	// Unavailable: nobody could say (time-out, 5xx, garbage). It ends the
+	// search, absence is not assumed, and it is never cached. The zero value,
+	// so that an answer which nobody filled in lets nothing through.
+	Unavailable Outcome = iota
+	// Denied: an authority refuses to say (401 or 403 from the lookup
+	// service). It ends the search: no later source, no stale entry. Never
+	// cached.
+	Denied
+	// NotFound: the authority has no such thing. The next source is asked;
+	// cached like an answer.
+	NotFound
+	// Found ends the search. Cached.
+	Found
+)
+
+var outcomeNames = [...]string{"unavailable", "denied", "not_found", "found"}
+
+// String gives the outcome's name on the wire and in metrics: "unavailable",
+// "denied", "not_found" or "found".
+func (o Outcome) String() string {
+	if int(o) < len(outcomeNames) {
+		return outcomeNames[o]
+	}
+	return fmt.Sprintf("outcome(%d)", uint8(o))
+}
+
+// Task identifies a task instance as Airflow's metadata database has it.
+type Task struct {
+	DagID  string
+	RunID  string
+	TaskID string
+	// MapIndex is -1 for a task that is not mapped.
+	MapIndex int
+}
+
+// Answer is what is known about one [Question]. The zero value is Unavailable.
+type Answer struct {
+	Outcome Outcome
+	// Team owns the thing; for a task it is the team of the task's dag. Empty
+	// means nobody: the thing is global. Only set when Outcome is Found.
+	Team string
+	// Task is set for a [KindTask] question that was found.
+	Task Task
+	// Learnt is when the authority was asked (before it answered, so that an
+	// answer is never taken for younger than it is). Zero when Outcome is
+	// Unavailable or Denied.
+	Learnt time.Time
+	// Err says why, when Outcome is Unavailable or Denied. It wraps
+	// [ErrUnavailable] or [ErrDenied] and carries no secret.
+	Err error
+}
+
+// Final tells whether the answer ends the search: all but NotFound do.
+func (a Answer) Final() bool { return a.Outcome != NotFound }
+
+// Resolver answers questions. It returns exactly one answer for each question,
+// in the same order, within ctx's deadline; a question it could not settle is
+// Unavailable, never left out and never NotFound. It keeps neither slice.
+// Safe for concurrent use.
+type Resolver interface {
+	Resolve(ctx context.Context, questions []Question) []Answer
+}
+
+// Func is a [Resolver] made of a function.
+type Func func(ctx context.Context, questions []Question) []Answer
+
+// Resolve calls f.
+func (f Func) Resolve(ctx context.Context, questions []Question) []Answer {
+	return f(ctx, questions)
+}

@@ -100,15 +100,15 @@ type Question struct {
 type Outcome uint8
 
 const (
-	// Unavailable: nobody could say (time-out, 5xx, garbage). It ends the
+	// Unavailable means that nobody could say (time-out, 5xx, garbage). It ends the
 	// search, absence is not assumed, and it is never cached. The zero value,
 	// so that an answer which nobody filled in lets nothing through.
 	Unavailable Outcome = iota
-	// Denied: an authority refuses to say (401 or 403 from the lookup
+	// Denied means that an authority refuses to say (401 or 403 from the lookup
 	// service). It ends the search: no later source, no stale entry. Never
 	// cached.
 	Denied
-	// NotFound: the authority has no such thing. The next source is asked;
+	// NotFound means that the authority has no such thing. The next source is asked;
 	// cached like an answer.
 	NotFound
 	// Found ends the search. Cached.

@@ -65,7 +65,7 @@ func FreePort(tb testing.TB) int {
 	if err != nil {
 		tb.Fatalf("finding a free port: %v", err)
 	}
-	defer listener.Close()
+	defer func() { _ = listener.Close() }()
 	return listener.Addr().(*net.TCPAddr).Port //nolint:forcetypeassert // a tcp listener has a TCPAddr
 }
 

@@ -1,0 +1,40 @@
+package route_test
+
+import (
+	"testing"
+
+	"github.com/dagfence/dagfence/caddymodule/route"
+)
+
+var cases = []struct {
+	name    string
+	request route.Request
+	allocs  float64
+}{
+	{"variable", route.Request{Method: "GET", Path: "/variables/some_key", APIVersion: newest, HasAPIVersion: true}, 0},
+	{"xcom slice", route.Request{Method: "GET", Path: "/xcoms/dag/manual__2026-01-01T00:00:00+00:00/task/return_value/slice", RawQuery: "start=1&stop=5", APIVersion: newest, HasAPIVersion: true}, 0},
+	{"heartbeat", route.Request{Method: "PUT", Path: "/task-instances/018f0000-0000-7000-8000-00000000000a/heartbeat", APIVersion: newest, HasAPIVersion: true}, 0},
+	{"dag in an escaped query", route.Request{Method: "GET", Path: "/dag-runs/count", RawQuery: "dag_id=a%20b&run_ids=manual__2026-01-01T00%3A00%3A00%2B00%3A00", APIVersion: newest, HasAPIVersion: true}, 1},
+	{"no version", route.Request{Method: "GET", Path: "/variables/keys", RawQuery: "limit=10"}, 0},
+	{"unlisted", route.Request{Method: "GET", Path: "/nothing/here"}, 0},
+}
+
+func TestFindAllocatesOnlyToDecode(t *testing.T) {
+	for _, c := range cases {
+		got := testing.AllocsPerRun(100, func() { _, _ = route.Find(c.request) })
+		if got > c.allocs {
+			t.Errorf("%s: %v allocations, want at most %v", c.name, got, c.allocs)
+		}
+	}
+}
+
+func BenchmarkFind(b *testing.B) {
+	for _, c := range cases {
+		b.Run(c.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				_, _ = route.Find(c.request)
+			}
+		})
+	}
+}

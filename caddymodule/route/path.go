@@ -1,0 +1,75 @@
+package route
+
+import (
+	"path"
+	"strings"
+	"unicode/utf8"
+)
+
+// Mount is where upstream serves the Execution API: "/execution", or a longer
+// path under which Airflow's api-server itself is reached.
+type Mount string
+
+// Locate tells whether a percent-decoded request path lies inside the mount,
+// and gives the rest of it, which is empty or starts with a slash. A path that
+// is outside as it stands, but inside once a server between here and Airflow
+// tidies its slashes and dots, is an [*Error].
+func (m Mount) Locate(decoded string) (rest string, inside bool, err error) {
+	if rest, inside = m.cut(decoded); inside {
+		return rest, true, nil
+	}
+	if strings.Contains(decoded, "/.") || strings.Contains(decoded, "//") {
+		if _, hidden := m.cut(path.Clean(decoded)); hidden {
+			return "", false, &Error{Reason: BadPath, Detail: "the path leads to the Execution API by dots or doubled slashes"}
+		}
+	}
+	return "", false, nil
+}
+
+func (m Mount) cut(decoded string) (rest string, inside bool) {
+	rest, inside = strings.CutPrefix(decoded, string(m))
+	return rest, inside && (rest == "" || rest[0] == '/')
+}
+
+var (
+	badBytes = &Error{Reason: BadPath, Detail: "the path has a control byte or is not UTF-8"}
+	badDots  = &Error{Reason: BadPath, Detail: "the path has a segment of dots"}
+	badSlash = &Error{Reason: BadPath, Detail: "the path has an empty segment right behind the mount"}
+)
+
+// checkPath refuses paths that servers read differently: a line end, before
+// which Python's $ matches; bytes that Python replaces; dot segments, which
+// proxies remove and Starlette keeps; a doubled slash behind the mount, which
+// Starlette drops together with a line end.
+func checkPath(rest string) error {
+	if rest == "" {
+		return unlisted
+	}
+	for i := range len(rest) {
+		if rest[i] < ' ' || rest[i] == 0x7f {
+			return badBytes
+		}
+	}
+	if !utf8.ValidString(rest) {
+		return badBytes
+	}
+	if len(rest) > 1 && rest[1] == '/' {
+		return badSlash
+	}
+	for i := strings.Index(rest, "/."); i >= 0; {
+		end := strings.IndexByte(rest[i+1:], '/')
+		part := rest[i+1:]
+		if end >= 0 {
+			part = rest[i+1 : i+1+end]
+		}
+		if part == "." || part == ".." {
+			return badDots
+		}
+		next := strings.Index(rest[i+1:], "/.")
+		if next < 0 {
+			break
+		}
+		i += 1 + next
+	}
+	return nil
+}

@@ -1,0 +1,199 @@
+package route
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// param is a query parameter that an endpoint reads.
+type param struct {
+	name string
+	list bool
+	kind paramKind
+	into field
+}
+
+type paramKind uint8
+
+const (
+	text paramKind = iota
+	integer
+)
+
+// integers are the scalar parameters that FastAPI reads as int.
+var integers = []string{"limit", "map_index", "mapped_length", "offset", "start", "step", "stop"}
+
+// queryFields are the query parameters that say what a request touches.
+var queryFields = map[string]field{
+	"dag_id": dagID, "map_index": mapIndex,
+	"name": assetName, "alias_name": assetName, "uri": assetURI,
+}
+
+// parseParams compiles a route's Query.
+func parseParams(names string) []param {
+	if names == "" {
+		return nil
+	}
+	var params []param
+	for name := range strings.SplitSeq(names, ",") {
+		name, list := strings.CutSuffix(name, "*")
+		p := param{name: name, list: list, into: queryFields[name]}
+		if slices.Contains(integers, name) {
+			p.kind = integer
+		}
+		params = append(params, p)
+	}
+	return params
+}
+
+// fill sets a reading's fields from the path's captures and the query, and
+// refuses what upstream's parser could read in another way.
+func (r *Reading) fill(values *captures, rawQuery string) error {
+	if err := r.readQuery(values, rawQuery); err != nil {
+		return err
+	}
+	r.DagID, r.RunID, r.TaskID = values[dagID], values[runID], values[taskID]
+	r.Key, r.ID = values[key], values[selfID]
+	r.Asset = [2]string{values[assetName], values[assetURI]}
+	if values[mapIndex] != "" {
+		index, err := strconv.Atoi(values[mapIndex])
+		if err != nil {
+			return notAnInteger
+		}
+		r.MapIndex, r.HasMapIndex = index, true
+	}
+	return r.complete()
+}
+
+// complete refuses a reading that lacks the name of what it touches; upstream
+// answers 422 or 404 to it.
+func (r *Reading) complete() error {
+	missing := false
+	switch r.Route.Kind {
+	case Variable:
+		missing = r.Key == "" && r.Route.Action != List
+	case Connection:
+		missing = r.Key == ""
+	case XCom:
+		missing = r.DagID == "" || r.Key == ""
+	case Dag:
+		missing = r.DagID == ""
+	case Asset:
+		missing = r.Asset == [2]string{}
+	case Public, Self:
+	}
+	if missing {
+		return &Error{Reason: BadQuery, Detail: "the request does not name the " + r.Route.Kind.String() + " it is about"}
+	}
+	return nil
+}
+
+var (
+	badEscape    = &Error{Reason: BadQuery, Detail: "the query has an invalid percent escape, control byte or UTF-8 sequence"}
+	givenTwice   = &Error{Reason: BadQuery, Detail: "a query parameter that takes one value is given more than once"}
+	notAnInteger = &Error{Reason: BadQuery, Detail: "a query parameter that takes an integer is not a plain decimal one"}
+)
+
+// readQuery walks the query as Python's urllib.parse.parse_qsl does, which
+// Starlette uses: pairs are split at & alone, a plus is a space, names are
+// decoded too, and the last of several values wins (here: refused).
+func (r *Reading) readQuery(values *captures, rawQuery string) error {
+	var seen uint32 // a bit for each of the route's parameters
+	var scratch [128]byte
+	for rawQuery != "" {
+		var pair string
+		pair, rawQuery, _ = strings.Cut(rawQuery, "&")
+		name, value, _ := strings.Cut(pair, "=")
+		decoded, ok := unescape(scratch[:0], name)
+		if !ok {
+			return badEscape
+		}
+		i := slices.IndexFunc(r.Route.params, func(p param) bool { return p.name == string(decoded) })
+		decoded, ok = unescape(scratch[:0], value)
+		if !ok {
+			return badEscape
+		}
+		if i < 0 || r.Route.params[i].list {
+			continue
+		}
+		if seen&(1<<i) != 0 {
+			return givenTwice
+		}
+		seen |= 1 << i
+		p := r.Route.params[i]
+		if p.kind == integer && !isInteger(decoded) {
+			return notAnInteger
+		}
+		if p.into == ignored {
+			continue
+		}
+		if strings.ContainsAny(value, "%+") {
+			value = string(decoded)
+		}
+		values[p.into] = value
+	}
+	return nil
+}
+
+// unescape appends s to into, decoded as application/x-www-form-urlencoded.
+// It refuses what parsers disagree about: bad escapes (Python keeps them as they
+// are), control bytes, and what is not UTF-8 (Python replaces it).
+func unescape(into []byte, s string) ([]byte, bool) {
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		switch {
+		case c == '+':
+			c = ' '
+		case c == '%':
+			if i+2 >= len(s) {
+				return nil, false
+			}
+			high, low := unhex(s[i+1]), unhex(s[i+2])
+			if high > 15 || low > 15 {
+				return nil, false
+			}
+			c, i = high<<4|low, i+2
+		}
+		if c < ' ' || c == 0x7f {
+			return nil, false
+		}
+		into = append(into, c)
+	}
+	return into, utf8.Valid(into)
+}
+
+// unhex gives a hexadecimal digit's value, or 16 for anything else.
+func unhex(c byte) byte {
+	switch {
+	case '0' <= c && c <= '9':
+		return c - '0'
+	case 'a' <= c && c <= 'f':
+		return c - 'a' + 10
+	case 'A' <= c && c <= 'F':
+		return c - 'A' + 10
+	}
+	return 16
+}
+
+// isInteger tells whether b is a decimal integer in its one canonical form.
+// Pydantic takes more: 3_0 is 30, +3, 03 and 3.0 are 3.
+func isInteger(b []byte) bool {
+	digits := b
+	if len(digits) > 1 && digits[0] == '-' {
+		digits = digits[1:]
+		if digits[0] == '0' {
+			return false
+		}
+	}
+	if len(digits) == 0 || len(digits) > 18 || (digits[0] == '0' && len(digits) > 1) {
+		return false
+	}
+	for _, c := range digits {
+		if c < '0' || c > '9' {
+			return false
+		}
+	}
+	return true
+}

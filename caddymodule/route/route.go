@@ -134,6 +134,9 @@ const maxReadings = 2
 type Match struct {
 	readings [maxReadings]Reading
 	n        int
+	// APIVersion is the version that the request asks for, empty where it asks
+	// for none.
+	APIVersion string
 }
 
 // Readings gives the readings, the one of the newest API version first. There
@@ -157,7 +160,7 @@ type Request struct {
 // Find reads a request, in Airflow's order of routes, under every API version
 // that upstream may pick. The error is always an [*Error].
 func Find(r Request) (Match, error) {
-	var m Match
+	m := Match{APIVersion: r.APIVersion}
 	if err := checkPath(r.Path); err != nil {
 		return m, err
 	}

@@ -1,0 +1,155 @@
+package decide
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/dagfence/dagfence/caddymodule/route"
+	"github.com/dagfence/dagfence/resolver"
+)
+
+// Outcome is what a request gets.
+type Outcome uint8
+
+// The outcomes. The zero Outcome denies.
+const (
+	// Deny answers that access is denied.
+	Deny Outcome = iota
+	// Unavailable answers that the owner can't be told now.
+	Unavailable
+	// NotFound answers that the dag does not exist.
+	NotFound
+	// Allow forwards the request.
+	Allow
+)
+
+var outcomeNames = [...]string{"deny", "unavailable", "not_found", "allow"}
+
+// String gives the outcome's name in metrics and logs.
+func (o Outcome) String() string {
+	if int(o) < len(outcomeNames) {
+		return outcomeNames[o]
+	}
+	return fmt.Sprintf("outcome(%d)", uint8(o))
+}
+
+// Reason is why a request got its outcome; a closed set, for metrics.
+type Reason string
+
+// Why a request passes.
+const (
+	IsPublic     Reason = "public"
+	IsSelf       Reason = "self"
+	OwnResource  Reason = "own"
+	IsGlobal     Reason = "global"
+	NotStored    Reason = "not_stored"
+	TeamlessTask Reason = "teamless_task"
+	RuleOff      Reason = "rule_off"
+	SingleTeam   Reason = "multi_team_off"
+)
+
+// Why a request does not pass. TeamlessTask is a reason on both sides.
+const (
+	NotJudged       Reason = "not_judged"
+	OtherTeam       Reason = "other_team"
+	GlobalWrite     Reason = "global_write"
+	TeamEnvironment Reason = "team_environment"
+	NotOwnTask      Reason = "not_own_task"
+	OtherInstance   Reason = "other_task_instance"
+	WrongScope      Reason = "token_scope"
+	UnknownTask     Reason = "unknown_task"
+	ClaimsDiffer    Reason = "claims_differ"
+	UnknownDag      Reason = "unknown_dag"
+	SourceDenied    Reason = "source_denied"
+	SourceDown      Reason = "source_unavailable"
+)
+
+// Decision is what a request gets, and why. The zero Decision denies.
+type Decision struct {
+	Outcome Outcome
+	Reason  Reason
+	// Mode is the mode of the rule group that decided.
+	Mode Mode
+	// Reading is the reading that decided. Its strings point into the request.
+	Reading *route.Reading
+	// TaskTeam is the task's team, where the decision needed it.
+	TaskTeam string
+	// Err says why a source denied or could not answer.
+	Err error
+	// Learnt is when the oldest answer behind the decision was learnt; zero
+	// where none was needed.
+	Learnt time.Time
+
+	apiVersion string
+}
+
+// Message says in a sentence what was asked for and why it did not pass. It
+// never names an owner.
+func (d *Decision) Message() string {
+	if d.Outcome == Unavailable {
+		return "Cannot tell now who owns " + d.what() + "; try again"
+	}
+	switch d.Reason {
+	case WrongScope:
+		return "The token's scope does not allow this endpoint"
+	case OtherInstance:
+		return "Token subject does not match the id in the path"
+	case UnknownTask:
+		return "The token's task instance is not known"
+	case ClaimsDiffer:
+		return "The token's claims do not match its task instance"
+	case UnknownDag:
+		return "Dag " + quote(d.Reading.DagID) + " was not found"
+	case NotOwnTask:
+		return "Task may only write or delete XComs of its own, not " + d.what()
+	default:
+		return "Task does not have access to " + d.what()
+	}
+}
+
+// what names what the request touches, as far as the request itself does.
+func (d *Decision) what() string {
+	if d.Reading == nil || d.Reading.Route == nil {
+		return "this resource"
+	}
+	r := d.Reading
+	switch r.Route.Kind {
+	case route.Variable:
+		if r.Route.Action == route.List {
+			return "the list of variable keys"
+		}
+		return "variable " + quote(r.Key)
+	case route.Connection:
+		return "connection " + quote(r.Key)
+	case route.XCom:
+		return "XCom " + quote(r.Key) + " of task " + quote(r.TaskID) + " in dag " + quote(r.DagID)
+	case route.Dag:
+		return "dag " + quote(r.DagID)
+	case route.Asset:
+		return "asset " + quote(r.Asset[0]+r.Asset[1])
+	case route.Public, route.Self:
+	}
+	return "this endpoint"
+}
+
+// quote keeps a message short, whatever the request names.
+func quote(name string) string { return fmt.Sprintf("%.250q", name) }
+
+// from turns an answer that says nothing into a decision, and tells whether it
+// did: an unavailable source is no absence, and a deny of its own ends the search.
+func (d *Decision) from(a resolver.Answer) bool {
+	switch a.Outcome {
+	case resolver.Found, resolver.NotFound:
+		if d.Learnt.IsZero() || a.Learnt.Before(d.Learnt) {
+			d.Learnt = a.Learnt
+		}
+		return false
+	case resolver.Denied:
+		d.Outcome, d.Reason, d.Err = Deny, SourceDenied, a.Err
+	case resolver.Unavailable:
+		d.Outcome, d.Reason, d.Err = Unavailable, SourceDown, a.Err
+	default:
+		d.Outcome, d.Reason, d.Err = Deny, NotJudged, a.Err
+	}
+	return true
+}

@@ -1,0 +1,276 @@
+package decide
+
+import (
+	"strings"
+
+	"github.com/dagfence/dagfence/caddymodule/identity"
+	"github.com/dagfence/dagfence/caddymodule/route"
+	"github.com/dagfence/dagfence/resolver"
+)
+
+// Judge decides a request once the questions of [Needs] are answered: answers[i]
+// answers questions[i]. A request passes only if every reading of it does; a
+// question that was not asked counts as unavailable.
+func Judge(m *route.Match, task *identity.Task, p *Policy, questions []resolver.Question, answers []resolver.Answer) Decision {
+	known := facts{questions, answers}
+	worst := Decision{Reason: NotJudged, Mode: p.Mode}
+	readings := m.Readings()
+	for i := range readings {
+		r := &readings[i]
+		d := Decision{Reason: NotJudged, Mode: p.mode(r.Route.Kind), Reading: r, apiVersion: m.APIVersion}
+		d.judge(task, p, known)
+		if i == 0 || d.Outcome < worst.Outcome {
+			worst = d
+		}
+	}
+	return worst
+}
+
+// facts are the answers to the questions that were asked.
+type facts struct {
+	questions []resolver.Question
+	answers   []resolver.Answer
+}
+
+// about gives the answer about a thing, Unavailable where it was not asked for.
+func (f facts) about(key resolver.Key) resolver.Answer {
+	for i := range f.questions {
+		if f.questions[i].Key == key && i < len(f.answers) {
+			return f.answers[i]
+		}
+	}
+	return resolver.Answer{}
+}
+
+func (d *Decision) allow(why Reason)               { d.Outcome, d.Reason = Allow, why }
+func (d *Decision) refuse(how Outcome, why Reason) { d.Outcome, d.Reason = how, why }
+
+// judge decides one reading.
+func (d *Decision) judge(task *identity.Task, p *Policy, known facts) {
+	r := d.Reading
+	if r.Route.Kind == route.Public {
+		d.allow(IsPublic)
+		return
+	}
+	if !takesScope(r.Route, task.Scope) {
+		d.Mode = p.Mode
+		d.refuse(Deny, WrongScope)
+		return
+	}
+	if r.Route.Kind == route.Self {
+		if r.ID != task.ID {
+			d.refuse(Deny, OtherInstance)
+			return
+		}
+		d.allow(IsSelf)
+		return
+	}
+	if d.Mode == Off {
+		d.allow(RuleOff)
+		return
+	}
+	switch p.asks(r) {
+	case identityOnly:
+		d.judgeOwnXCom(task, p, known)
+	case teams:
+		d.judgeTeams(task, p, known)
+	case nothing:
+		if p.MultiTeamOff {
+			d.allow(SingleTeam)
+		}
+	}
+}
+
+// takesScope tells whether an endpoint takes a token of the scope
+// (execution_api/security.py, require_auth).
+func takesScope(r *route.Route, scope identity.Scope) bool {
+	switch scope {
+	case identity.ScopeExecution:
+		return !r.WorkloadOnly
+	case identity.ScopeWorkload:
+		return r.Workload
+	}
+	return false
+}
+
+// judgeOwnXCom holds an XCom write or delete against the task's own identity.
+func (d *Decision) judgeOwnXCom(task *identity.Task, p *Policy, known facts) {
+	c := &task.Claimed
+	own := resolver.Task{DagID: c.DagID, RunID: c.RunID, TaskID: c.TaskID, MapIndex: c.MapIndex}
+	if !claimed(task, p.XComWrites) {
+		answer := known.about(resolver.Key{Kind: resolver.KindTask, Name: task.ID})
+		if d.from(answer) {
+			return
+		}
+		if answer.Outcome != resolver.Found {
+			d.refuse(Deny, UnknownTask)
+			return
+		}
+		own = answer.Task
+		if differ(c, own) {
+			d.refuse(Deny, ClaimsDiffer)
+			return
+		}
+	}
+	if !d.isOwn(own, p.XComWrites) {
+		d.refuse(Deny, NotOwnTask)
+		return
+	}
+	d.allow(OwnResource)
+}
+
+// isOwn tells whether the XCom is the task's own, as far as the setting wants.
+func (d *Decision) isOwn(own resolver.Task, writer XComWriter) bool {
+	r := d.Reading
+	switch writer {
+	case OwnDag:
+		return own.DagID == r.DagID
+	case OwnTask:
+		return own.DagID == r.DagID && own.RunID == r.RunID && own.TaskID == r.TaskID
+	case OwnTaskInstance:
+		return own.DagID == r.DagID && own.RunID == r.RunID && own.TaskID == r.TaskID &&
+			(own.MapIndex == d.mapIndex() || d.isLegacyDelete())
+	case OwnTeam:
+	}
+	return false
+}
+
+// mapIndex is the one that upstream takes the request to be about.
+func (d *Decision) mapIndex() int {
+	if d.Reading.HasMapIndex {
+		return d.Reading.MapIndex
+	}
+	return -1
+}
+
+// afterAirflow30 is the first API version that no Airflow 3.0 has.
+const afterAirflow30 = "2025-09-23"
+
+// isLegacyDelete tells of the one request that names no map index though the
+// task has one: the Task SDK of Airflow 3.0 deletes its own XComs so.
+func (d *Decision) isLegacyDelete() bool {
+	return d.Reading.Route.Action == route.Delete && !d.Reading.HasMapIndex &&
+		d.apiVersion != "" && d.apiVersion < afterAirflow30
+}
+
+// differ tells whether the token's claims contradict what is known of its task.
+func differ(c *identity.Claimed, known resolver.Task) bool {
+	return c.DagID != "" && c.DagID != known.DagID ||
+		c.RunID != "" && c.RunID != known.RunID ||
+		c.TaskID != "" && c.TaskID != known.TaskID ||
+		c.HasMapIndex && c.MapIndex != known.MapIndex
+}
+
+// judgeTeams holds what a request touches against the task's team.
+func (d *Decision) judgeTeams(task *identity.Task, p *Policy, known facts) {
+	if !d.learnTeam(task, known) {
+		return
+	}
+	r := d.Reading
+	if r.Route.Action == route.List {
+		d.judgeList(p)
+		return
+	}
+	for _, key := range resources(r) {
+		if key.Name == "" {
+			continue
+		}
+		answer := known.about(key)
+		if d.from(answer) {
+			return
+		}
+		if answer.Outcome == resolver.NotFound && !d.standsForNobody(key) {
+			return
+		}
+		if d.judgeOwner(answer.Team, p); d.Outcome != Allow {
+			return
+		}
+	}
+}
+
+// learnTeam sets TaskTeam, or decides because it can't.
+func (d *Decision) learnTeam(task *identity.Task, known facts) bool {
+	key := resolver.Key{Kind: resolver.KindTask, Name: task.ID}
+	if task.Claimed.DagID != "" {
+		key = resolver.Key{Kind: resolver.KindDag, Name: task.Claimed.DagID}
+	}
+	answer := known.about(key)
+	if d.from(answer) {
+		return false
+	}
+	if answer.Outcome != resolver.Found {
+		d.refuse(Deny, UnknownTask)
+		return false
+	}
+	d.TaskTeam = answer.Team
+	return true
+}
+
+// judgeList decides about the list of all variable keys: with multi_team on,
+// upstream filters it by the task's team, and not at all for a task of none.
+func (d *Decision) judgeList(p *Policy) {
+	switch {
+	case d.TaskTeam != "":
+		d.allow(OwnResource)
+	case p.AllowTeamless:
+		d.allow(TeamlessTask)
+	default:
+		d.refuse(Deny, TeamlessTask)
+	}
+}
+
+// standsForNobody tells whether a thing that is not stored is judged as one
+// that nobody owns; if not, it decides.
+func (d *Decision) standsForNobody(key resolver.Key) bool {
+	switch key.Kind {
+	case resolver.KindAsset:
+		return true
+	case resolver.KindDag:
+		if d.Reading.Route.Action == route.Count && d.Reading.Route.Kind == route.Dag {
+			d.allow(NotStored)
+			return false
+		}
+		d.refuse(NotFound, UnknownDag)
+	case resolver.KindVariable, resolver.KindConnection:
+		if namesTeamEnvironment(key.Name) {
+			d.refuse(Deny, TeamEnvironment)
+			return false
+		}
+		// It may live in another secrets backend: upstream decides.
+		d.allow(NotStored)
+	case resolver.KindTask:
+		d.refuse(Deny, UnknownTask)
+	default:
+		d.refuse(Deny, NotJudged)
+	}
+	return false
+}
+
+// namesTeamEnvironment tells whether Airflow may read a team's own environment
+// variable by this key: AIRFLOW_VAR_ and the key _TEAM___NAME make up
+// AIRFLOW_VAR__TEAM___NAME (seen in 3.2.2).
+func namesTeamEnvironment(key string) bool {
+	return strings.HasPrefix(key, "_") && strings.Contains(key, "___")
+}
+
+// judgeOwner compares the owner's team with the task's.
+func (d *Decision) judgeOwner(owner string, p *Policy) {
+	mutates := d.Reading.Route.Action.Mutates()
+	// XComs are written within the team alone, as in Airflow 3.3: neither by a
+	// team's task in a global dag nor the other way about.
+	writesXCom := mutates && d.Reading.Route.Kind == route.XCom
+	switch {
+	case owner == d.TaskTeam:
+		d.allow(OwnResource)
+	case owner == "" && mutates && (p.DenyGlobalWrites || writesXCom):
+		d.refuse(Deny, GlobalWrite)
+	case owner == "":
+		d.allow(IsGlobal)
+	case d.TaskTeam == "" && p.AllowTeamless && !writesXCom:
+		d.allow(TeamlessTask)
+	case d.TaskTeam == "":
+		d.refuse(Deny, TeamlessTask)
+	default:
+		d.refuse(Deny, OtherTeam)
+	}
+}

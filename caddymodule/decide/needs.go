@@ -1,0 +1,159 @@
+package decide
+
+import (
+	"github.com/dagfence/dagfence/caddymodule/identity"
+	"github.com/dagfence/dagfence/caddymodule/route"
+	"github.com/dagfence/dagfence/resolver"
+)
+
+// MaxQuestions is the most questions that one request needs: the task, its dag
+// where the token names it, and for each of two readings what it touches.
+const MaxQuestions = 6
+
+// Needs appends to into what must be known before [Judge] can decide, each
+// question once. Nothing is needed for public and self endpoints, so that a
+// heartbeat works with every source down.
+func Needs(into []resolver.Question, m *route.Match, task *identity.Task, p *Policy) []resolver.Question {
+	readings := m.Readings()
+	for i := range readings {
+		r := &readings[i]
+		freshness := resolver.Cached
+		if r.Route.Action.Mutates() {
+			freshness = resolver.Recent
+		}
+		switch p.asks(r) {
+		case nothing:
+		case identityOnly:
+			into = needIdentity(into, task, p)
+		case teams:
+			into = needTeam(into, task, freshness)
+			for _, key := range resources(r) {
+				if key.Name != "" {
+					into = add(into, resolver.Question{Key: key, Freshness: freshness})
+				}
+			}
+		}
+	}
+	return into
+}
+
+// question is the kind of thing that a reading needs to know.
+type question uint8
+
+const (
+	nothing question = iota
+	identityOnly
+	teams
+)
+
+// asks tells what the policy needs to know about a reading.
+func (p *Policy) asks(r *route.Reading) question {
+	if p.mode(r.Route.Kind) == Off {
+		return nothing
+	}
+	switch r.Route.Kind {
+	case route.XCom:
+		if r.Route.Action.Mutates() && p.XComWrites != OwnTeam {
+			return identityOnly
+		}
+	case route.Variable, route.Connection, route.Dag, route.Asset:
+	case route.Public, route.Self:
+		return nothing
+	default:
+		return nothing
+	}
+	if p.MultiTeamOff {
+		return nothing
+	}
+	return teams
+}
+
+// mode is the mode of the rule group that a kind of endpoint belongs to.
+func (p *Policy) mode(kind route.Kind) Mode {
+	switch kind {
+	case route.Variable:
+		return p.Variables
+	case route.Connection:
+		return p.Connections
+	case route.XCom:
+		return p.XComs
+	case route.Dag:
+		return p.Dags
+	case route.Asset:
+		return p.Assets
+	case route.Public, route.Self:
+	}
+	return p.Mode
+}
+
+// resources are the things with an owner that a reading touches; an empty name
+// is none.
+func resources(r *route.Reading) [2]resolver.Key {
+	switch r.Route.Kind {
+	case route.Variable:
+		if r.Route.Action != route.List {
+			return [2]resolver.Key{{Kind: resolver.KindVariable, Name: r.Key}}
+		}
+	case route.Connection:
+		return [2]resolver.Key{{Kind: resolver.KindConnection, Name: r.Key}}
+	case route.XCom, route.Dag:
+		return [2]resolver.Key{{Kind: resolver.KindDag, Name: r.DagID}}
+	case route.Asset:
+		return [2]resolver.Key{
+			{Kind: resolver.KindAsset, Name: r.Asset[0]},
+			{Kind: resolver.KindAsset, Name: r.Asset[1]},
+		}
+	case route.Public, route.Self:
+	}
+	return [2]resolver.Key{}
+}
+
+// needTeam asks for the task's team: by its dag where the token signs that, else
+// by its id.
+func needTeam(into []resolver.Question, task *identity.Task, freshness resolver.Freshness) []resolver.Question {
+	key := resolver.Key{Kind: resolver.KindTask, Name: task.ID}
+	if task.Claimed.DagID != "" {
+		key = resolver.Key{Kind: resolver.KindDag, Name: task.Claimed.DagID}
+	}
+	return add(into, resolver.Question{Key: key, Freshness: freshness})
+}
+
+// needIdentity asks who the task is, unless the token signs all that matters.
+// A task's identity never changes, so a cached one does.
+func needIdentity(into []resolver.Question, task *identity.Task, p *Policy) []resolver.Question {
+	if claimed(task, p.XComWrites) {
+		return into
+	}
+	return add(into, resolver.Question{
+		Key:       resolver.Key{Kind: resolver.KindTask, Name: task.ID},
+		Freshness: resolver.Cached, IdentityOnly: true,
+	})
+}
+
+// claimed tells whether the token itself signs what an XCom write is held against.
+func claimed(task *identity.Task, writer XComWriter) bool {
+	c := &task.Claimed
+	switch writer {
+	case OwnDag:
+		return c.DagID != ""
+	case OwnTask:
+		return c.DagID != "" && c.RunID != "" && c.TaskID != ""
+	case OwnTaskInstance:
+		return c.DagID != "" && c.RunID != "" && c.TaskID != "" && c.HasMapIndex
+	case OwnTeam:
+	}
+	return false
+}
+
+// add appends a question unless the same thing is asked for already; then the
+// stricter of the two stands.
+func add(into []resolver.Question, q resolver.Question) []resolver.Question {
+	for i := range into {
+		if into[i].Key == q.Key {
+			into[i].Freshness = min(into[i].Freshness, q.Freshness)
+			into[i].IdentityOnly = into[i].IdentityOnly && q.IdentityOnly
+			return into
+		}
+	}
+	return append(into, q)
+}

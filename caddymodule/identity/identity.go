@@ -1,0 +1,66 @@
+// Package identity turns an Authorization header into the task that Airflow's
+// Execution API would take it for, or into the one reason why it would not.
+//
+// It follows Airflow's own reading: the bearer scheme as FastAPI splits it, the
+// token and its claims as PyJWT and Airflow's JWTValidator check them, the
+// subject as pydantic parses a UUID. Where those are more lenient than any
+// token that Airflow signs needs (blanks and padding inside a token, numeric
+// dates given as strings, critical extensions), the token is refused.
+package identity
+
+import (
+	"fmt"
+	"time"
+)
+
+// Scope says what a token was issued for. The zero Scope is none at all, and
+// no route takes it.
+type Scope uint8
+
+// The scopes that Airflow signs (execution_api/datamodels/token.py).
+const (
+	_ Scope = iota
+	// ScopeExecution is a running task's own token: every route but the
+	// connection tests takes it. A token without a scope claim has this one.
+	ScopeExecution
+	// ScopeWorkload is the long-lived token of a task that waits in a queue:
+	// only the routes that start it, and the connection tests, take it.
+	ScopeWorkload
+)
+
+// String gives the scope's name in a token: "execution" or "workload".
+func (s Scope) String() string {
+	switch s {
+	case ScopeExecution:
+		return "execution"
+	case ScopeWorkload:
+		return "workload"
+	default:
+		return fmt.Sprintf("scope(%d)", uint8(s))
+	}
+}
+
+// Claimed is what a token says, under its signature, about the task itself.
+// Airflow up to 3.3 signs none of it; a token that does is believed without a
+// look-up. An empty field, and the zero Claimed, means that the token is silent.
+type Claimed struct {
+	DagID  string
+	RunID  string
+	TaskID string
+	// MapIndex is -1 for a task that is not mapped; it counts only where
+	// HasMapIndex is set.
+	MapIndex    int
+	HasMapIndex bool
+}
+
+// Task is who a verified token speaks for. The zero Task has no scope, so that
+// nothing takes it.
+type Task struct {
+	// ID is the token's subject, the task instance's id, as a canonical
+	// lower-case UUID.
+	ID      string
+	Scope   Scope
+	Claimed Claimed
+	// Expires is the token's exp, without leeway.
+	Expires time.Time
+}

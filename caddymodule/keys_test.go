@@ -1,0 +1,587 @@
+package caddymodule_test
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/ed25519"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/golang-jwt/jwt/v5"
+	"go.uber.org/goleak"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/dagfence/dagfence/caddymodule"
+	"github.com/dagfence/dagfence/caddymodule/identity"
+)
+
+const keysURL = "https://operator:pass-word@keys.example/jwks.json?token=hunter2"
+
+// testKey is a key pair that is the same in every run.
+func testKey(number byte) ed25519.PrivateKey {
+	return ed25519.NewKeyFromSeed(bytes.Repeat([]byte{number}, ed25519.SeedSize))
+}
+
+func publicPEM(t *testing.T, key ed25519.PrivateKey) string {
+	t.Helper()
+	der, err := x509.MarshalPKIXPublicKey(key.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
+}
+
+// keySetOf writes a JWKS of the numbered keys; each has its number as kid.
+func keySetOf(t *testing.T, numbers ...byte) string {
+	t.Helper()
+	var set jose.JSONWebKeySet
+	for _, number := range numbers {
+		set.Keys = append(set.Keys, jose.JSONWebKey{Key: testKey(number).Public(), KeyID: string('0' + number)})
+	}
+	document, err := json.Marshal(set)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(document)
+}
+
+// verifies tells whether a task's token, signed so, passes with the keys of the
+// moment.
+func verifies(t *testing.T, keys *caddymodule.KeySource, method jwt.SigningMethod, key any, kid string) bool {
+	t.Helper()
+	token := jwt.NewWithClaims(method, jwt.MapClaims{
+		"sub": "0199f7c4-8a7e-7b1a-8c55-3f0e6f0a1b2c", "aud": "task",
+		"iat": time.Now().Unix(), "exp": time.Now().Add(time.Minute).Unix(),
+	})
+	token.Header["kid"] = kid
+	signed, err := token.SignedString(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := identity.New(identity.Config{Audience: []string{"task"}}, keys.Current, time.Now, 1)
+	_, err = v.Verify("Bearer " + signed)
+	return err == nil
+}
+
+func verifiesNumber(t *testing.T, keys *caddymodule.KeySource, number byte) bool {
+	t.Helper()
+	return verifies(t, keys, jwt.SigningMethodEdDSA, testKey(number), string('0'+number))
+}
+
+func thumbprint(t *testing.T, key ed25519.PrivateKey) string {
+	t.Helper()
+	digest, err := (&jose.JSONWebKey{Key: key.Public()}).Thumbprint(crypto.SHA256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return base64.RawURLEncoding.EncodeToString(digest)
+}
+
+func write(t *testing.T, path, content string) string {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func open(t *testing.T, opts caddymodule.KeyOptions, transport http.RoundTripper) (*caddymodule.KeySource, *observer.ObservedLogs) {
+	t.Helper()
+	core, logs := observer.New(zapcore.DebugLevel)
+	keys, err := caddymodule.OpenKeySource(opts, transport, zap.New(core))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return keys, logs
+}
+
+func TestKeysAreReadFromWhereTheOptionsSay(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	jwks := write(t, filepath.Join(dir, "jwks.json"), keySetOf(t, 1, 2))
+	public := write(t, filepath.Join(dir, "public.pem"), publicPEM(t, testKey(3)))
+	for name, tc := range map[string]struct {
+		opts   caddymodule.KeyOptions
+		method jwt.SigningMethod
+		key    any
+		kid    string
+	}{
+		"a secret": {caddymodule.KeyOptions{Secret: "s3cret "}, jwt.SigningMethodHS512, []byte("s3cret "), ""},
+		"a secret file": {
+			caddymodule.KeyOptions{SecretFile: write(t, filepath.Join(dir, "bare"), "s3cret")},
+			jwt.SigningMethodHS512, []byte("s3cret"), "",
+		},
+		"a secret file that ends in a line break": {
+			caddymodule.KeyOptions{SecretFile: write(t, filepath.Join(dir, "lf"), "s3cret\n")},
+			jwt.SigningMethodHS512, []byte("s3cret"), "",
+		},
+		"a secret file that ends in Windows' line break": {
+			caddymodule.KeyOptions{SecretFile: write(t, filepath.Join(dir, "crlf"), "s3cret\r\n")},
+			jwt.SigningMethodHS512, []byte("s3cret"), "",
+		},
+		"a secret that ends in a line break of its own": {
+			caddymodule.KeyOptions{SecretFile: write(t, filepath.Join(dir, "two"), " s3cret\n\n")},
+			jwt.SigningMethodHS512, []byte(" s3cret\n"), "",
+		},
+		"a public key": {
+			caddymodule.KeyOptions{PublicKey: public},
+			jwt.SigningMethodEdDSA, testKey(3), thumbprint(t, testKey(3)),
+		},
+		"a JWKS file": {caddymodule.KeyOptions{JWKS: jwks}, jwt.SigningMethodEdDSA, testKey(2), "2"},
+		"a JWKS before a public key and a secret": {
+			caddymodule.KeyOptions{JWKS: jwks, PublicKey: public, Secret: "s3cret"}, jwt.SigningMethodEdDSA, testKey(1), "1",
+		},
+		"a public key before a secret": {
+			caddymodule.KeyOptions{PublicKey: public, Secret: "s3cret"},
+			jwt.SigningMethodEdDSA, testKey(3), thumbprint(t, testKey(3)),
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			keys, err := caddymodule.NewKeySource(tc.opts, zap.NewNop())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer keys.Close()
+			if err := keys.Err(); err != nil {
+				t.Errorf("not ready: %v", err)
+			}
+			if !verifies(t, keys, tc.method, tc.key, tc.kid) {
+				t.Error("the token signed with this key is refused")
+			}
+			if tc.opts.Secret != "" && tc.opts.JWKS+tc.opts.PublicKey != "" &&
+				verifies(t, keys, jwt.SigningMethodHS512, []byte(tc.opts.Secret), "") {
+				t.Error("a token signed with the secret that lost passes")
+			}
+			keys.UnknownKid(t.Context()) // returns at once: there is nowhere to fetch from
+		})
+	}
+}
+
+func TestKeysThatCannotServeAreAnErrorAtStart(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file := func(content string) string {
+		f, err := os.CreateTemp(dir, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		return write(t, f.Name(), content)
+	}
+	for name, tc := range map[string]struct {
+		opts caddymodule.KeyOptions
+		want []string // the option, what is wrong, the mend
+	}{
+		"nothing": {caddymodule.KeyOptions{}, []string{"token", "nothing to verify tokens with", "set one of jwks"}},
+		"two secrets": {
+			caddymodule.KeyOptions{Secret: "s3cret", SecretFile: file("s3cret")},
+			[]string{"secret and secret_file are both set", "keep one"},
+		},
+		"a secret that is a PEM": {
+			caddymodule.KeyOptions{Secret: publicPEM(t, testKey(1))}, []string{"token secret:", "is a PEM key", "public_key"},
+		},
+		"a secret file that is not there": {
+			caddymodule.KeyOptions{SecretFile: filepath.Join(dir, "absent")},
+			[]string{"token secret_file:", "absent: no such file", "jwt_secret"},
+		},
+		"a secret file that is a folder": {
+			caddymodule.KeyOptions{SecretFile: dir}, []string{"token secret_file:", "is a directory", "jwt_secret"},
+		},
+		"a secret file that is empty": {
+			caddymodule.KeyOptions{SecretFile: file("\n")}, []string{"token secret_file:", "secret is empty", "jwt_secret"},
+		},
+		"a secret file that is huge": {
+			caddymodule.KeyOptions{SecretFile: file(strings.Repeat("s3cret", 200_000))},
+			[]string{"token secret_file:", "more than 1048576 bytes"},
+		},
+		"a public key that is none": {
+			caddymodule.KeyOptions{PublicKey: file("s3cret")}, []string{"token public_key:", "no PEM", "jwt_private_key_path"},
+		},
+		"a JWKS that is none": {
+			caddymodule.KeyOptions{JWKS: file("s3cret")}, []string{"token jwks:", "not a JWKS", "http(s) URL"},
+		},
+		"a JWKS with a symmetric key": {
+			caddymodule.KeyOptions{JWKS: file(`{"keys":[{"kty":"oct","k":"s3cret"}]}`)},
+			[]string{"token jwks:", "symmetric (kty oct)", "secret_file"},
+		},
+		"a URL that is none": {
+			caddymodule.KeyOptions{JWKS: "https://user:s3cret/x@host"}, []string{"token jwks:", "not a valid URL", "path of a file"},
+		},
+		"a URL without a host": {
+			caddymodule.KeyOptions{JWKS: "https:///s3cret"}, []string{"token jwks:", "not a valid URL"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			core, logs := observer.New(zapcore.DebugLevel)
+			_, err := caddymodule.NewKeySource(tc.opts, zap.New(core))
+			if err == nil {
+				t.Fatal("taken")
+			}
+			for _, want := range tc.want {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("%q lacks %q", err, want)
+				}
+			}
+			if strings.Contains(err.Error(), "s3cret") {
+				t.Errorf("%q tells the secret", err)
+			}
+			if logs.Len() != 0 {
+				t.Errorf("logged %v as well", logs.All())
+			}
+		})
+	}
+}
+
+func TestKeyFileIsFollowed(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		path := write(t, filepath.Join(dir, "jwks.json"), keySetOf(t, 1))
+		keys, logs := open(t, caddymodule.KeyOptions{JWKS: path}, nil)
+		defer keys.Close()
+		first := keys.Current()
+		later := func() {
+			time.Sleep(6 * time.Second)
+			synctest.Wait()
+		}
+
+		write(t, path, keySetOf(t, 1))
+		later()
+		if keys.Current() != first {
+			t.Error("the same content made new keys, which forgets every token")
+		}
+
+		for name, content := range map[string]string{
+			"empty": "", "garbage": "<html>", "cut short": keySetOf(t, 2)[:30], "without keys": `{"keys":[]}`,
+			"symmetric": `{"keys":[{"kty":"oct","k":"c2VjcmV0"}]}`,
+		} {
+			write(t, path, content)
+			later()
+			if keys.Current() != first || keys.Err() != nil {
+				t.Errorf("%s: the last good keys are gone, Err %v", name, keys.Err())
+			}
+		}
+		warned := logs.FilterLevelExact(zapcore.WarnLevel).Len()
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if keys.Current() != first {
+			t.Error("without the file the last good keys are gone")
+		}
+		if more := logs.FilterLevelExact(zapcore.WarnLevel).Len() - warned; more != 1 {
+			t.Errorf("a minute without the file is logged %d times, want once", more)
+		}
+
+		write(t, path, keySetOf(t, 2))
+		later()
+		if verifiesNumber(t, keys, 1) || !verifiesNumber(t, keys, 2) {
+			t.Error("the new key is not in the old one's place")
+		}
+	})
+}
+
+// Kubernetes mounts a secret as links to a folder, and swaps the folder's link.
+func TestKeyFileBehindASwappedLinkIsFollowed(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for version, content := range map[string]string{"v1": "first\n", "v2": "other\n"} {
+		if err := os.Mkdir(filepath.Join(dir, version), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		write(t, filepath.Join(dir, version, "secret"), content)
+	}
+	link := func(version string) {
+		next := filepath.Join(dir, "next")
+		if err := errors.Join(os.Symlink(version, next), os.Rename(next, filepath.Join(dir, "data"))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	link("v1")
+	synctest.Test(t, func(t *testing.T) {
+		keys, _ := open(t, caddymodule.KeyOptions{SecretFile: filepath.Join(dir, "data", "secret")}, nil)
+		defer keys.Close()
+		link("v2")
+		time.Sleep(6 * time.Second)
+		synctest.Wait()
+		if !verifies(t, keys, jwt.SigningMethodHS512, []byte("other"), "") {
+			t.Error("the new secret is not taken")
+		}
+		if verifies(t, keys, jwt.SigningMethodHS512, []byte("first"), "") {
+			t.Error("the old secret still is")
+		}
+	})
+}
+
+// keyServer is a JWKS server without a network.
+type keyServer struct {
+	mu     sync.Mutex
+	body   string
+	status int
+	delay  time.Duration
+	err    error
+	asked  []time.Time
+}
+
+func (s *keyServer) set(change func(*keyServer)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change(s)
+}
+
+func (s *keyServer) times() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.asked)
+}
+
+func (s *keyServer) RoundTrip(r *http.Request) (*http.Response, error) {
+	s.mu.Lock()
+	s.asked = append(s.asked, time.Now())
+	body, status, delay, err := s.body, s.status, s.delay, s.err
+	s.mu.Unlock()
+	select {
+	case <-time.After(delay):
+	case <-r.Context().Done():
+		return nil, r.Context().Err()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &http.Response{StatusCode: status, Body: io.NopCloser(strings.NewReader(body)), Header: http.Header{}, Request: r}, nil
+}
+
+func TestJWKSURLThatIsDownAtStartIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := &keyServer{err: errors.New("connection refused")}
+		keys, logs := open(t, caddymodule.KeyOptions{JWKS: keysURL}, server)
+		defer keys.Close()
+		if keys.Current() != nil {
+			t.Error("there are keys already")
+		}
+		if err := keys.Err(); err == nil || !strings.Contains(err.Error(), "token jwks: fetching the JWKS: connection refused") {
+			t.Errorf("Err is %v", err)
+		}
+		time.Sleep(35 * time.Second)
+		if n := server.times(); n != 4 {
+			t.Errorf("asked %d times in 35 s, want at start and every 10 s", n)
+		}
+		if n := logs.FilterLevelExact(zapcore.ErrorLevel).Len(); n != 1 {
+			t.Errorf("logged %d errors, want one for all", n)
+		}
+		server.set(func(s *keyServer) { s.err, s.status, s.body = nil, http.StatusOK, keySetOf(t, 1) })
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		if err := keys.Err(); err != nil || !verifiesNumber(t, keys, 1) {
+			t.Errorf("still not loaded: %v", err)
+		}
+		for _, entry := range logs.All() {
+			line, err := zapcore.NewJSONEncoder(zapcore.EncoderConfig{MessageKey: "m"}).EncodeEntry(entry.Entry, entry.Context)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if text := line.String(); strings.Contains(text, "pass-word") || strings.Contains(text, "hunter2") {
+				t.Errorf("%s tells a secret", text)
+			}
+		}
+	})
+}
+
+func TestJWKSURLIsReadEveryHour(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := &keyServer{status: http.StatusOK, body: keySetOf(t, 1)}
+		keys, _ := open(t, caddymodule.KeyOptions{JWKS: keysURL}, server)
+		defer keys.Close()
+		first := keys.Current()
+		time.Sleep(50 * time.Minute)
+		if n := server.times(); n != 1 {
+			t.Fatalf("asked %d times within 50 minutes", n)
+		}
+		time.Sleep(11 * time.Minute)
+		synctest.Wait()
+		if n := server.times(); n != 2 || keys.Current() != first {
+			t.Fatalf("asked %d times, the same keys: %v", n, keys.Current() == first)
+		}
+
+		for _, fault := range []func(*keyServer){
+			func(s *keyServer) { s.err = errors.New("connection refused") },
+			func(s *keyServer) { s.err, s.status = nil, http.StatusInternalServerError },
+			func(s *keyServer) { s.status, s.body = http.StatusOK, "<html>" },
+			func(s *keyServer) { s.body = `{"keys":[]}` },
+			func(s *keyServer) { s.delay = time.Hour },
+		} {
+			server.set(fault)
+			time.Sleep(time.Hour)
+			if keys.Current() != first || keys.Err() != nil {
+				t.Fatalf("a fault took the last good keys: %v", keys.Err())
+			}
+		}
+
+		server.set(func(s *keyServer) { s.delay, s.body = 0, keySetOf(t, 2) })
+		time.Sleep(20 * time.Second)
+		synctest.Wait()
+		if verifiesNumber(t, keys, 1) || !verifiesNumber(t, keys, 2) {
+			t.Error("after the fault the new keys are not there within 20 s")
+		}
+	})
+}
+
+func TestUnknownKidFetchesOnceForAll(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := &keyServer{status: http.StatusOK, body: keySetOf(t, 1)}
+		keys, _ := open(t, caddymodule.KeyOptions{JWKS: keysURL}, server)
+		defer keys.Close()
+		server.set(func(s *keyServer) { s.body, s.delay = keySetOf(t, 1, 2), time.Second })
+
+		keys.UnknownKid(t.Context())
+		if n := server.times(); n != 1 {
+			t.Errorf("fetched anew right after the last time (%d)", n)
+		}
+		time.Sleep(10 * time.Second)
+		var group sync.WaitGroup
+		for range 50 {
+			group.Go(func() {
+				keys.UnknownKid(t.Context())
+				if !verifiesNumber(t, keys, 2) {
+					t.Error("the new key is not there once the fetch is over")
+				}
+			})
+		}
+		group.Wait()
+		for range 100 { // a flood of forged kids, one a tenth of a second
+			keys.UnknownKid(t.Context())
+			time.Sleep(100 * time.Millisecond)
+		}
+		if n := server.times(); n > 3 {
+			t.Errorf("fetched %d times in 21 s", n)
+		}
+	})
+}
+
+func TestUnknownKidWaitsNoLongerThanTheRequest(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := &keyServer{status: http.StatusOK, body: keySetOf(t, 1)}
+		keys, _ := open(t, caddymodule.KeyOptions{JWKS: keysURL}, server)
+		server.set(func(s *keyServer) { s.delay = time.Minute })
+		time.Sleep(11 * time.Second)
+		start := time.Now()
+		var group sync.WaitGroup
+		for range 3 {
+			group.Go(func() {
+				ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+				defer cancel()
+				keys.UnknownKid(ctx)
+			})
+		}
+		group.Wait()
+		if waited := time.Since(start); waited != 2*time.Second {
+			t.Errorf("waited %v", waited)
+		}
+		time.Sleep(time.Second)
+		group.Go(func() { keys.UnknownKid(t.Context()) })
+		synctest.Wait()
+		keys.Close() // in the middle of a fetch, with one in line
+		group.Wait()
+		if waited := time.Since(start); waited != 3*time.Second {
+			t.Errorf("Close took until %v", waited)
+		}
+		if !verifiesNumber(t, keys, 1) {
+			t.Error("the keys are gone after Close")
+		}
+		keys.UnknownKid(t.Context())
+	})
+}
+
+func TestJWKSURLThatHangsTimesOut(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		keys, _ := open(t, caddymodule.KeyOptions{JWKS: keysURL}, &keyServer{delay: time.Hour})
+		defer keys.Close()
+		if waited := time.Since(start); waited != 5*time.Second {
+			t.Errorf("the start waited %v", waited)
+		}
+		if err := keys.Err(); err == nil || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("Err is %v", err)
+		}
+	})
+}
+
+func TestUnusableKeysOfAJWKSAreLogged(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		body := strings.Replace(keySetOf(t, 1), `"keys":[`, `"keys":[{"kty":"new","kid":"n"},`, 1)
+		keys, logs := open(t, caddymodule.KeyOptions{JWKS: keysURL}, &keyServer{status: http.StatusOK, body: body})
+		defer keys.Close()
+		if !verifiesNumber(t, keys, 1) {
+			t.Error("the usable key is not there")
+		}
+		if logs.FilterMessageSnippet("leaving out keys").Len() != 1 {
+			t.Errorf("logged %v", logs.All())
+		}
+	})
+}
+
+// Over a real connection: what the server may not do to us.
+func TestJWKSServerIsNotTrusted(t *testing.T) {
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
+	elsewhere := 0
+	mux := http.NewServeMux()
+	mux.HandleFunc("/good", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, keySetOf(t, 1)) })
+	mux.HandleFunc("/huge", func(w http.ResponseWriter, _ *http.Request) {
+		io.WriteString(w, strings.TrimSuffix(keySetOf(t, 1), "}")+strings.Repeat(" ", 1<<20)+"}")
+	})
+	mux.HandleFunc("/moved", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", http.StatusFound) })
+	mux.HandleFunc("/file", func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, "file:///etc/passwd", http.StatusFound)
+	})
+	mux.HandleFunc("/elsewhere", func(w http.ResponseWriter, _ *http.Request) {
+		elsewhere++
+		io.WriteString(w, keySetOf(t, 1))
+	})
+	server := httptest.NewServer(mux)
+	defer server.Close()
+	for path, want := range map[string]string{
+		"/good": "", "/huge": "more than 1048576 bytes", "/moved": "answers 302", "/file": "answers 302", "/absent": "answers 404",
+	} {
+		keys, err := caddymodule.NewKeySource(caddymodule.KeyOptions{JWKS: server.URL + path}, zap.NewNop())
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := keys.Err()
+		keys.Close()
+		if want == "" && (got != nil || !verifiesNumber(t, keys, 1)) {
+			t.Errorf("%s: not loaded: %v", path, got)
+		}
+		if want != "" && (got == nil || !strings.Contains(got.Error(), want)) {
+			t.Errorf("%s: Err is %v, want %q", path, got, want)
+		}
+	}
+	if elsewhere != 0 {
+		t.Error("a redirect was followed")
+	}
+}

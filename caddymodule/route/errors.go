@@ -20,6 +20,9 @@ type Error struct {
 	Reason Reason
 	// Detail is a sentence for the caller. It holds nothing of the request.
 	Detail string
+	// Allow lists the methods of the endpoint where Reason is MethodNotAllowed,
+	// as the header of that name does (RFC 9110, section 10.2.1).
+	Allow string
 }
 
 // Error gives the detail.

@@ -9,6 +9,7 @@ package route
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -169,7 +170,7 @@ func Find(r Request) (Match, error) {
 		return m, err
 	}
 	routes := sections[section(r.Path)]
-	allowed := versionSet(0)
+	wrongMethod := false
 	for i := range routes {
 		route := &routes[i]
 		if route.versions&versions == 0 {
@@ -180,7 +181,7 @@ func Find(r Request) (Match, error) {
 			continue
 		}
 		if route.Method != r.Method {
-			allowed |= route.versions & versions
+			wrongMethod = true
 			continue
 		}
 		if m.n == maxReadings {
@@ -200,10 +201,24 @@ func Find(r Request) (Match, error) {
 	if m.n > 0 {
 		return m, nil
 	}
-	if allowed != 0 {
-		return m, &Error{Reason: MethodNotAllowed, Detail: "this endpoint of the Execution API does not take the request's method"}
+	if wrongMethod {
+		return m, &Error{
+			Reason: MethodNotAllowed, Allow: methodsOf(r.Path, versions),
+			Detail: "this endpoint of the Execution API does not take the request's method",
+		}
 	}
 	return m, unlisted
+}
+
+// methodsOf lists the methods that a path takes under one of the versions.
+func methodsOf(path string, versions versionSet) string {
+	var methods []string
+	for _, route := range sections[section(path)] {
+		if route.versions&versions != 0 && route.pattern.match(path, new(captures)) && !slices.Contains(methods, route.Method) {
+			methods = append(methods, route.Method)
+		}
+	}
+	return strings.Join(methods, ", ")
 }
 
 // section is the first segment of a path that starts with a slash: routes with

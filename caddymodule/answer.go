@@ -1,0 +1,120 @@
+package caddymodule
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strconv"
+
+	"github.com/dagfence/dagfence/caddymodule/decide"
+	"github.com/dagfence/dagfence/caddymodule/identity"
+	"github.com/dagfence/dagfence/caddymodule/route"
+)
+
+// retryAfter is when a request is worth sending again, in seconds. The Task SDK
+// retries a 5xx on its own, from one second on.
+const retryAfter = "1"
+
+// answer is what a request that does not pass gets, in the form of Airflow's
+// own errors. The content type carries no charset: the Task SDK honours a deny
+// only where it is exactly this (airflow/sdk/api/client.py), and falls through
+// to its next secrets backend otherwise.
+func (h *Handler) answer(w http.ResponseWriter, r *http.Request, j *judged) error {
+	status, reason, message := statusOf(j)
+	header := w.Header()
+	switch status {
+	case http.StatusUnauthorized:
+		header.Set("WWW-Authenticate", "Bearer") // RFC 9110, section 11.6.1
+	case http.StatusMethodNotAllowed:
+		if refused, ok := errors.AsType[*route.Error](j.err); ok {
+			header.Set("Allow", refused.Allow)
+		}
+	case http.StatusServiceUnavailable:
+		header.Set("Retry-After", retryAfter)
+	}
+	if id := r.Header.Get("Correlation-Id"); id != "" {
+		header.Set("Correlation-Id", id) // as upstream does
+	}
+	body, err := json.Marshal(map[string]any{"detail": map[string]string{"reason": reason, "message": message}})
+	if err != nil {
+		return err
+	}
+	header.Set("Content-Type", "application/json")
+	header.Set("Content-Length", strconv.Itoa(len(body)))
+	header.Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_, _ = w.Write(body) // the client may have gone
+	return nil
+}
+
+// statusOf gives a request that does not pass its status, a reason for programs
+// and a message for people.
+func statusOf(j *judged) (status int, reason, message string) {
+	if j.err != nil {
+		return statusOfError(j.err)
+	}
+	switch j.Outcome {
+	case decide.NotFound:
+		return http.StatusNotFound, "not_found", j.Message()
+	case decide.Unavailable:
+		return http.StatusServiceUnavailable, "owner_unavailable", j.Message()
+	case decide.Deny, decide.Allow:
+	}
+	return http.StatusForbidden, "access_denied", j.Message()
+}
+
+func statusOfError(err error) (status int, reason, message string) {
+	if frame, ok := errors.AsType[*frameError](err); ok {
+		if frame.tooLong {
+			return http.StatusRequestURITooLong, "invalid_request", frame.message
+		}
+		return http.StatusBadRequest, "invalid_request", frame.message
+	}
+	if unread, ok := errors.AsType[*route.Error](err); ok {
+		switch unread.Reason {
+		case route.NotFound:
+			return http.StatusNotFound, "not_found", unread.Detail
+		case route.MethodNotAllowed:
+			return http.StatusMethodNotAllowed, "method_not_allowed", unread.Detail
+		case route.BadPath, route.BadQuery, route.BadVersion, route.Ambiguous:
+		}
+		return http.StatusBadRequest, "invalid_request", unread.Detail
+	}
+	switch {
+	case errors.Is(err, identity.ErrNoToken):
+		return http.StatusUnauthorized, "missing_token", "Missing auth token"
+	case errors.Is(err, identity.ErrTooLarge):
+		return http.StatusRequestHeaderFieldsTooLarge, "invalid_token", "Invalid auth token: " + err.Error()
+	case errors.Is(err, identity.ErrNoKeys):
+		return http.StatusServiceUnavailable, "keys_unavailable", err.Error()
+	}
+	return http.StatusForbidden, "invalid_token", "Invalid auth token: " + err.Error()
+}
+
+// reasonOf gives an error's label, one of a closed set.
+func reasonOf(err error) decide.Reason {
+	if frame, ok := errors.AsType[*frameError](err); ok {
+		return decide.Reason(frame.reason)
+	}
+	if unread, ok := errors.AsType[*route.Error](err); ok {
+		return decide.Reason(unread.Reason)
+	}
+	return decide.Reason("token_" + identity.Reason(err))
+}
+
+// isUnlisted tells of an endpoint that is not in the table, or not with the
+// request's method.
+func isUnlisted(err error) bool {
+	unread, ok := errors.AsType[*route.Error](err)
+	return ok && (unread.Reason == route.NotFound || unread.Reason == route.MethodNotAllowed)
+}
+
+// isUnreadable tells of a request that could mean different things to different
+// parsers; not even audit forwards it.
+func isUnreadable(err error) bool {
+	if frame, ok := errors.AsType[*frameError](err); ok {
+		return frame != nil
+	}
+	_, unread := errors.AsType[*route.Error](err)
+	return unread && !isUnlisted(err) || errors.Is(err, identity.ErrTooLarge)
+}

@@ -1,0 +1,174 @@
+package caddymodule
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/dagfence/dagfence/caddymodule/decide"
+	"github.com/dagfence/dagfence/caddymodule/identity"
+	"github.com/dagfence/dagfence/caddymodule/route"
+	"github.com/dagfence/dagfence/resolver"
+)
+
+// judged is what became of one request to the Execution API.
+type judged struct {
+	// Decision denies until something else was decided.
+	decide.Decision
+	// err is why it did not come to a decision: a *frameError, a *route.Error
+	// or an *identity.Error.
+	err   error
+	match route.Match
+	task  identity.Task
+}
+
+// ServeHTTP implements caddyhttp.MiddlewareHandler. A request that passes, or
+// that is not for the Execution API, goes to next as it came.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	started := time.Now()
+	request, inside, err := h.read(r)
+	if !inside {
+		return next.ServeHTTP(w, r)
+	}
+	j := &judged{err: err}
+	if err == nil {
+		h.judge(r, request, j)
+	}
+	h.settle(j)
+	passes := h.passes(j)
+	h.record(r, j, passes, time.Since(started))
+	if !passes {
+		return h.answer(w, r, j)
+	}
+	if key, changes := owned(j); changes {
+		return h.forwardChange(w, r, next, key)
+	}
+	return next.ServeHTTP(w, r)
+}
+
+// judge decides a request: match, verify, needs, resolve, judge.
+func (h *Handler) judge(r *http.Request, request route.Request, j *judged) {
+	if j.match, j.err = route.Find(request); j.err != nil {
+		return
+	}
+	if readings := j.match.Readings(); readings[0].Route.Kind != route.Public {
+		if j.task, j.err = h.verify(r); j.err != nil {
+			return
+		}
+	}
+	questions := decide.Needs(nil, &j.match, &j.task, &h.policy)
+	if len(questions) == 0 {
+		j.Decision = decide.Judge(&j.match, &j.task, &h.policy, nil, nil)
+		return
+	}
+	answers := h.chain.Resolve(r.Context(), questions)
+	j.Decision = decide.Judge(&j.match, &j.task, &h.policy, questions, answers)
+	if j.Outcome != decide.Allow && !j.Learnt.IsZero() && time.Since(j.Learnt) > resolver.RecentAge {
+		h.confirm(r.Context(), questions, j)
+	}
+}
+
+// confirm judges again before a deny from an older answer is spoken, so that
+// what was just granted or created is not refused for a whole time to live.
+func (h *Handler) confirm(ctx context.Context, questions []resolver.Question, j *judged) {
+	for i := range questions {
+		questions[i].Freshness = min(questions[i].Freshness, resolver.Confirm)
+	}
+	answers := h.chain.Resolve(ctx, questions)
+	j.Decision = decide.Judge(&j.match, &j.task, &h.policy, questions, answers)
+}
+
+// verify gives the task that the request's token speaks for. A token under a
+// key that is not known yet is tried again once the keys were fetched anew.
+func (h *Handler) verify(r *http.Request) (identity.Task, error) {
+	header := r.Header.Get(authorizationHeader)
+	task, err := h.verifier.Verify(header)
+	if errors.Is(err, identity.ErrUnknownKey) {
+		h.keys.UnknownKid(r.Context())
+		return h.verifier.Verify(header)
+	}
+	return task, err
+}
+
+// passes tells whether the request goes to upstream. Audit lets pass all that
+// could be read.
+func (h *Handler) passes(j *judged) bool {
+	if j.Outcome == decide.Allow {
+		return true
+	}
+	return j.Mode == decide.Audit && !isUnreadable(j.err)
+}
+
+// settle turns an error on the way into the decision that it stands for.
+func (h *Handler) settle(j *judged) {
+	if j.err == nil {
+		if j.Outcome == decide.Unavailable && h.denyUnbeknown {
+			j.Outcome = decide.Deny
+		}
+		return
+	}
+	j.Decision = decide.Decision{Reason: reasonOf(j.err), Mode: h.policy.Mode}
+	if readings := j.match.Readings(); len(readings) > 0 {
+		j.Reading = &readings[0]
+	}
+	if h.passUnlisted && isUnlisted(j.err) {
+		j.Outcome = decide.Allow
+	}
+	if errors.Is(j.err, identity.ErrNoKeys) {
+		j.Outcome = decide.Unavailable
+	}
+}
+
+// owned gives the thing whose owner a request may change: a variable that is
+// written takes the writer's team, one that is deleted none.
+func owned(j *judged) (resolver.Key, bool) {
+	if j.Reading == nil || j.Reading.Route.Kind != route.Variable || !j.Reading.Route.Action.Mutates() {
+		return resolver.Key{}, false
+	}
+	return resolver.Key{Kind: resolver.KindVariable, Name: j.Reading.Key}, true
+}
+
+// forwardChange forwards a request that may change an owner, and forgets the
+// owner once upstream answers, before the answer can be complete; also where
+// upstream never answers, since it may have done its work all the same.
+func (h *Handler) forwardChange(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, key resolver.Key) error {
+	ctx := context.WithoutCancel(r.Context())
+	watched := &forgetting{ResponseWriterWrapper: &caddyhttp.ResponseWriterWrapper{ResponseWriter: w}, forget: func() {
+		h.metrics.invalidated("write", 1)
+		_ = h.chain.Invalidate(ctx, key) // what other fences were not told, they learn within the time to live
+	}}
+	defer watched.once()
+	return next.ServeHTTP(watched, r)
+}
+
+// forgetting calls forget once, before the first byte of the final answer.
+type forgetting struct {
+	*caddyhttp.ResponseWriterWrapper
+	forget func()
+	done   bool
+}
+
+func (f *forgetting) once() {
+	if !f.done {
+		f.done = true
+		f.forget()
+	}
+}
+
+// WriteHeader implements http.ResponseWriter. Informational answers (1xx) come
+// before upstream has done anything.
+func (f *forgetting) WriteHeader(status int) {
+	if status >= http.StatusOK {
+		f.once()
+	}
+	f.ResponseWriterWrapper.WriteHeader(status)
+}
+
+// Write implements http.ResponseWriter.
+func (f *forgetting) Write(p []byte) (int, error) {
+	f.once()
+	return f.ResponseWriterWrapper.Write(p)
+}

@@ -1,0 +1,104 @@
+package caddymodule
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/dagfence/dagfence/caddymodule/decide"
+	"github.com/dagfence/dagfence/caddymodule/route"
+	"github.com/dagfence/dagfence/resolver"
+)
+
+// metrics are the collectors of one loaded configuration, registered anew on
+// every reload; several handlers of one configuration share them. All labels
+// are closed sets.
+type metrics struct {
+	decisions     *prometheus.CounterVec
+	duration      prometheus.Histogram
+	cacheRequests *prometheus.CounterVec
+	lookups       *prometheus.HistogramVec
+	invalidations *prometheus.CounterVec
+}
+
+func newMetrics(registry *prometheus.Registry) (*metrics, error) {
+	// A hit takes microseconds, a look-up milliseconds, the deadline is 2 s.
+	buckets := []float64{5e-6, 1e-5, 2.5e-5, 1e-4, 5e-4, 2.5e-3, 0.01, 0.05, 0.25, 1, 2.5}
+	m := &metrics{
+		decisions: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "dagfence_decisions_total",
+			Help: "Requests to the Execution API by what they touch, what they do, and what was decided and why.",
+		}, []string{"kind", "action", "outcome", "reason", "mode"}),
+		duration: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "dagfence_decision_duration_seconds", Buckets: buckets,
+			Help: "Time to decide a request, without the time that upstream takes.",
+		}),
+		cacheRequests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "dagfence_cache_requests_total",
+			Help: "Questions about owners by the tier that was asked and what it had.",
+		}, []string{"tier", "result"}),
+		lookups: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "dagfence_lookup_duration_seconds", Buckets: buckets,
+			Help: "Time that the source of ownership took, by its outcome.",
+		}, []string{"source", "outcome"}),
+		invalidations: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "dagfence_invalidations_total",
+			Help: "Owners that were forgotten before their time, by cause.",
+		}, []string{"cause"}),
+	}
+	var errs [5]error
+	m.decisions, errs[0] = registered(registry, m.decisions)
+	m.duration, errs[1] = registered(registry, m.duration)
+	m.cacheRequests, errs[2] = registered(registry, m.cacheRequests)
+	m.lookups, errs[3] = registered(registry, m.lookups)
+	m.invalidations, errs[4] = registered(registry, m.invalidations)
+	return m, errors.Join(errs[:]...)
+}
+
+// registered registers a collector, or gives the one that another handler of
+// the same configuration has registered.
+func registered[C prometheus.Collector](registry *prometheus.Registry, collector C) (C, error) {
+	err := registry.Register(collector)
+	if known, ok := errors.AsType[prometheus.AlreadyRegisteredError](err); ok {
+		if existing, ok := known.ExistingCollector.(C); ok {
+			return existing, nil
+		}
+	}
+	if err != nil {
+		return collector, fmt.Errorf("registering metrics: %w", err)
+	}
+	return collector, nil
+}
+
+var modeNames = map[decide.Mode]string{decide.Enforce: "enforce", decide.Audit: "audit", decide.Off: "off"}
+
+// decided counts a decision.
+func (m *metrics) decided(j *judged, took time.Duration) {
+	kind, action := route.Kind(0), route.Action(0)
+	if j.Reading != nil {
+		kind, action = j.Reading.Route.Kind, j.Reading.Route.Action
+	}
+	m.decisions.WithLabelValues(kind.String(), action.String(), j.Outcome.String(), string(j.Reason), modeNames[j.Mode]).Inc()
+	m.duration.Observe(took.Seconds())
+}
+
+func (m *metrics) invalidated(cause string, keys int) {
+	m.invalidations.WithLabelValues(cause).Add(float64(keys))
+}
+
+// CacheRequest implements resolver.Observer.
+func (m *metrics) CacheRequest(tier, result string) {
+	m.cacheRequests.WithLabelValues(tier, result).Inc()
+}
+
+// Lookup implements resolver.Observer.
+func (m *metrics) Lookup(source string, outcome resolver.Outcome, took time.Duration) {
+	m.lookups.WithLabelValues(source, outcome.String()).Observe(took.Seconds())
+}
+
+// Invalidated implements resolver.Observer.
+func (m *metrics) Invalidated(keys int) { m.invalidated("message", keys) }
+
+var _ resolver.Observer = (*metrics)(nil)

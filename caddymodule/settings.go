@@ -1,0 +1,113 @@
+package caddymodule
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/dagfence/dagfence/caddymodule/decide"
+	"github.com/dagfence/dagfence/config"
+	"github.com/dagfence/dagfence/lookup"
+	"github.com/dagfence/dagfence/resolver"
+)
+
+// complete makes a configuration whole, in the order that package config gives.
+func complete(c config.Config, environment func(string) (string, bool)) (config.Config, error) {
+	placeholders := caddy.NewReplacer()
+	replaceErr := c.Replace(func(option, value string) (string, error) {
+		replaced, err := placeholders.ReplaceOrErr(value, true, true)
+		if err != nil {
+			return "", fmt.Errorf("%s: %w", option, err)
+		}
+		return replaced, nil
+	})
+	if replaceErr != nil {
+		return c, replaceErr
+	}
+	if err := c.FillFromEnvironment(environment); err != nil {
+		return c, err
+	}
+	c = c.WithDefaults()
+	return c, c.Validate()
+}
+
+// policyOf translates validated settings into the policy.
+func policyOf(c config.Config) decide.Policy {
+	group := func(mode string) decide.Mode {
+		switch {
+		case mode == config.Off:
+			return decide.Off
+		case mode == config.Audit, c.Mode == config.Audit:
+			return decide.Audit
+		}
+		return decide.Enforce
+	}
+	writers := map[string]decide.XComWriter{
+		config.TaskInstance: decide.OwnTaskInstance, config.Task: decide.OwnTask,
+		config.Dag: decide.OwnDag, config.Off: decide.OwnTeam,
+	}
+	return decide.Policy{
+		Mode:             group(c.Mode),
+		Variables:        group(c.Rules.Variables),
+		Connections:      group(c.Rules.Connections),
+		XComs:            group(c.Rules.XComs),
+		Dags:             group(c.Rules.Dags),
+		Assets:           group(c.Rules.Assets),
+		MultiTeamOff:     c.MultiTeam == config.Off,
+		DenyGlobalWrites: c.Rules.GlobalWrites == config.Deny,
+		AllowTeamless:    c.Rules.TeamlessTasks == config.Allow,
+		XComWrites:       writers[c.Rules.XComWrites],
+	}
+}
+
+// openSource opens the authority on owners that the settings name, with its
+// name in metrics and what closes it.
+func openSource(c config.Config, logger *slog.Logger) (source resolver.Resolver, name string, closeSource func(), err error) {
+	if c.Lookup.URL != "" {
+		options := resolver.LookupOptions{
+			URL: c.Lookup.URL, Token: c.Lookup.Token, CAFile: c.Lookup.CA, Timeout: time.Duration(c.Lookup.Timeout),
+		}
+		if pair := c.Lookup.TLSClient; pair != nil {
+			options.CertFile, options.KeyFile = pair.Cert, pair.Key
+		}
+		client, err := resolver.NewLookup(options)
+		if err != nil {
+			return nil, "", nil, err
+		}
+		return client, resolver.SourceLookup, client.Close, nil
+	}
+	directory, err := lookup.New(lookup.Options{Database: c.Database, OwnershipFile: c.OwnershipFile, Logger: logger})
+	if err != nil {
+		return nil, "", nil, err
+	}
+	name = resolver.SourceDatabase
+	if c.Database == "" {
+		name = resolver.SourceOwnership
+	}
+	return directory, name, directory.Close, nil
+}
+
+// sealSecret is what entries in Redis are sealed with: the cache key, or else
+// the secret of the tokens. Nil without Redis.
+func sealSecret(c config.Config) ([]byte, error) {
+	switch {
+	case c.Redis == "":
+		return nil, nil
+	case c.Cache.Key != "":
+		return []byte(c.Cache.Key), nil
+	case c.Token.Secret != "":
+		return []byte(c.Token.Secret), nil
+	case c.Token.SecretFile != "":
+		secret, err := os.ReadFile(c.Token.SecretFile)
+		if err != nil {
+			return nil, fmt.Errorf("token secret_file: %w", err)
+		}
+		return bytes.TrimSuffix(secret, []byte("\n")), nil
+	}
+	return nil, errors.New("cache key: not set, and redis needs it where tokens are verified by public keys; set the same on every fence")
+}

@@ -1,0 +1,140 @@
+package caddymodule
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"sync"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+func init() {
+	caddy.RegisterModule(Status{})
+	httpcaddyfile.RegisterHandlerDirective("dagfence_status", parseStatus)
+	httpcaddyfile.RegisterDirectiveOrder("dagfence_status", httpcaddyfile.Before, "respond")
+}
+
+// fences are the fences of this process that may get requests.
+var fences fenceSet
+
+type fenceSet struct {
+	mu  sync.Mutex
+	all map[*Handler]struct{}
+}
+
+func (s *fenceSet) add(h *Handler) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.all == nil {
+		s.all = make(map[*Handler]struct{})
+	}
+	s.all[h] = struct{}{}
+}
+
+func (s *fenceSet) remove(h *Handler) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.all, h)
+}
+
+// ready gives nil if there is a fence and each is ready.
+func (s *fenceSet) ready(ctx context.Context) error {
+	s.mu.Lock()
+	handlers := make([]*Handler, 0, len(s.all))
+	for h := range s.all {
+		handlers = append(handlers, h)
+	}
+	s.mu.Unlock()
+	if len(handlers) == 0 {
+		return errors.New("no fence is configured")
+	}
+	var errs []error
+	for _, h := range handlers {
+		errs = append(errs, h.Ready(ctx))
+	}
+	return errors.Join(errs...)
+}
+
+// Status serves, in a site of its own, GET /live, /ready and /metrics of every
+// dagfence handler in the process, and nothing else: /live as long as the
+// process serves, /ready while requests can be judged (503 and why, if not),
+// /metrics in Prometheus' format.
+type Status struct {
+	metrics http.Handler
+}
+
+// CaddyModule returns the Caddy module information.
+func (Status) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "http.handlers.dagfence_status",
+		New: func() caddy.Module { return new(Status) },
+	}
+}
+
+// Provision finds the metrics of the configuration.
+func (s *Status) Provision(ctx caddy.Context) error {
+	s.metrics = promhttp.HandlerFor(ctx.GetMetricsRegistry(), promhttp.HandlerOpts{})
+	return nil
+}
+
+// ServeHTTP implements caddyhttp.MiddlewareHandler.
+func (s *Status) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD")
+		return writeStatus(w, http.StatusMethodNotAllowed, "method not allowed")
+	}
+	switch r.URL.Path {
+	case "/live":
+		return writeStatus(w, http.StatusOK, "live")
+	case "/ready":
+		if err := fences.ready(r.Context()); err != nil {
+			return writeStatus(w, http.StatusServiceUnavailable, err.Error())
+		}
+		return writeStatus(w, http.StatusOK, "ready")
+	case "/metrics":
+		s.metrics.ServeHTTP(w, r)
+		return nil
+	}
+	return writeStatus(w, http.StatusNotFound, "not found; there are /live, /ready and /metrics")
+}
+
+func writeStatus(w http.ResponseWriter, status int, text string) error {
+	body, err := json.Marshal(map[string]string{"status": text})
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_, _ = w.Write(body) // the client may have gone
+	return nil
+}
+
+// parseStatus parses the directive dagfence_status, which takes nothing.
+func parseStatus(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
+	s := new(Status)
+	return s, s.UnmarshalCaddyfile(h.Dispenser)
+}
+
+// UnmarshalCaddyfile sets up the module from Caddyfile tokens. Syntax:
+//
+//	dagfence_status
+func (*Status) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next() // the directive's name
+	if d.NextArg() || d.NextBlock(d.Nesting()) {
+		return d.Err("dagfence_status takes no arguments and no block")
+	}
+	return nil
+}
+
+var (
+	_ caddy.Provisioner           = (*Status)(nil)
+	_ caddyhttp.MiddlewareHandler = (*Status)(nil)
+	_ caddyfile.Unmarshaler       = (*Status)(nil)
+)

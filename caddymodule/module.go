@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -165,8 +166,8 @@ func (h *Handler) Ready(ctx context.Context) error {
 
 // Cleanup closes what Provision opened, last first.
 func (h *Handler) Cleanup() error {
-	for i := len(h.cleanups) - 1; i >= 0; i-- {
-		h.cleanups[i]()
+	for _, cleanup := range slices.Backward(h.cleanups) {
+		cleanup()
 	}
 	return nil
 }

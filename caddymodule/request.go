@@ -26,10 +26,10 @@ type frameError struct {
 func (e *frameError) Error() string { return e.message }
 
 var (
-	badTarget        = &frameError{reason: "bad_target", message: "the request target is not a path without a fragment"}
-	targetTooLong    = &frameError{reason: "target_too_long", message: "the request target is longer than 8 KiB", tooLong: true}
-	twoHeaders       = &frameError{reason: "duplicate_header", message: "Authorization or Airflow-API-Version is given more than once"}
-	connectionHeader = &frameError{reason: "connection_header", message: "the Connection header names Authorization or Airflow-API-Version, which a proxy would then strip"}
+	errBadTarget        = &frameError{reason: "bad_target", message: "the request target is not a path without a fragment"}
+	errTargetTooLong    = &frameError{reason: "target_too_long", message: "the request target is longer than 8 KiB", tooLong: true}
+	errTwoHeaders       = &frameError{reason: "duplicate_header", message: "Authorization or Airflow-API-Version is given more than once"}
+	errConnectionHeader = &frameError{reason: "connection_header", message: "the Connection header names Authorization or Airflow-API-Version, which a proxy would then strip"}
 )
 
 // read finds out whether a request is for the Execution API, and gives what it
@@ -40,21 +40,21 @@ func (h *Handler) read(r *http.Request) (request route.Request, inside bool, err
 	// Absolute-form and authority-form are routed by one of uvicorn's parsers and
 	// not by the other; so is what stands behind a #.
 	if target == "" || target[0] != '/' || strings.IndexByte(target, '#') >= 0 {
-		return request, true, badTarget
+		return request, true, errBadTarget
 	}
 	rest, inside, err := h.mount.Locate(r.URL.Path)
 	if err != nil || !inside {
 		return request, err != nil, err
 	}
 	if len(target) > maxTarget || len(r.URL.Path)+len(r.URL.RawQuery) > maxTarget {
-		return request, true, targetTooLong
+		return request, true, errTargetTooLong
 	}
 	versions := r.Header[versionHeader]
 	if len(versions) > 1 || len(r.Header[authorizationHeader]) > 1 {
-		return request, true, twoHeaders
+		return request, true, errTwoHeaders
 	}
 	if namesJudgedHeader(r.Header["Connection"]) {
-		return request, true, connectionHeader
+		return request, true, errConnectionHeader
 	}
 	request = route.Request{Method: r.Method, Path: rest, RawQuery: r.URL.RawQuery}
 	if len(versions) == 1 {

@@ -19,15 +19,10 @@ import (
 // complete makes a configuration whole, in the order that package config gives.
 func complete(c config.Config, environment func(string) (string, bool)) (config.Config, error) {
 	placeholders := caddy.NewReplacer()
-	replaceErr := c.Replace(func(option, value string) (string, error) {
-		replaced, err := placeholders.ReplaceOrErr(value, true, true)
-		if err != nil {
-			return "", fmt.Errorf("%s: %w", option, err)
-		}
-		return replaced, nil
-	})
-	if replaceErr != nil {
-		return c, replaceErr
+	if err := c.Replace(func(_, value string) (string, error) {
+		return placeholders.ReplaceOrErr(value, true, true)
+	}); err != nil {
+		return c, err
 	}
 	if err := c.FillFromEnvironment(environment); err != nil {
 		return c, err

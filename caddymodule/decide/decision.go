@@ -89,22 +89,24 @@ func (d *Decision) Message() string {
 	if d.Outcome == Unavailable {
 		return "Cannot tell now who owns " + d.what() + "; try again"
 	}
-	switch d.Reason {
-	case WrongScope:
-		return "The token's scope does not allow this endpoint"
-	case OtherInstance:
-		return "Token subject does not match the id in the path"
-	case UnknownTask:
-		return "The token's task instance is not known"
-	case ClaimsDiffer:
-		return "The token's claims do not match its task instance"
-	case UnknownDag:
-		return "Dag " + quote(d.Reading.DagID) + " was not found"
-	case NotOwnTask:
-		return "Task may only write or delete XComs of its own, not " + d.what()
-	default:
-		return "Task does not have access to " + d.what()
+	if message, own := messages[d.Reason]; own {
+		return message
 	}
+	switch {
+	case d.Outcome == NotFound && d.Reading != nil:
+		return "Dag " + quote(d.Reading.DagID) + " was not found"
+	case d.Reason == NotOwnTask:
+		return "Task may only write or delete XComs of its own, not " + d.what()
+	}
+	return "Task does not have access to " + d.what()
+}
+
+// messages are those of the reasons that have nothing to do with an owner.
+var messages = map[Reason]string{
+	WrongScope:    "The token's scope does not allow this endpoint",
+	OtherInstance: "Token subject does not match the id in the path",
+	UnknownTask:   "The token's task instance is not known",
+	ClaimsDiffer:  "The token's claims do not match its task instance",
 }
 
 // what names what the request touches, as far as the request itself does.

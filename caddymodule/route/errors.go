@@ -28,4 +28,4 @@ type Error struct {
 // Error gives the detail.
 func (e *Error) Error() string { return e.Detail }
 
-var unlisted = &Error{Reason: NotFound, Detail: "not an endpoint of the Execution API that is known here"}
+var errUnlisted = &Error{Reason: NotFound, Detail: "not an endpoint of the Execution API that is known here"}

@@ -32,9 +32,9 @@ func (m Mount) cut(decoded string) (rest string, inside bool) {
 }
 
 var (
-	badBytes = &Error{Reason: BadPath, Detail: "the path has a control byte or is not UTF-8"}
-	badDots  = &Error{Reason: BadPath, Detail: "the path has a segment of dots"}
-	badSlash = &Error{Reason: BadPath, Detail: "the path has an empty segment right behind the mount"}
+	errBadBytes = &Error{Reason: BadPath, Detail: "the path has a control byte or is not UTF-8"}
+	errBadDots  = &Error{Reason: BadPath, Detail: "the path has a segment of dots"}
+	errBadSlash = &Error{Reason: BadPath, Detail: "the path has an empty segment right behind the mount"}
 )
 
 // checkPath refuses paths that servers read differently: a line end, before
@@ -43,18 +43,18 @@ var (
 // Starlette drops together with a line end.
 func checkPath(rest string) error {
 	if rest == "" {
-		return unlisted
+		return errUnlisted
 	}
 	for i := range len(rest) {
 		if rest[i] < ' ' || rest[i] == 0x7f {
-			return badBytes
+			return errBadBytes
 		}
 	}
 	if !utf8.ValidString(rest) {
-		return badBytes
+		return errBadBytes
 	}
 	if len(rest) > 1 && rest[1] == '/' {
-		return badSlash
+		return errBadSlash
 	}
 	for i := strings.Index(rest, "/."); i >= 0; {
 		end := strings.IndexByte(rest[i+1:], '/')
@@ -63,7 +63,7 @@ func checkPath(rest string) error {
 			part = rest[i+1 : i+1+end]
 		}
 		if part == "." || part == ".." {
-			return badDots
+			return errBadDots
 		}
 		next := strings.Index(rest[i+1:], "/.")
 		if next < 0 {

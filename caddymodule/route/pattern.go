@@ -2,6 +2,7 @@ package route
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -106,9 +107,9 @@ func (p *pattern) match(path string, into *captures) bool {
 		return false
 	}
 	path = path[1:]
-	for i := len(p.back) - 1; i >= 0; i-- {
+	for _, s := range slices.Backward(p.back) {
 		slash := strings.LastIndexByte(path, '/')
-		if slash < 0 || !p.back[i].take(path[slash+1:], into) {
+		if slash < 0 || !s.take(path[slash+1:], into) {
 			return false
 		}
 		path = path[:slash]

@@ -60,7 +60,7 @@ func (r *Reading) fill(values *captures, rawQuery string) error {
 	if values[mapIndex] != "" {
 		index, err := strconv.Atoi(values[mapIndex])
 		if err != nil {
-			return notAnInteger
+			return errNotAnInteger
 		}
 		r.MapIndex, r.HasMapIndex = index, true
 	}
@@ -91,9 +91,9 @@ func (r *Reading) complete() error {
 }
 
 var (
-	badEscape    = &Error{Reason: BadQuery, Detail: "the query has an invalid percent escape, control byte or UTF-8 sequence"}
-	givenTwice   = &Error{Reason: BadQuery, Detail: "a query parameter that takes one value is given more than once"}
-	notAnInteger = &Error{Reason: BadQuery, Detail: "a query parameter that takes an integer is not a plain decimal one"}
+	errBadEscape    = &Error{Reason: BadQuery, Detail: "the query has an invalid percent escape, control byte or UTF-8 sequence"}
+	errGivenTwice   = &Error{Reason: BadQuery, Detail: "a query parameter that takes one value is given more than once"}
+	errNotAnInteger = &Error{Reason: BadQuery, Detail: "a query parameter that takes an integer is not a plain decimal one"}
 )
 
 // readQuery walks the query as Python's urllib.parse.parse_qsl does, which
@@ -108,23 +108,23 @@ func (r *Reading) readQuery(values *captures, rawQuery string) error {
 		name, value, _ := strings.Cut(pair, "=")
 		decoded, ok := unescape(scratch[:0], name)
 		if !ok {
-			return badEscape
+			return errBadEscape
 		}
 		i := slices.IndexFunc(r.Route.params, func(p param) bool { return p.name == string(decoded) })
 		decoded, ok = unescape(scratch[:0], value)
 		if !ok {
-			return badEscape
+			return errBadEscape
 		}
 		if i < 0 || r.Route.params[i].list {
 			continue
 		}
 		if seen&(1<<i) != 0 {
-			return givenTwice
+			return errGivenTwice
 		}
 		seen |= 1 << i
 		p := r.Route.params[i]
 		if p.kind == integer && !isInteger(decoded) {
-			return notAnInteger
+			return errNotAnInteger
 		}
 		if p.into == ignored {
 			continue
@@ -143,10 +143,10 @@ func (r *Reading) readQuery(values *captures, rawQuery string) error {
 func unescape(into []byte, s string) ([]byte, bool) {
 	for i := 0; i < len(s); i++ {
 		c := s[i]
-		switch {
-		case c == '+':
+		switch c {
+		case '+':
 			c = ' '
-		case c == '%':
+		case '%':
 			if i+2 >= len(s) {
 				return nil, false
 			}

@@ -207,7 +207,7 @@ func Find(r Request) (Match, error) {
 			Detail: "this endpoint of the Execution API does not take the request's method",
 		}
 	}
-	return m, unlisted
+	return m, errUnlisted
 }
 
 // methodsOf lists the methods that a path takes under one of the versions.

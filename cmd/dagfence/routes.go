@@ -31,7 +31,8 @@ upstream below base_path.`,
 
 func listRoutes(to io.Writer) error {
 	table := tabwriter.NewWriter(to, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(table, "METHOD\tPATH\tTOUCHES\tACTION\tTOKEN\tSINCE\tUNTIL")
+	_, _ = fmt.Fprintln(table, // Flush tells of errors
+		"METHOD\tPATH\tTOUCHES\tACTION\tTOKEN\tSINCE\tUNTIL")
 	for _, r := range route.Table() {
 		token := "execution"
 		switch {
@@ -42,7 +43,7 @@ func listRoutes(to io.Writer) error {
 		case r.Workload:
 			token = "execution, workload"
 		}
-		fmt.Fprintf(table, "%s\t%s\t%v\t%v\t%s\t%s\t%s\n", r.Method, r.Pattern, r.Kind, r.Action, token, r.Since, r.Until)
+		_, _ = fmt.Fprintf(table, "%s\t%s\t%v\t%v\t%s\t%s\t%s\n", r.Method, r.Pattern, r.Kind, r.Action, token, r.Since, r.Until)
 	}
 	return table.Flush()
 }

@@ -79,8 +79,9 @@ func start(t *testing.T, options string) *edge {
 
 func startSite(t *testing.T, block, options string) *edge {
 	t.Helper()
+	port := services.FreePort(t)
 	e := &edge{
-		addr:  fmt.Sprintf("127.0.0.1:%d", services.FreePort(t)),
+		addr:  fmt.Sprintf("127.0.0.1:%d", port),
 		world: newWorld(), upstream: newRecorder(t),
 	}
 	lookup := httptest.NewServer(http.HandlerFunc(e.owners))
@@ -93,7 +94,7 @@ func startSite(t *testing.T, block, options string) *edge {
 		directive = strings.Replace(directive, "dagfence {", "dagfence {\n token {\n  secret "+secret+"\n }", 1)
 	}
 	block = strings.ReplaceAll(fmt.Sprintf(block, directive), "UPSTREAM", e.upstream.addr)
-	load(t, fmt.Sprintf("{\n admin off\n persist_config off\n auto_https off\n log {\n  output discard\n }\n}\nhttp://%s {\n%s\n}\n", e.addr, block))
+	load(t, fmt.Sprintf("{\n admin off\n persist_config off\n auto_https off\n log {\n  output discard\n }\n}\nhttp://:%d {\nbind 127.0.0.1\n%s\n}\n", port, block))
 	return e
 }
 
@@ -144,9 +145,9 @@ type arrival struct {
 type recorder struct {
 	addr string
 
-	mu       sync.Mutex
-	arrived  []arrival
-	handler  http.HandlerFunc // answers; 200 and a body where nil
+	mu      sync.Mutex
+	arrived []arrival
+	handler http.HandlerFunc // answers; 200 and a body where nil
 }
 
 func newRecorder(t *testing.T) *recorder {

@@ -1,0 +1,114 @@
+package edge_test
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/dagfence/dagfence/resolver"
+	"github.com/dagfence/dagfence/tests/services"
+)
+
+// fenceAlone is a Caddyfile with a fence and nothing else set.
+func fenceAlone(t *testing.T, options string) string {
+	t.Helper()
+	return fmt.Sprintf("{\n admin off\n persist_config off\n auto_https off\n log {\n  output discard\n }\n}\nhttp://127.0.0.1:%d {\ndagfence {\n%s\n}\nrespond ok\n}\n",
+		services.FreePort(t), options)
+}
+
+func TestEveryMistakeIsAnErrorAtStartThatNamesTheOption(t *testing.T) {
+	for options, wants := range map[string][]string{
+		"": {"token secret", "AIRFLOW__API_AUTH__JWT_SECRET", "database", "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"},
+		"token {\n secret s\n}\nmode loose\nlookup ftp://x\nbase_path x\ncache {\n ttl 1h\n}":                   {"mode", "lookup", "base_path", "cache ttl"},
+		"token {\n secret s\n}\nownership_file /no/such/file":                                                   {"ownership_file", "/no/such/file"},
+		"token {\n secret_file /no/such/file\n}\nlookup http://127.0.0.1:1":                                     {"token secret_file", "/no/such/file"},
+		"token {\n public_key /no/such/file\n}\nlookup http://127.0.0.1:1":                                      {"token public_key"},
+		"token {\n jwks /no/such/file\n}\nlookup http://127.0.0.1:1":                                            {"token jwks"},
+		"token {\n secret {env.DAGFENCE_NOT_SET}\n}\nlookup http://127.0.0.1:1":                                 {"token secret"},
+		"token {\n secret s\n}\nlookup http://127.0.0.1:1 {\n ca /no/such/file\n}":                              {"ca"},
+		"token {\n secret s\n}\ndatabase oracle://x":                                                            {"database", "postgresql://"},
+		"token {\n secret s\n}\nlookup http://127.0.0.1:1\nredis memcached://x":                                 {"redis", "redis://"},
+		"token {\n jwks https://127.0.0.1:1/jwks\n}\nlookup http://127.0.0.1:1\nredis redis://127.0.0.1:1":      {"cache key"},
+		"token {\n secret hidden-secret\n algorithms none\n}\nlookup http://127.0.0.1:1":                        {"token algorithms", "none"},
+		"token {\n secret s\n}\ndatabase sqlite:////no/such/airflow.db":                                         nil, // may come later
+		"token {\n secret hidden-secret\n}\ndatabase postgresql://u:hidden-secret@127.0.0.1:1/x\nmode nonsense": {"mode"},
+	} {
+		err := tryLoad(t, fenceAlone(t, options))
+		if wants == nil {
+			continue
+		}
+		if err == nil {
+			t.Errorf("it starts with\n%s", options)
+			continue
+		}
+		for _, want := range wants {
+			if !strings.Contains(err.Error(), want) {
+				t.Errorf("with\n%s\nthe error does not name %q: %v", options, want, err)
+			}
+		}
+		if strings.Contains(err.Error(), "hidden-secret") {
+			t.Errorf("the error shows a secret: %v", err)
+		}
+	}
+}
+
+func TestAirflowsEnvironmentIsAWholeConfiguration(t *testing.T) {
+	t.Setenv("AIRFLOW__API_AUTH__JWT_SECRET", secret)
+	t.Setenv("AIRFLOW__CORE__MULTI_TEAM", "False")
+	port := services.FreePort(t)
+	t.Setenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "postgresql+psycopg2://airflow:airflow@127.0.0.1:1/airflow")
+	upstream := newRecorder(t)
+	load(t, fmt.Sprintf("{\n admin off\n persist_config off\n auto_https off\n log {\n  output discard\n }\n}\nhttp://127.0.0.1:%d {\ndagfence\nreverse_proxy %s\n}\n", port, upstream.addr))
+	e := &edge{addr: fmt.Sprintf("127.0.0.1:%d", port), upstream: upstream}
+	// Team rules are off, so the database, which is down, is not needed.
+	e.allowed(t, taskA, "GET /variables/var_b")
+	e.refused(t, taskA, "POST /xcoms/dag_b/"+run+"/t1/k", http.StatusServiceUnavailable, "owner_unavailable")
+}
+
+func TestStatusSite(t *testing.T) {
+	port := services.FreePort(t)
+	status := func(path string) (int, string) {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, fmt.Sprintf("http://127.0.0.1:%d%s", port, path), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answered, err := client.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer answered.Body.Close()
+		body, _ := io.ReadAll(answered.Body)
+		return answered.StatusCode, string(body)
+	}
+	e := startSite(t, fmt.Sprintf("%%s\nreverse_proxy UPSTREAM\n}\nhttp://127.0.0.1:%d {\ndagfence_status", port), "")
+	for path, want := range map[string]int{"/live": 200, "/ready": 200, "/metrics": 200, "/": 404, "/config": 404} {
+		if code, body := status(path); code != want {
+			t.Errorf("%s: %d %s, want %d", path, code, body, want)
+		}
+	}
+	e.denied(t, taskA, "GET /variables/var_b")
+	e.allowed(t, taskA, "PUT /variables/var_a")
+	_, metrics := status("/metrics")
+	for _, want := range []string{
+		`dagfence_decisions_total{action="read",kind="variable",mode="enforce",outcome="deny",reason="other_team"} 1`,
+		`dagfence_decisions_total{action="write",kind="variable",mode="enforce",outcome="allow",reason="own"} 1`,
+		`dagfence_invalidations_total{cause="write"} 1`,
+		`dagfence_decision_duration_seconds_count 2`,
+		`dagfence_cache_requests_total{result="miss",tier="memory"}`,
+		`dagfence_lookup_duration_seconds_count{outcome="found",source="lookup"}`,
+	} {
+		if !strings.Contains(metrics, want) {
+			t.Errorf("the metrics lack %s", want)
+		}
+	}
+	e.world.Refuse(resolver.KindVariable, "var_x", resolver.Denied)
+	e.denied(t, taskA, "GET /variables/var_x")
+	if code, body := status("/ready"); code != http.StatusServiceUnavailable {
+		t.Errorf("/ready after the source denied: %d %s, want 503", code, body)
+	}
+	if code, _ := status("/live"); code != http.StatusOK {
+		t.Errorf("/live: %d", code)
+	}
+}

@@ -1,0 +1,128 @@
+package airflow_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/dagfence/dagfence/tests/services"
+)
+
+// latest is the newest Airflow release that the fence knows.
+const latest = "3.3.2"
+
+// A release is an installed Airflow with the settings of one deployment.
+type release struct {
+	venv     string
+	settings map[string]string
+}
+
+// install finds the release's environment. Making it downloads hundreds of MB,
+// so that happens only where servers are required; elsewhere the test is skipped.
+func install(t *testing.T, version string) *release {
+	t.Helper()
+	script, err := filepath.Abs("../../scripts/airflow-env")
+	if err != nil {
+		t.Fatal(err)
+	}
+	args := []string{"--cached", version}
+	if os.Getenv("DAGFENCE_TEST_SERVERS") == "required" {
+		args = args[1:]
+	}
+	output, err := exec.CommandContext(t.Context(), script, args...).Output()
+	if err != nil {
+		reason := "not made yet"
+		if failed := new(exec.ExitError); errors.As(err, &failed) && len(failed.Stderr) > 0 {
+			reason = string(failed.Stderr)
+		}
+		services.Missing(t, "the environment of Airflow "+version+": "+reason)
+	}
+	return &release{venv: strings.TrimSpace(string(output)), settings: map[string]string{
+		"AIRFLOW_HOME":                                t.TempDir(),
+		"AIRFLOW__API_AUTH__JWT_SECRET":               jwtSecret,
+		"AIRFLOW__CORE__FERNET_KEY":                   "", // values are compared as they are stored
+		"AIRFLOW__CORE__LOAD_EXAMPLES":                "False",
+		"AIRFLOW__CORE__MULTI_TEAM":                   "True",
+		"AIRFLOW__EXECUTION_API__JWT_EXPIRATION_TIME": "3600", // tokens outlive a slow machine
+		"AIRFLOW__LOGGING__LOGGING_LEVEL":             "WARNING",
+		// A secrets backend beside the database: variables without a row.
+		"AIRFLOW_VAR_FROM_ENVIRONMENT":    "for everybody",
+		"AIRFLOW_VAR__TEAM_B___IN_SECRET": "for team_b",
+	}}
+}
+
+// with is the release with other settings besides.
+func (r *release) with(settings map[string]string) *release {
+	merged := maps.Clone(r.settings)
+	maps.Copy(merged, settings)
+	return &release{venv: r.venv, settings: merged}
+}
+
+// environ is the deployment's environment: what the fence's sidecar is given too.
+func (r *release) environ() []string {
+	environ := slices.DeleteFunc(os.Environ(), func(pair string) bool {
+		return strings.HasPrefix(pair, "AIRFLOW_")
+	})
+	for name, value := range r.settings {
+		environ = append(environ, name+"="+value)
+	}
+	return environ
+}
+
+// command is a program of the environment, such as airflow or python.
+func (r *release) command(t *testing.T, databaseURL, program string, args ...string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), filepath.Join(r.venv, "bin", program), args...)
+	cmd.Env = append(r.environ(), "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN="+databaseURL)
+	return cmd
+}
+
+// run runs a program of the environment to its end.
+func (r *release) run(t *testing.T, databaseURL, program string, args ...string) {
+	t.Helper()
+	if output, err := r.command(t, databaseURL, program, args...).CombinedOutput(); err != nil {
+		t.Fatalf("running %s: %v\n%s", program, err, output)
+	}
+}
+
+// serve starts an api-server on the database, which serves the Execution API
+// alone, and gives its URL and what waits until it answers.
+func (r *release) serve(t *testing.T, databaseURL string) (url string, wait func()) {
+	t.Helper()
+	port := services.FreePort(t)
+	url = fmt.Sprintf("http://127.0.0.1:%d", port)
+	server := services.Start(t, r.command(t, databaseURL, "airflow",
+		"api-server", "--apps", "execution", "--host", "127.0.0.1", "--port", strconv.Itoa(port), "--workers", "1"))
+	return url, func() {
+		t.Helper()
+		server.WaitReady(t, healthy(url+"/execution/health"))
+	}
+}
+
+// healthy is a readiness probe: the URL answers 200.
+func healthy(url string) func(context.Context) error {
+	return func(ctx context.Context) error {
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+		if err != nil {
+			return err
+		}
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			return err
+		}
+		defer response.Body.Close()
+		if response.StatusCode != http.StatusOK {
+			return fmt.Errorf("%s answers %s", url, response.Status)
+		}
+		return nil
+	}
+}

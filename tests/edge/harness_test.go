@@ -84,7 +84,7 @@ func startSite(t *testing.T, block, options string) *edge {
 		addr:  fmt.Sprintf("127.0.0.1:%d", port),
 		world: newWorld(), upstream: newRecorder(t),
 	}
-	lookup := httptest.NewServer(http.HandlerFunc(e.owners))
+	lookup := httptest.NewServer(resolvertest.Service(e.world))
 	t.Cleanup(lookup.Close)
 	directive := fmt.Sprintf("dagfence {\n%s\n}", options)
 	if !strings.Contains(options, "lookup ") {
@@ -115,23 +115,6 @@ func tryLoad(t *testing.T, caddyfile string) error {
 	}
 	t.Cleanup(func() { _ = caddy.Stop() })
 	return caddy.Load(adapted, true)
-}
-
-// owners is a lookup service over the test's world.
-func (e *edge) owners(w http.ResponseWriter, r *http.Request) {
-	var request resolver.OwnersRequest
-	if err := json.NewDecoder(r.Body).Decode(&request); err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
-		return
-	}
-	questions, err := request.Parse()
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
-		return
-	}
-	answers := e.world.Resolve(r.Context(), questions)
-	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(resolver.NewOwnersResponse(answers, time.Now()))
 }
 
 // arrival is a request that upstream got.

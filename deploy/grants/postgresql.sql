@@ -1,0 +1,46 @@
+-- The role that dagfence reads Airflow's metadata database with. It may read who
+-- owns what, and nothing else: no variable's value, no connection's password.
+--
+-- Run it in Airflow's database as the owner of Airflow's tables, and again
+-- after each upgrade of Airflow to another minor release:
+--
+--     psql -v ON_ERROR_STOP=1 -f postgresql.sql "$AIRFLOW_DATABASE"
+--     psql -c '\password dagfence' "$AIRFLOW_DATABASE"
+--
+-- It grants those of the columns that this release of Airflow has (3.0, 3.1, 3.2 and later).
+DO $$
+DECLARE
+    wanted record;
+BEGIN
+    IF to_regclass('variable') IS NULL THEN
+        RAISE EXCEPTION 'there is no table "variable" on the search_path: run this in Airflow''s database';
+    END IF;
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'dagfence') THEN
+        CREATE ROLE dagfence LOGIN;
+    END IF;
+    -- Where a pooler drops what a session asks for at its start, this stays.
+    ALTER ROLE dagfence SET default_transaction_read_only = on;
+    ALTER ROLE dagfence SET statement_timeout = '2s';
+
+    FOR wanted IN
+        SELECT c.oid::regclass AS tbl, n.nspname AS schema, string_agg(quote_ident(a.attname), ', ') AS cols
+        FROM (VALUES
+            ('alembic_version', '{version_num}'::name[]),
+            ('team', '{id,name}'),
+            ('dag_bundle_team', '{dag_bundle_name,team_id,team_name}'),
+            ('dag', '{dag_id,bundle_name}'),
+            ('task_instance', '{id,dag_id,run_id,task_id,map_index}'),
+            ('task_instance_history', '{task_instance_id,dag_id,run_id,task_id,map_index}'),
+            ('variable', '{key,team_id,team_name}'),
+            ('connection', '{conn_id,team_id,team_name}')
+        ) AS t (name, columns)
+        JOIN pg_class c ON c.oid = to_regclass(t.name)
+        JOIN pg_namespace n ON n.oid = c.relnamespace
+        JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = ANY (t.columns) AND NOT a.attisdropped
+        GROUP BY c.oid, n.nspname
+    LOOP
+        EXECUTE format('GRANT USAGE ON SCHEMA %I TO dagfence', wanted.schema);
+        EXECUTE format('GRANT SELECT (%s) ON %s TO dagfence', wanted.cols, wanted.tbl);
+    END LOOP;
+END
+$$;

@@ -1,0 +1,89 @@
+package lookup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/go-sql-driver/mysql"
+	"github.com/jackc/pgx/v5/pgconn"
+	driversqlite "modernc.org/sqlite"
+
+	"github.com/dagfence/dagfence/resolver"
+)
+
+// trouble is what kind of trouble an error from a database is.
+type trouble uint8
+
+const (
+	// troubleOther is a fault: unreachable, gone, full.
+	troubleOther trouble = iota
+	// troubleAbsent: a table or column does not exist.
+	troubleAbsent
+	// troubleDenied: the role lacks a grant. MariaDB says so of what does not
+	// exist as well, to a role that has grants on columns.
+	troubleDenied
+	// troubleLogin: user, password or database are refused.
+	troubleLogin
+	// troubleSlow: our deadline or the server's ended it.
+	troubleSlow
+)
+
+// troubles by PostgreSQL's SQLSTATE (appendix A of its manual) and by MySQL's
+// and MariaDB's error numbers.
+var (
+	postgresTroubles = map[string]trouble{
+		"42P01": troubleAbsent, "42703": troubleAbsent, "42501": troubleDenied, "28000": troubleLogin, "28P01": troubleLogin,
+		"3D000": troubleLogin, "57014": troubleSlow,
+	}
+	mysqlTroubles = map[uint16]trouble{
+		1054: troubleAbsent, 1146: troubleAbsent, 1142: troubleDenied, 1143: troubleDenied, 1044: troubleLogin, 1045: troubleLogin,
+		1049: troubleLogin, 1698: troubleLogin, 1969: troubleSlow, 3024: troubleSlow,
+	}
+)
+
+func troubleOf(err error) trouble {
+	var (
+		postgres *pgconn.PgError
+		my       *mysql.MySQLError
+		lite     *driversqlite.Error
+	)
+	switch {
+	case errors.As(err, &postgres):
+		return postgresTroubles[postgres.Code]
+	case errors.As(err, &my):
+		return mysqlTroubles[my.Number]
+	case errors.As(err, &lite) && (strings.Contains(lite.Error(), "no such table") || strings.Contains(lite.Error(), "no such column")):
+		return troubleAbsent
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		return troubleSlow
+	}
+	return troubleOther
+}
+
+// explain wraps an error of the database with what was asked, and the mend.
+// The drivers' errors show hosts, users, tables and columns, never a password.
+func (m *metadata) explain(doing string, err error) error {
+	mend := ""
+	switch troubleOf(err) {
+	case troubleAbsent:
+		mend = "; its schema is not the one found before: has Airflow been upgraded, or `airflow db migrate` not been run?"
+	case troubleDenied:
+		mend = "; " + m.grantsMend()
+	case troubleLogin:
+		mend = "; check the user, password and database name in database"
+	case troubleSlow:
+		mend = fmt.Sprintf("; no answer within %v", m.timeout)
+	case troubleOther:
+	}
+	return fmt.Errorf("%w: %s: %w%s", resolver.ErrUnavailable, doing, err, mend)
+}
+
+// grantsMend is what mends a missing grant; SQLite has none.
+func (m *metadata) grantsMend() string {
+	if m.dialect.name == sqlite.name {
+		return "let the file be read"
+	}
+	return "grant what deploy/grants/" + m.dialect.name + ".sql grants"
+}

@@ -1,0 +1,32 @@
+package lookup
+
+import (
+	"database/sql/driver"
+	"log/slog"
+	"time"
+)
+
+// dialect is a kind of database server.
+type dialect struct {
+	// name is also the name of its grants script.
+	name string
+	// numbered: parameters are $1 rather than ?.
+	numbered bool
+	// nativeUUID: ids are compared as UUIDs, however they are written.
+	nativeUUID bool
+	// connector makes read-only connections whose statements the server ends
+	// after the timeout. It connects to nothing yet.
+	connector func(u databaseURL, timeout time.Duration, logger *slog.Logger) (driver.Connector, error)
+}
+
+var (
+	postgresql = dialect{name: "postgresql", numbered: true, nativeUUID: true, connector: postgresConnector}
+	mySQL      = dialect{name: "mysql", connector: mysqlConnector}
+	sqlite     = dialect{name: "sqlite", connector: sqliteConnector}
+
+	// dialects by their names in a SQLAlchemy URL; "postgres" is what Airflow
+	// once took.
+	dialects = map[string]dialect{
+		"postgresql": postgresql, "postgres": postgresql, "mysql": mySQL, "mariadb": mySQL, "sqlite": sqlite,
+	}
+)

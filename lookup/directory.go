@@ -1,0 +1,215 @@
+// Package lookup is the directory of owners: what the operator's ownership
+// file says, then what Airflow's metadata database knows. [Directory] answers
+// inside the sidecar as the source of the chain, or behind the HTTP service
+// that [Run] serves.
+package lookup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/dagfence/dagfence/resolver"
+)
+
+// DefaultTimeout bounds one [Directory.Resolve] where [Options] sets nothing.
+const DefaultTimeout = 2 * time.Second
+
+// Options says where a [Directory] learns owners. Database, OwnershipFile or
+// both must be set.
+type Options struct {
+	// Database is the metadata database's URL as Airflow's [database]
+	// sql_alchemy_conn has it: PostgreSQL, MySQL, MariaDB or SQLite, with any
+	// driver. Empty means none.
+	Database string
+	// OwnershipFile is the path of the operator's YAML file. Empty means none.
+	OwnershipFile string
+	// Timeout bounds one Resolve, and each statement at the database; zero means
+	// [DefaultTimeout].
+	Timeout time.Duration
+	// Logger tells of the database coming and going and of the file's reloads.
+	// Nil means [slog.Default].
+	Logger *slog.Logger
+	// Now is the clock that answers are stamped with; nil means [time.Now].
+	Now func() time.Time
+}
+
+// Directory is the [resolver.Resolver] of first authority. What the ownership
+// file says wins, without asking the database: a name that it gives an owner
+// is Found whether or not Airflow has it.
+//
+// Without a database the file is all there is: what it does not name is
+// NotFound, and a task, which no file can name, is Unavailable. So such a
+// directory serves only tokens that carry a signed dag_id.
+type Directory struct {
+	metadata  *metadata      // nil without a database
+	ownership *ownershipFile // nil without a file
+	timeout   time.Duration
+	now       func() time.Time
+}
+
+// New opens a directory; the caller must [Directory.Close] it. A broken
+// ownership file, a URL that can't be used, and a database that was reached
+// but is not one we can read (unknown schema, missing grant) are errors. A
+// database that can't be reached yet is not: the directory is then not ready,
+// and Unavailable, until it is.
+func New(options Options) (*Directory, error) {
+	if options.Database == "" && options.OwnershipFile == "" {
+		return nil, errors.New("database and ownership_file: neither is set, so nobody knows who owns what; set one of them (database is Airflow's sql_alchemy_conn)")
+	}
+	if options.Logger == nil {
+		options.Logger = slog.Default()
+	}
+	if options.Now == nil {
+		options.Now = time.Now
+	}
+	if options.Timeout == 0 {
+		options.Timeout = DefaultTimeout
+	}
+	d := &Directory{timeout: options.Timeout, now: options.Now}
+	if options.Database != "" {
+		m, err := openMetadata(options)
+		if err != nil {
+			return nil, fmt.Errorf("database: %w", err)
+		}
+		d.metadata = m
+	}
+	if options.OwnershipFile != "" {
+		o, err := watchOwnership(options.OwnershipFile, options.Database != "", options.Logger)
+		if err != nil {
+			d.Close()
+			return nil, fmt.Errorf("ownership_file: %w", err)
+		}
+		d.ownership = o
+	}
+	return d, nil
+}
+
+// Close ends the watch of the file and the connections to the database. It may
+// be called more than once.
+func (d *Directory) Close() {
+	if d.ownership != nil {
+		d.ownership.close()
+	}
+	if d.metadata != nil {
+		d.metadata.close()
+	}
+}
+
+// Ready asks the database whether every question could be answered now, and
+// says why not. Without a database it is always nil. A broken ownership file
+// does not end readiness, because the last good one still serves: see
+// [Directory.OwnershipError].
+func (d *Directory) Ready(ctx context.Context) error {
+	if d.metadata == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, d.timeout)
+	defer cancel()
+	if _, err := d.metadata.learnSchema(ctx); err != nil {
+		return fmt.Errorf("database: %w", err)
+	}
+	return nil
+}
+
+// OwnershipError says why the ownership file's present contents are not in
+// force, and the last good ones are. Nil when they are, or without a file.
+func (d *Directory) OwnershipError() error {
+	if d.ownership == nil {
+		return nil
+	}
+	if err := d.ownership.lastError(); err != nil {
+		return fmt.Errorf("ownership_file: %w", err)
+	}
+	return nil
+}
+
+// Resolve answers from the file what it names and asks the database for the
+// rest, all questions at once, within ctx's deadline and the timeout. It always
+// asks anew: Freshness is not looked at.
+func (d *Directory) Resolve(ctx context.Context, questions []resolver.Question) []resolver.Answer {
+	answers := make([]resolver.Answer, len(questions))
+	if err := ctx.Err(); err != nil {
+		for i := range answers {
+			answers[i].Err = fmt.Errorf("%w: before anything was asked: %w", resolver.ErrUnavailable, err)
+		}
+		return answers
+	}
+	learnt, owners := d.now(), d.owners()
+	var (
+		keys   []resolver.Key
+		places []int
+	)
+	for i, q := range questions {
+		switch team, named := owners.of(q.Key); {
+		case named:
+			answers[i] = resolver.Answer{Outcome: resolver.Found, Team: team, Learnt: learnt}
+		case q.Kind == resolver.KindTask && d.metadata == nil:
+			answers[i].Err = fmt.Errorf("%w: only the metadata database knows task instances, and none is configured; set database", resolver.ErrUnavailable)
+		case q.Kind == resolver.KindAsset, d.metadata == nil, !storable(q.Name):
+			answers[i] = resolver.Answer{Outcome: resolver.NotFound, Learnt: learnt}
+		default:
+			keys, places = append(keys, q.Key), append(places, i)
+		}
+	}
+	if len(keys) == 0 {
+		return answers
+	}
+	ctx, cancel := context.WithTimeout(ctx, d.timeout)
+	defer cancel()
+	for i, record := range d.metadata.ask(ctx, keys) {
+		answers[places[i]] = judge(keys[i], record, owners, learnt)
+	}
+	return answers
+}
+
+func (d *Directory) owners() *owners {
+	if d.ownership == nil {
+		return nil
+	}
+	return d.ownership.current.Load()
+}
+
+// judge turns what the database said into an answer: the file's word on the
+// task's dag, then on the dag's bundle, then the database's.
+func judge(key resolver.Key, r record, owners *owners, learnt time.Time) resolver.Answer {
+	if r.err != nil {
+		return resolver.Answer{Err: r.err}
+	}
+	notFound := resolver.Answer{Outcome: resolver.NotFound, Learnt: learnt}
+	if !r.found {
+		return notFound
+	}
+	answer := resolver.Answer{Outcome: resolver.Found, Team: r.team, Learnt: learnt}
+	switch key.Kind {
+	case resolver.KindTask:
+		answer.Task = r.task
+	case resolver.KindDag:
+	case resolver.KindVariable, resolver.KindConnection, resolver.KindAsset:
+		return answer
+	}
+	if team, named := owners.of(resolver.Key{Kind: resolver.KindDag, Name: r.task.DagID}); named {
+		answer.Team = team
+		return answer
+	}
+	if !r.dagExists {
+		// A task whose dag's row is gone belongs to some team that nobody can
+		// name: answering "nobody" would open what is global to it.
+		return notFound
+	}
+	if team, named := owners.ofBundle(r.bundle); named {
+		answer.Team = team
+	}
+	return answer
+}
+
+// storable tells whether Airflow's database can hold the name at all: what is
+// empty, not UTF-8 or has a NUL has no row, and PostgreSQL would refuse the
+// very question.
+func storable(name string) bool {
+	return name != "" && utf8.ValidString(name) && !strings.Contains(name, "\x00")
+}

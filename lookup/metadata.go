@@ -1,0 +1,222 @@
+package lookup
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+
+	"github.com/dagfence/dagfence/resolver"
+)
+
+const (
+	// maxConnections bounds what one process takes of the database's.
+	maxConnections = 8
+	// schemaFor is how long a schema is believed. Airflow may be upgraded
+	// beside us, and 3.0's queries, which know no teams, would still run.
+	schemaFor = time.Minute
+)
+
+// errSchema marks a database that was reached and can't be read.
+var errSchema = errors.New("not a metadata database that can be read")
+
+// metadata is Airflow's metadata database, read-only.
+type metadata struct {
+	db      *sql.DB
+	dialect dialect
+	timeout time.Duration
+	now     func() time.Time
+	logger  *slog.Logger
+
+	schema atomic.Pointer[learntSchema]
+	probe  singleflight.Group
+
+	mu      sync.Mutex
+	failing bool
+}
+
+// learntSchema is a schema that was found, with the dialect's parameters.
+type learntSchema struct {
+	*schema
+
+	queries map[resolver.Kind]string
+	learnt  time.Time
+}
+
+// record is what the database has for one key.
+type record struct {
+	found bool
+	task  resolver.Task
+	// dagExists: the dag's row is there, so bundle and team are known.
+	dagExists bool
+	bundle    string
+	team      string
+	// err, if set, wraps [resolver.ErrUnavailable]; the rest says nothing then.
+	err error
+}
+
+// openMetadata opens the database and, if it can be reached, learns its schema.
+func openMetadata(options Options) (*metadata, error) {
+	u, err := parseDatabaseURL(options.Database)
+	if err != nil {
+		return nil, err
+	}
+	connector, err := u.dialect.connector(u, options.Timeout, options.Logger)
+	if err != nil {
+		return nil, err
+	}
+	m := &metadata{db: sql.OpenDB(connector), dialect: u.dialect, timeout: options.Timeout, now: options.Now, logger: options.Logger}
+	m.db.SetMaxOpenConns(maxConnections)
+	m.db.SetMaxIdleConns(maxConnections)
+	m.db.SetConnMaxIdleTime(5 * time.Minute)
+	m.db.SetConnMaxLifetime(30 * time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), options.Timeout)
+	defer cancel()
+	if _, err := m.learnSchema(ctx); errors.Is(err, errSchema) {
+		m.close()
+		return nil, err
+	}
+	return m, nil
+}
+
+func (m *metadata) close() { _ = m.db.Close() } // nothing was written
+
+// ask gives one record for each key, in order. Several questions are several
+// queries at once, each on a connection of the pool.
+func (m *metadata) ask(ctx context.Context, keys []resolver.Key) []record {
+	records := make([]record, len(keys))
+	s, err := m.currentSchema(ctx)
+	if err != nil {
+		for i := range records {
+			records[i].err = err
+		}
+		return records
+	}
+	var others sync.WaitGroup
+	for i := 1; i < len(keys); i++ {
+		others.Go(func() { records[i] = m.askOne(ctx, s, keys[i]) })
+	}
+	records[0] = m.askOne(ctx, s, keys[0])
+	others.Wait()
+	m.report(records)
+	return records
+}
+
+// askOne asks for one key. A schema that proves wrong is forgotten.
+func (m *metadata) askOne(ctx context.Context, s *learntSchema, key resolver.Key) record {
+	r, err := m.query(ctx, s, key)
+	if err != nil {
+		if troubleOf(err) == troubleAbsent {
+			m.schema.CompareAndSwap(s, nil)
+		}
+		return record{err: m.explain(fmt.Sprintf("asking the metadata database for a %s", key.Kind), err)}
+	}
+	return r
+}
+
+// query reads the rows that the database takes for equal to the key's name, and
+// keeps what is equal byte for byte: MySQL's collations may equate case and
+// trailing blanks, and Airflow would then hand out another row's value.
+func (m *metadata) query(ctx context.Context, s *learntSchema, key resolver.Key) (record, error) {
+	text, known := s.queries[key.Kind]
+	if !known {
+		return record{}, fmt.Errorf("%v has no query", key.Kind)
+	}
+	name := key.Name
+	if key.Kind == resolver.KindTask {
+		if !isUUID(name) {
+			return record{}, nil
+		}
+		if s.hexIDs && !m.dialect.nativeUUID {
+			name = strings.ReplaceAll(name, "-", "")
+		}
+	}
+	args := []any{name}
+	if !m.dialect.numbered {
+		args = slices.Repeat(args, strings.Count(text, "?"))
+	}
+	rows, err := m.db.QueryContext(ctx, text, args...)
+	if err != nil {
+		return record{}, err
+	}
+	defer rows.Close() //nolint:errcheck // rows.Err below tells of every fault of reading
+	var kept record
+	for rows.Next() {
+		stored, r, err := scan(rows)
+		switch {
+		case err != nil:
+			return record{}, err
+		case stored != name:
+		case kept.found && kept != r:
+			return record{}, errors.New("there are two rows that differ; remove one")
+		default:
+			kept = r
+		}
+	}
+	return kept, rows.Err()
+}
+
+func scan(rows *sql.Rows) (stored string, r record, err error) {
+	var dag, team sql.NullString
+	err = rows.Scan(&stored, &r.task.DagID, &r.task.RunID, &r.task.TaskID, &r.task.MapIndex, &dag, &r.bundle, &team)
+	if err != nil {
+		return "", record{}, err
+	}
+	if !team.Valid {
+		return "", record{}, errors.New("it belongs to a team that has no row; remove the row that names it, or add the team")
+	}
+	r.found, r.team = true, team.String
+	r.dagExists = dag.Valid && dag.String == r.task.DagID
+	return stored, r, nil
+}
+
+// report logs when the database begins and ends to fail, and only then.
+func (m *metadata) report(records []record) {
+	var err error
+	for _, r := range records {
+		if r.err != nil {
+			err = r.err
+		}
+	}
+	m.reportError(err)
+}
+
+func (m *metadata) reportError(err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch failing := err != nil; {
+	case failing && !m.failing:
+		m.logger.Error("the metadata database does not answer; owners are unavailable", "error", err)
+	case !failing && m.failing:
+		m.logger.Info("the metadata database answers again")
+	}
+	m.failing = err != nil
+}
+
+// isUUID tells whether the text is a UUID as Airflow writes it: lower case,
+// with dashes. Nothing else can be a task instance's id.
+func isUUID(text string) bool {
+	if len(text) != 36 {
+		return false
+	}
+	for i := range len(text) {
+		c := text[i]
+		switch {
+		case i == 8 || i == 13 || i == 18 || i == 23:
+			if c != '-' {
+				return false
+			}
+		case c < '0' || c > '9' && c < 'a' || c > 'f':
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,313 @@
+package lookup_test
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/dagfence/dagfence/lookup"
+	"github.com/dagfence/dagfence/resolver"
+)
+
+func TestPostgreSQL(t *testing.T) {
+	t.Parallel()
+	s, p := postgresServer(t)
+	t.Run("owners", func(t *testing.T) { testOwners(t, s) })
+	t.Run("session", func(t *testing.T) { testSession(t, s, "SELECT pg_sleep(20)") })
+	t.Run("schema", func(t *testing.T) { testUnknownSchema(t, s) })
+	t.Run("grants", func(t *testing.T) {
+		testGrants(t, s, func(name string) string { return p.URL("dagfence", name) }, nil)
+	})
+	t.Run("locked table", func(t *testing.T) { testLockedTable(t, s) })
+	t.Run("comes up later", func(t *testing.T) { testComesUpLater(t, s) })
+	t.Run("pooler", func(t *testing.T) { testPooler(t, s) })
+}
+
+func TestMariaDB(t *testing.T) {
+	t.Parallel()
+	s, m := mariaServer(t)
+	t.Run("owners", func(t *testing.T) { testOwners(t, s) })
+	t.Run("session", func(t *testing.T) { testSession(t, s, "SELECT SLEEP(20)") })
+	t.Run("schema", func(t *testing.T) { testUnknownSchema(t, s) })
+	t.Run("grants", func(t *testing.T) {
+		const password = "p@ss:w/ord%41#?&"
+		testGrants(t, s, func(name string) string {
+			return strings.Replace(m.URL("dagfence", name), "dagfence@", "dagfence:p%40ss%3Aw%2Ford%2541%23%3F%26@", 1)
+		}, []string{fmt.Sprintf("ALTER USER dagfence IDENTIFIED BY '%s' ACCOUNT UNLOCK", password)})
+	})
+	t.Run("a key that the collation equates", func(t *testing.T) {
+		t.Parallel()
+		db, url := s.airflow(t, "3.2")
+		var equated string
+		if err := db.QueryRowContext(t.Context(), "SELECT `key` FROM variable WHERE `key` = 'case_KEY  '").Scan(&equated); err != nil {
+			t.Fatalf("the server is to take them for equal: %v", err)
+		}
+		d := directoryOf(t, lookup.Options{Database: url})
+		for name, want := range map[string]resolver.Outcome{
+			"Case_Key": resolver.Found, "case_key": resolver.NotFound, "CASE_KEY": resolver.NotFound, "Case_Key ": resolver.NotFound, "Cäse_Key": resolver.NotFound,
+		} {
+			if got := one(t, d, resolver.KindVariable, name); got.Outcome != want {
+				t.Errorf("variable %q: %v (%v), want %v", name, got.Outcome, got.Err, want)
+			}
+		}
+		if got := one(t, d, resolver.KindDag, "dag_a "); got.Outcome != resolver.NotFound {
+			t.Errorf("dag with a trailing blank: %v, want not_found", got.Outcome)
+		}
+	})
+	t.Run("unknown option of TLS", func(t *testing.T) {
+		t.Parallel()
+		d := directoryOf(t, lookup.Options{Database: m.URL("root", "airflow") + "?ssl_mode=REQUIRED&charset=utf8mb4"})
+		if err := d.Ready(t.Context()); err == nil || !strings.Contains(err.Error(), "TLS") {
+			t.Errorf("TLS is required of a server without it: %v", err)
+		}
+	})
+}
+
+func TestSQLite(t *testing.T) {
+	t.Parallel()
+	s := sqliteFiles()
+	t.Run("owners", func(t *testing.T) { testOwners(t, s) })
+	t.Run("session", func(t *testing.T) { testSession(t, s, "") })
+	t.Run("schema", func(t *testing.T) { testUnknownSchema(t, s) })
+}
+
+// testOwners asks the same of every schema; 3.0 knows no teams.
+func testOwners(t *testing.T, s server) {
+	t.Helper()
+	for _, release := range releases {
+		t.Run(release, func(t *testing.T) {
+			t.Parallel()
+			_, url := s.airflow(t, release)
+			before := time.Now()
+			d := directoryOf(t, lookup.Options{Database: url})
+			if err := d.Ready(t.Context()); err != nil {
+				t.Fatalf("not ready: %v", err)
+			}
+			task := func(dag string, index int) resolver.Task {
+				return resolver.Task{DagID: dag, RunID: runID, TaskID: "t1", MapIndex: index}
+			}
+			var none resolver.Task
+			cases := []struct {
+				kind    resolver.Kind
+				name    string
+				outcome resolver.Outcome
+				team    string
+				task    resolver.Task
+			}{
+				{resolver.KindTask, taskA, resolver.Found, "team_a", task("dag_a", -1)},
+				{resolver.KindTask, taskAMapped, resolver.Found, "team_a", task("dag_a", 3)},
+				{resolver.KindTask, taskARetry, resolver.Found, "team_a", task("dag_a", -1)},
+				{resolver.KindTask, taskB, resolver.Found, "team_b", task("dag_b", -1)},
+				{resolver.KindTask, taskG, resolver.Found, "", task("dag_g", -1)},
+				{resolver.KindTask, taskOrphan, resolver.NotFound, "", none},
+				{resolver.KindTask, taskUnknown, resolver.NotFound, "", none},
+				{resolver.KindTask, strings.ToUpper(taskA), resolver.NotFound, "", none},
+				{resolver.KindTask, strings.ReplaceAll(taskA, "-", ""), resolver.NotFound, "", none},
+				{resolver.KindTask, "x' OR '1'='1", resolver.NotFound, "", none},
+				{resolver.KindTask, "018f0000+0000-7000-8000-00000000000a", resolver.NotFound, "", none},
+				{resolver.KindDag, "dag_a", resolver.Found, "team_a", none},
+				{resolver.KindDag, "dag_g", resolver.Found, "", none},
+				{resolver.KindDag, "dag_gone", resolver.NotFound, "", none},
+				{resolver.KindDag, "DAG_A", resolver.NotFound, "", none},
+				{resolver.KindVariable, "var_a", resolver.Found, "team_a", none},
+				{resolver.KindVariable, "var_b", resolver.Found, "team_b", none},
+				{resolver.KindVariable, "global_var", resolver.Found, "", none},
+				{resolver.KindVariable, "a/b", resolver.Found, "team_a", none},
+				{resolver.KindVariable, "ключ", resolver.Found, "team_a", none},
+				{resolver.KindVariable, "100%", resolver.Found, "team_a", none},
+				{resolver.KindVariable, "var_", resolver.NotFound, "", none},
+				{resolver.KindVariable, "var_a\x00", resolver.NotFound, "", none},
+				{resolver.KindVariable, "var_a\xff", resolver.NotFound, "", none},
+				{resolver.KindVariable, "", resolver.NotFound, "", none},
+				{resolver.KindVariable, "' OR 1=1 --", resolver.NotFound, "", none},
+				{resolver.KindConnection, "conn_b", resolver.Found, "team_b", none},
+				{resolver.KindConnection, "global_conn", resolver.Found, "", none},
+				{resolver.KindConnection, "CONN_B", resolver.NotFound, "", none},
+				{resolver.KindAsset, "s3://anything", resolver.NotFound, "", none},
+			}
+			questions := make([]resolver.Question, len(cases))
+			for i, c := range cases {
+				questions[i] = ask(c.kind, c.name)
+			}
+			for i, got := range d.Resolve(t.Context(), questions) {
+				c := cases[i]
+				if release == "3.0" {
+					c.team = ""
+				}
+				if got.Outcome != c.outcome || got.Team != c.team || got.Task != c.task || got.Err != nil {
+					t.Errorf("%v %q: got %v, team %q, %+v, %v; want %v, team %q, %+v", c.kind, c.name, got.Outcome, got.Team, got.Task, got.Err, c.outcome, c.team, c.task)
+				}
+				if got.Learnt.Before(before) || got.Learnt.After(time.Now()) {
+					t.Errorf("%v %q: learnt at %v", c.kind, c.name, got.Learnt)
+				}
+			}
+		})
+	}
+}
+
+// testSession proves that a session can't write, and that the server ends a
+// statement by itself.
+func testSession(t *testing.T, s server, slow string) {
+	t.Helper()
+	t.Parallel()
+	_, url := s.airflow(t, "3.2")
+	d := directoryOf(t, lookup.Options{Database: url, Timeout: 300 * time.Millisecond})
+	db := lookup.SessionDB(d)
+	for _, write := range []string{"DELETE FROM variable", "CREATE TABLE mine (id integer)", "UPDATE dag SET bundle_name = 'bundle_a'"} {
+		if _, err := db.ExecContext(t.Context(), write); err == nil {
+			t.Errorf("%s passed", write)
+		}
+	}
+	if slow == "" {
+		return
+	}
+	start := time.Now()
+	rows, err := db.QueryContext(t.Context(), slow)
+	if err == nil {
+		for rows.Next() {
+		}
+		err = errors.Join(rows.Err(), rows.Close())
+	}
+	if took := time.Since(start); took > 10*time.Second {
+		t.Errorf("%s ran %v (%v)", slow, took, err)
+	}
+}
+
+// testUnknownSchema proves that what is no schema of Airflow's never reads as
+// "no team".
+func testUnknownSchema(t *testing.T, s server) {
+	t.Helper()
+	for name, c := range map[string]struct {
+		release string
+		change  []string
+		want    string
+	}{
+		"another application's": {"", []string{"CREATE TABLE orders (id integer)"}, "airflow db migrate"},
+		"columns renamed by a later release": {"3.2", []string{
+			"ALTER TABLE variable RENAME COLUMN team_name TO owner_team", "UPDATE alembic_version SET version_num = 'ffffffffffff'",
+		}, `alembic_version is "ffffffffffff"`},
+		"no teams, but not a revision of 3.0": {"3.0", []string{"UPDATE alembic_version SET version_num = '22ed7efa9da2'"}, "22ed7efa9da2"},
+		"half of it":                          {"3.2", []string{"DROP TABLE dag_bundle_team"}, "dag_bundle_team"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			db, url := s.create(t, fmt.Sprintf("other_%08x", hash(t.Name())))
+			if c.release != "" {
+				s.migrate(t, db, c.release)
+			}
+			for _, change := range c.change {
+				execute(t, db, change)
+			}
+			d, err := lookup.New(lookup.Options{Database: url, Logger: slog.New(slog.DiscardHandler)})
+			if err == nil {
+				d.Close()
+				t.Fatal("opened")
+			}
+			if text := err.Error(); !strings.HasPrefix(text, "database: ") || !strings.Contains(text, c.want) {
+				t.Errorf("got %q, want it to say database and %q", text, c.want)
+			}
+		})
+	}
+}
+
+func TestATeamThatIsNowhereIsNotNobody(t *testing.T) {
+	t.Parallel()
+	s := sqliteFiles() // which does not enforce foreign keys by itself
+	db, url := s.airflow(t, "3.1")
+	execute(t, db, "DELETE FROM team WHERE name = 'team_b'")
+	d := directoryOf(t, lookup.Options{Database: url})
+	for kind, name := range map[resolver.Kind]string{
+		resolver.KindTask: taskB, resolver.KindDag: "dag_b", resolver.KindVariable: "var_b", resolver.KindConnection: "conn_b",
+	} {
+		if got := one(t, d, kind, name); got.Outcome != resolver.Unavailable || !errors.Is(got.Err, resolver.ErrUnavailable) {
+			t.Errorf("%v %s: %v, team %q", kind, name, got.Outcome, got.Team)
+		}
+	}
+	if got := one(t, d, resolver.KindVariable, "var_a"); got.Outcome != resolver.Found {
+		t.Errorf("var_a: %v (%v)", got.Outcome, got.Err)
+	}
+}
+
+func TestRowsThatContradictAreNotJudgedBy(t *testing.T) {
+	t.Parallel()
+	s := sqliteFiles()
+	db, url := s.airflow(t, "3.2")
+	execute(t, db, "INSERT INTO dag_bundle_team (dag_bundle_name, team_name) VALUES ('bundle_a', 'team_b')")
+	d := directoryOf(t, lookup.Options{Database: url})
+	if got := one(t, d, resolver.KindDag, "dag_a"); got.Outcome != resolver.Unavailable {
+		t.Errorf("a dag of two teams: %v, team %q", got.Outcome, got.Team)
+	}
+}
+
+func TestAirflowIsUpgradedBesideUs(t *testing.T) {
+	t.Parallel()
+	upgrade := func(t *testing.T, from string) (*lookup.Directory, *clock) {
+		t.Helper()
+		s := sqliteFiles()
+		db, url := s.airflow(t, from)
+		now := newClock()
+		d := directoryOf(t, lookup.Options{Database: url, Now: now.Now})
+		if got := one(t, d, resolver.KindVariable, "var_a"); got.Outcome != resolver.Found {
+			t.Fatalf("before: %v (%v)", got.Outcome, got.Err)
+		}
+		execute(t, db, "PRAGMA foreign_keys=OFF")
+		for _, table := range []string{"alembic_version", "connection", "variable", "task_instance_history", "task_instance", "dag_bundle_team", "dag", "dag_bundle", "team"} {
+			execute(t, db, "DROP TABLE IF EXISTS "+table)
+		}
+		s.migrate(t, db, "3.2")
+		return d, now
+	}
+	t.Run("what broke is learnt anew at once", func(t *testing.T) {
+		t.Parallel()
+		d, _ := upgrade(t, "3.1")
+		if got := one(t, d, resolver.KindVariable, "var_a"); got.Outcome != resolver.Unavailable {
+			t.Errorf("by the old schema: %v", got.Outcome)
+		}
+		if got := one(t, d, resolver.KindVariable, "var_a"); got.Team != "team_a" {
+			t.Errorf("by the new schema: %v, team %q, %v", got.Outcome, got.Team, got.Err)
+		}
+	})
+	t.Run("what still runs is learnt anew within a minute", func(t *testing.T) {
+		t.Parallel()
+		d, now := upgrade(t, "3.0")
+		now.Add(time.Minute)
+		if got := one(t, d, resolver.KindVariable, "var_a"); got.Team != "team_a" {
+			t.Errorf("%v, team %q, %v", got.Outcome, got.Team, got.Err)
+		}
+		if got := one(t, d, resolver.KindTask, taskB); got.Team != "team_b" {
+			t.Errorf("%v, team %q, %v", got.Outcome, got.Team, got.Err)
+		}
+	})
+}
+
+func BenchmarkResolve(b *testing.B) {
+	s, _ := postgresServer(b)
+	_, url := s.airflow(b, "3.2")
+	d := directoryOf(b, lookup.Options{Database: url})
+	for name, questions := range map[string][]resolver.Question{
+		"task":                {ask(resolver.KindTask, taskA)},
+		"task_and_variable":   {ask(resolver.KindTask, taskA), ask(resolver.KindVariable, "var_a")},
+		"sixteen_of_all_kind": sixteen(),
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				for _, a := range d.Resolve(b.Context(), questions) {
+					if a.Outcome != resolver.Found {
+						b.Fatal(a.Outcome, a.Err)
+					}
+				}
+			}
+		})
+	}
+}
+
+func sixteen() (questions []resolver.Question) {
+	for range 4 {
+		questions = append(questions, ask(resolver.KindTask, taskA), ask(resolver.KindVariable, "var_a"), ask(resolver.KindConnection, "conn_b"), ask(resolver.KindDag, "dag_g"))
+	}
+	return questions
+}

@@ -1,0 +1,50 @@
+package lookup
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/dagfence/dagfence/resolver"
+)
+
+// metrics are the service's; their label sets are closed.
+type metrics struct {
+	registry  *prometheus.Registry
+	duration  *prometheus.HistogramVec
+	questions *prometheus.CounterVec
+}
+
+func newMetrics() *metrics {
+	m := &metrics{
+		registry: prometheus.NewRegistry(),
+		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "dagfence_lookup_duration_seconds",
+			Help:    "How long all questions of one request took, by the worst outcome among them.",
+			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5},
+		}, []string{"source", "outcome"}),
+		questions: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "dagfence_lookup_questions_total",
+			Help: "Questions answered, by kind and outcome.",
+		}, []string{"kind", "outcome"}),
+	}
+	m.registry.MustRegister(m.duration, m.questions, collectors.NewBuildInfoCollector(),
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+func (m *metrics) observe(questions []resolver.Question, answers []resolver.Answer, took time.Duration) {
+	worst := resolver.Found
+	for i, a := range answers {
+		worst = min(worst, a.Outcome)
+		m.questions.WithLabelValues(questions[i].Kind.String(), a.Outcome.String()).Inc()
+	}
+	m.duration.WithLabelValues("directory", worst.String()).Observe(took.Seconds())
+}
+
+func (m *metrics) handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
+}

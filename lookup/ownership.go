@@ -1,0 +1,170 @@
+package lookup
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/dagfence/dagfence/resolver"
+)
+
+// owners is what one version of the ownership file says. A nil *owners says
+// nothing.
+type owners struct {
+	dags, bundles, variables, connections, assets names
+}
+
+// names maps a name, or a prefix, to a team; "" is nobody.
+type names struct {
+	exact, prefixes map[string]string
+	// lengths holds the prefixes' lengths once each, the longest first.
+	lengths []int
+}
+
+// find gives the team that the file names: exact beats the longest prefix.
+func (n *names) find(name string) (team string, named bool) {
+	if team, named = n.exact[name]; named {
+		return team, true
+	}
+	for _, length := range n.lengths {
+		if length > len(name) {
+			continue
+		}
+		if team, named = n.prefixes[name[:length]]; named {
+			return team, true
+		}
+	}
+	return "", false
+}
+
+func (n *names) add(name, team string) {
+	prefix, isPrefix := strings.CutSuffix(name, "*")
+	if !isPrefix {
+		n.exact[name] = team
+		return
+	}
+	n.prefixes[prefix] = team
+	if !slices.Contains(n.lengths, len(prefix)) {
+		n.lengths = append(n.lengths, len(prefix))
+		slices.SortFunc(n.lengths, func(a, b int) int { return b - a })
+	}
+}
+
+// of gives the team that the file gives the thing; a task is never named.
+func (o *owners) of(key resolver.Key) (team string, named bool) {
+	if o == nil {
+		return "", false
+	}
+	switch key.Kind {
+	case resolver.KindDag:
+		return o.dags.find(key.Name)
+	case resolver.KindVariable:
+		return o.variables.find(key.Name)
+	case resolver.KindConnection:
+		return o.connections.find(key.Name)
+	case resolver.KindAsset:
+		return o.assets.find(key.Name)
+	case resolver.KindTask:
+	}
+	return "", false
+}
+
+// ofBundle gives the team of a dag bundle; a dag without a bundle has none.
+func (o *owners) ofBundle(bundle string) (team string, named bool) {
+	if o == nil || bundle == "" {
+		return "", false
+	}
+	return o.bundles.find(bundle)
+}
+
+// parseOwners reads an ownership file strictly. Its errors name the line, and
+// the mend.
+func parseOwners(data []byte, withDatabase bool) (*owners, error) {
+	decoder := yaml.NewDecoder(bytes.NewReader(data))
+	var document yaml.Node
+	if err := decoder.Decode(&document); errors.Is(err, io.EOF) || err == nil && document.Content[0].Tag == "!!null" {
+		return nil, errors.New("the file is empty; write `dags: {}` if nobody is to own anything by it")
+	} else if err != nil {
+		return nil, fmt.Errorf("reading YAML: %w", err)
+	}
+	if err := decoder.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
+		return nil, errors.New("there is more than one YAML document; keep one, without `---`")
+	}
+	root := document.Content[0]
+	if root.Kind != yaml.MappingNode {
+		return nil, fmt.Errorf("line %d: the file must be a map of dags, bundles, variables, connections and assets", root.Line)
+	}
+	o := new(owners)
+	sections := map[string]*names{
+		"dags": &o.dags, "bundles": &o.bundles, "variables": &o.variables, "connections": &o.connections, "assets": &o.assets,
+	}
+	for i := 0; i < len(root.Content); i += 2 {
+		key, value := root.Content[i], root.Content[i+1]
+		section, known := sections[key.Value]
+		switch {
+		case !known:
+			return nil, fmt.Errorf("line %d: section %q is unknown; use dags, bundles, variables, connections or assets", key.Line, key.Value)
+		case section.exact != nil:
+			return nil, fmt.Errorf("line %d: section %q is given twice; join the two", key.Line, key.Value)
+		case key.Value == "bundles" && !withDatabase:
+			return nil, fmt.Errorf("line %d: only the metadata database knows which bundle a dag is from; set database, or name the dags instead", key.Line)
+		}
+		section.exact, section.prefixes = map[string]string{}, map[string]string{}
+		if err := section.parse(key.Value, value); err != nil {
+			return nil, err
+		}
+	}
+	return o, nil
+}
+
+// parse reads one section's map.
+func (n *names) parse(section string, node *yaml.Node) error {
+	if node.Kind != yaml.MappingNode {
+		return fmt.Errorf("line %d: %s must be a map from a name to a team; write `%s: {}` for none", node.Line, section, section)
+	}
+	seen := make(map[string]int, len(node.Content)/2)
+	for i := 0; i < len(node.Content); i += 2 {
+		key, value := node.Content[i], node.Content[i+1]
+		if err := checkName(key); err != nil {
+			return fmt.Errorf("line %d: %s: %w", key.Line, section, err)
+		}
+		if line, twice := seen[key.Value]; twice {
+			return fmt.Errorf("line %d: %s: %q is given twice, first on line %d; keep one", key.Line, section, key.Value, line)
+		}
+		seen[key.Value] = key.Line
+		if err := checkTeam(value); err != nil {
+			return fmt.Errorf("line %d: %s: %q: %w", value.Line, section, key.Value, err)
+		}
+		n.add(key.Value, value.Value)
+	}
+	return nil
+}
+
+func checkName(node *yaml.Node) error {
+	switch star := strings.Index(node.Value, "*"); {
+	case node.Kind == yaml.AliasNode, node.Tag == "!!merge":
+		return errors.New("aliases and merges are not taken; write every name out")
+	case node.Kind != yaml.ScalarNode, node.Tag != "!!str":
+		return fmt.Errorf("the name %s is not a string; put it in quotes", node.Value)
+	case node.Value == "":
+		return errors.New("a name is empty; write the name, or \"*\" for all")
+	case star >= 0 && star != len(node.Value)-1:
+		return fmt.Errorf("%q has a * before its end; a * stands at the end of a prefix only", node.Value)
+	}
+	return nil
+}
+
+func checkTeam(node *yaml.Node) error {
+	switch {
+	case node.Kind != yaml.ScalarNode, node.Tag != "!!str":
+		return errors.New("the team is not a string; put the team's name in quotes, or \"\" for nobody")
+	case strings.TrimSpace(node.Value) != node.Value:
+		return errors.New("the team has blanks around it; remove them")
+	}
+	return nil
+}

@@ -1,0 +1,121 @@
+package lookup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/dagfence/dagfence/resolver"
+)
+
+// currentSchema gives the schema that was learnt lately, or learns it.
+func (m *metadata) currentSchema(ctx context.Context) (*learntSchema, error) {
+	if s := m.schema.Load(); s != nil && m.now().Sub(s.learnt) < schemaFor {
+		return s, nil
+	}
+	return m.learnSchema(ctx)
+}
+
+// learnSchema tells the database's schema and tries every query on it, so that
+// a missing grant shows at once. Callers at the same time share one probe,
+// which outlives a caller that gives up. Errors wrap
+// [resolver.ErrUnavailable], and errSchema where the database was reached.
+func (m *metadata) learnSchema(ctx context.Context) (*learntSchema, error) {
+	shared := m.probe.DoChan("", func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), m.timeout)
+		defer cancel()
+		s, err := m.probeSchema(ctx)
+		if err == nil {
+			if old := m.schema.Swap(s); old == nil || old.releases != s.releases {
+				m.logger.Info("metadata database reached", "dialect", m.dialect.name, "airflow", s.releases)
+			}
+		} else if errors.Is(err, errSchema) {
+			m.schema.Store(nil)
+		}
+		m.reportError(err)
+		return s, err
+	})
+	select {
+	case <-ctx.Done():
+		return nil, m.explain("reaching the metadata database", ctx.Err())
+	case result := <-shared:
+		s, ok := result.Val.(*learntSchema)
+		if result.Err != nil || !ok {
+			return nil, result.Err
+		}
+		return s, nil
+	}
+}
+
+func (m *metadata) probeSchema(ctx context.Context) (*learntSchema, error) {
+	learnt := m.now()
+	var misses []string
+	for i := range schemas {
+		s := &schemas[i]
+		miss, err := m.tryMarker(ctx, s)
+		if err != nil {
+			return nil, m.explain("reaching the metadata database", err)
+		}
+		if miss == "" {
+			return m.tryQueries(ctx, s, &learntSchema{schema: s, queries: m.dialect.adapt(s.queries), learnt: learnt})
+		}
+		misses = append(misses, fmt.Sprintf("not that of Airflow %s (%s)", s.releases, miss))
+	}
+	return nil, fmt.Errorf("%w: %w: its schema is %s; point database at Airflow's own, run `airflow db migrate`, and %s",
+		resolver.ErrUnavailable, errSchema, strings.Join(misses, ", "), m.grantsMend())
+}
+
+// tryMarker tells why the database is not of the schema, or "" if it is.
+func (m *metadata) tryMarker(ctx context.Context, s *schema) (miss string, err error) {
+	rows, err := m.db.QueryContext(ctx, s.marker)
+	if err == nil {
+		defer rows.Close() //nolint:errcheck // rows.Err below tells of every fault of reading
+		var revision string
+		for rows.Next() {
+			if err := rows.Scan(&revision); err != nil {
+				return "", err
+			}
+		}
+		if err = rows.Err(); err == nil {
+			if s.revisions != nil && !slices.Contains(s.revisions, revision) {
+				return fmt.Sprintf("alembic_version is %q", revision), nil
+			}
+			return "", nil
+		}
+	}
+	if t := troubleOf(err); t == troubleAbsent || t == troubleDenied {
+		return err.Error(), nil
+	}
+	return "", err
+}
+
+// tryQueries runs each query for a name that nothing has.
+func (m *metadata) tryQueries(ctx context.Context, s *schema, learnt *learntSchema) (*learntSchema, error) {
+	for kind := range s.queries {
+		nothing := resolver.Key{Kind: kind, Name: "00000000-0000-0000-0000-000000000000"}
+		_, err := m.query(ctx, learnt, nothing)
+		if err == nil {
+			continue
+		}
+		doing := fmt.Sprintf("asking the metadata database of Airflow %s for a %s", s.releases, kind)
+		if t := troubleOf(err); t == troubleAbsent || t == troubleDenied {
+			return nil, fmt.Errorf("%w: %w", errSchema, m.explain(doing, err))
+		}
+		return nil, m.explain(doing, err)
+	}
+	return learnt, nil
+}
+
+// adapt writes the parameters of the queries as the dialect has them.
+func (d dialect) adapt(queries map[resolver.Kind]string) map[resolver.Kind]string {
+	adapted := make(map[resolver.Kind]string, len(queries))
+	for kind, text := range queries {
+		if d.numbered {
+			text = strings.ReplaceAll(text, "?", "$1")
+		}
+		adapted[kind] = text
+	}
+	return adapted
+}

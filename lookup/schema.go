@@ -1,0 +1,76 @@
+package lookup
+
+import "github.com/dagfence/dagfence/resolver"
+
+// schema is one way in which Airflow's metadata database has kept owners. The
+// schemas differ in this data alone.
+//
+// Every query has one parameter, maybe several times, and gives the columns of
+// [record] in scan's order: the stored name, dag_id, run_id, task_id,
+// map_index, the dag row's dag_id (NULL: no such row), its bundle, and the
+// team (NULL: a team that has no row).
+type schema struct {
+	// releases are the Airflow releases that have it, for errors and logs.
+	releases string
+	// marker can be run on this schema, and on none that is listed after it.
+	marker string
+	// revisions, where set, are the only values of the marker that mean this
+	// schema (Airflow's utils/db.py, _REVISION_HEADS_MAP).
+	revisions []string
+	// hexIDs: outside PostgreSQL a task instance's id has no dashes (migration
+	// 0104 of 3.2.0).
+	hexIDs  bool
+	queries map[resolver.Kind]string
+}
+
+// schemas are listed newest first. That 3.0 has no teams is believed of its
+// own revisions only: a column of teams that is hidden by a missing grant, or
+// moved by a later release, must not read as "no team".
+var schemas = []schema{
+	{
+		releases: "3.2 and later",
+		marker:   "SELECT v.team_name FROM variable v WHERE 1 = 0",
+		hexIDs:   true,
+		queries: queries(
+			"COALESCE(b.team_name, '')", "LEFT JOIN dag_bundle_team b ON b.dag_bundle_name = d.bundle_name",
+			"COALESCE(o.team_name, '')", "",
+		),
+	},
+	{
+		releases: "3.1",
+		marker:   "SELECT v.team_id FROM variable v WHERE 1 = 0",
+		queries: queries(
+			"CASE WHEN b.team_id IS NULL THEN '' ELSE t.name END",
+			"LEFT JOIN dag_bundle_team b ON b.dag_bundle_name = d.bundle_name LEFT JOIN team t ON t.id = b.team_id",
+			"CASE WHEN o.team_id IS NULL THEN '' ELSE t.name END", "LEFT JOIN team t ON t.id = o.team_id",
+		),
+	},
+	{
+		releases:  "3.0",
+		marker:    "SELECT a.version_num FROM alembic_version a",
+		revisions: []string{"29ce7909c52b", "fe199e1abd77"},
+		queries:   queries("''", "", "''", ""),
+	},
+}
+
+// queries makes a schema's queries of its team expressions: dagTeam with
+// dagJoin for what belongs to a dag d, ownTeam with ownJoin for a row o that
+// names its own team.
+func queries(dagTeam, dagJoin, ownTeam, ownJoin string) map[resolver.Kind]string {
+	owned := func(name, table string) string {
+		return "SELECT o." + name + ", '', '', '', 0, '', '', " + ownTeam + " FROM " + table + " o " + ownJoin +
+			" WHERE o." + name + " = ?"
+	}
+	return map[resolver.Kind]string{
+		// An attempt that was reported up for retry, or cleared, has left
+		// task_instance while its process still runs its callbacks.
+		resolver.KindTask: "SELECT i.id, i.dag_id, i.run_id, i.task_id, i.map_index, d.dag_id, COALESCE(d.bundle_name, ''), " + dagTeam +
+			" FROM (SELECT id, dag_id, run_id, task_id, map_index FROM task_instance WHERE id = ?" +
+			" UNION ALL SELECT task_instance_id, dag_id, run_id, task_id, map_index FROM task_instance_history WHERE task_instance_id = ?) i" +
+			" LEFT JOIN dag d ON d.dag_id = i.dag_id " + dagJoin,
+		resolver.KindDag: "SELECT d.dag_id, d.dag_id, '', '', 0, d.dag_id, COALESCE(d.bundle_name, ''), " + dagTeam +
+			" FROM dag d " + dagJoin + " WHERE d.dag_id = ?",
+		resolver.KindVariable:   owned("key", "variable"),
+		resolver.KindConnection: owned("conn_id", "connection"),
+	}
+}

@@ -1,0 +1,163 @@
+package lookup
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// grace is how long requests in flight may take once the service is to end.
+const grace = 10 * time.Second
+
+// ServerOptions says how [Run] serves. With both a token and a client CA, both
+// are asked for.
+type ServerOptions struct {
+	// Listen is the TCP address, host:port. Without Token, TokenFile and
+	// ClientCA its host must be loopback.
+	Listen string
+	// Token is the bearer secret; TokenFile is the file that holds it, blanks
+	// around it ignored. At most one may be set; both empty asks for none.
+	Token, TokenFile string
+	// TLSCert and TLSKey are PEM files, read again as clients connect, so that
+	// they may be rotated. Both empty means plain HTTP.
+	TLSCert, TLSKey string
+	// ClientCA is a PEM file: POST /v1/owners takes only clients whose
+	// certificate it has signed. It needs TLSCert and TLSKey.
+	ClientCA string
+	// Logger is nil for [slog.Default].
+	Logger *slog.Logger
+}
+
+// Run serves the directory over HTTP until ctx ends, then lets the requests in
+// flight end and gives nil. The directory stays the caller's to close.
+func Run(ctx context.Context, d *Directory, options ServerOptions) error {
+	if options.Logger == nil {
+		options.Logger = slog.Default()
+	}
+	token, err := options.token()
+	if err != nil {
+		return err
+	}
+	if token == "" && options.ClientCA == "" && !isLoopback(options.Listen) {
+		return fmt.Errorf("listen: %q is not loopback and nobody would have to prove who they are; set --token-file or --client-ca, or listen on 127.0.0.1", options.Listen)
+	}
+	tlsConfig, err := options.tls()
+	if err != nil {
+		return err
+	}
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", options.Listen)
+	if err != nil {
+		return fmt.Errorf("listen: %w; give a free address as host:port", err)
+	}
+	server := &http.Server{
+		Handler:           newHandler(d, token, options.ClientCA != "", options.Logger),
+		TLSConfig:         tlsConfig,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
+		WriteTimeout:      10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          slog.NewLogLogger(options.Logger.Handler(), slog.LevelDebug),
+	}
+	options.Logger.Info("lookup service listens", "address", listener.Addr().String(), "tls", tlsConfig != nil)
+	return serve(ctx, server, listener)
+}
+
+func serve(ctx context.Context, server *http.Server, listener net.Listener) error {
+	ended := make(chan error, 1)
+	go func() {
+		if server.TLSConfig != nil {
+			ended <- server.ServeTLS(listener, "", "")
+			return
+		}
+		ended <- server.Serve(listener)
+	}()
+	select {
+	case err := <-ended:
+		return fmt.Errorf("serving: %w", err)
+	case <-ctx.Done():
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
+	defer cancel()
+	if err := server.Shutdown(ctx); err != nil {
+		return fmt.Errorf("ending the requests in flight: %w", errors.Join(err, server.Close()))
+	}
+	return nil
+}
+
+func (o *ServerOptions) token() (string, error) {
+	token := o.Token
+	if o.TokenFile != "" {
+		if token != "" {
+			return "", errors.New("token-file: a token is set as well; keep one of them")
+		}
+		data, err := os.ReadFile(o.TokenFile)
+		if err != nil {
+			return "", fmt.Errorf("token-file: %w; give the path of a readable file", err)
+		}
+		if token = strings.TrimSpace(string(data)); token == "" {
+			return "", fmt.Errorf("token-file: %s is empty; write the secret into it", o.TokenFile)
+		}
+	}
+	if strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return "", errors.New("token-file: the secret has a blank or a character outside of ASCII in it; no fence can send it, so choose another")
+	}
+	return token, nil
+}
+
+// isLoopback tells whether nobody beyond this machine can reach the address.
+func isLoopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	return host == "localhost" || net.ParseIP(host).IsLoopback()
+}
+
+// tls gives nil for plain HTTP.
+//
+//nolint:nilnil // http.Server's own way to say "no TLS"
+func (o *ServerOptions) tls() (*tls.Config, error) {
+	if o.TLSCert == "" && o.TLSKey == "" {
+		if o.ClientCA != "" {
+			return nil, errors.New("client-ca: client certificates need TLS; set --tls-cert and --tls-key")
+		}
+		return nil, nil
+	}
+	first, err := tls.LoadX509KeyPair(o.TLSCert, o.TLSKey)
+	if err != nil {
+		return nil, fmt.Errorf("tls-cert and tls-key: %w; give the paths of a PEM pair", err)
+	}
+	var last atomic.Pointer[tls.Certificate]
+	last.Store(&first)
+	config := &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+		if next, err := tls.LoadX509KeyPair(o.TLSCert, o.TLSKey); err == nil { // else half of a rotation: the last pair serves
+			last.Store(&next)
+		}
+		return last.Load(), nil
+	}}
+	if o.ClientCA == "" {
+		return config, nil
+	}
+	pem, err := os.ReadFile(o.ClientCA)
+	if err != nil {
+		return nil, fmt.Errorf("client-ca: %w; give the path of a PEM file", err)
+	}
+	config.ClientCAs = x509.NewCertPool()
+	if !config.ClientCAs.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("client-ca: %s has no certificate; give a PEM file", o.ClientCA)
+	}
+	// Not required of all: probes and scrapers have no certificate, and see
+	// nothing that is secret.
+	config.ClientAuth = tls.VerifyClientCertIfGiven
+	return config, nil
+}

@@ -1,0 +1,94 @@
+package lookup_test
+
+import (
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/dagfence/dagfence/lookup"
+)
+
+func TestPostgresURLs(t *testing.T) {
+	t.Parallel()
+	type want struct {
+		host     string
+		port     uint16
+		user     string
+		database string
+		password string
+		tls      bool
+	}
+	for url, want := range map[string]want{
+		"postgresql://u:p@db:6543/airflow":                                       {"db", 6543, "u", "airflow", "p", true},
+		"postgresql+psycopg2://u:p@db/airflow":                                   {"db", 5432, "u", "airflow", "p", true},
+		"postgresql+psycopg://u@db/airflow?sslmode=disable":                      {"db", 5432, "u", "airflow", "", false},
+		"postgresql+asyncpg://u:p@db/airflow?ssl=disable":                        {"db", 5432, "u", "airflow", "p", false},
+		"postgres://u:p@[::1]:1/airflow":                                         {"::1", 1, "u", "airflow", "p", true},
+		"postgresql://u%40x:p%40%2F%3A%25+ %zz@db/air%20flow":                    {"db", 5432, "u@x", "air flow", "p@/:%+ %zz", true},
+		"postgresql://u:a/b#c?d%27\\'@db/airflow":                                {"db", 5432, "u", "airflow", `a/b#c?d'\'`, true},
+		"postgresql://u:p@/airflow?host=/var/run/postgresql":                     {"/var/run/postgresql", 5432, "u", "airflow", "p", false},
+		"postgresql://u:p@/airflow?host=h1:7000&host=h2:7001":                    {"h1", 7000, "u", "airflow", "p", true},
+		"postgresql://u:p@db/it's?sslmode=disable&keepalives=1&options=-c%20a=b": {"db", 5432, "u", "it's", "p", false},
+	} {
+		dsn, password, err := lookup.PostgresDSN(url)
+		if err != nil {
+			t.Errorf("%s: %v", url, err)
+			continue
+		}
+		config, err := pgx.ParseConfig(dsn)
+		if err != nil {
+			t.Errorf("%s: %v", url, err)
+			continue
+		}
+		got := struct {
+			host     string
+			port     uint16
+			user     string
+			database string
+			password string
+			tls      bool
+		}{config.Host, config.Port, config.User, config.Database, password, config.TLSConfig != nil}
+		if got != want {
+			t.Errorf("%s:\n got %+v\nwant %+v", url, got, want)
+		}
+	}
+}
+
+func TestDatabaseURLsThatCantBeUsed(t *testing.T) {
+	t.Parallel()
+	missing := filepath.Join(t.TempDir(), "none")
+	notPEM := file(t, "no certificate")
+	for url, want := range map[string]string{
+		"airflow":                                                "not a URL",
+		password + "@db/airflow":                                 "not a URL",
+		"oracle+cx://u:" + password + "@db/x":                    `dialect "oracle" is unknown; use postgresql, mysql, mariadb or sqlite`,
+		"postgresql://u:p@" + password + "@db/":                  "write it as %40",
+		"postgresql://db:" + password + "/x":                     "the port is not a number",
+		"postgresql://u:" + password + "@db:99999/x":             "the port is not a number",
+		"postgresql://u:" + password + "@db/x?a;b":               "options after ?",
+		"postgresql://u:" + password + "@db/x?chicken=1":         `option "chicken"`,
+		"postgresql://u:" + password + "@db/x?sslmode=sometimes": "sslmode is invalid",
+		"mysql://u:" + password + "@db/x?chicken=1":              `option "chicken"`,
+		"mysql://u:" + password + "@db/x?ssl_mode=MAYBE":         "use DISABLED, PREFERRED",
+		"mysql://u:" + password + "@db/x?ssl_ca=" + missing:      "option ssl_ca",
+		"mysql://u:" + password + "@db/x?ssl_ca=" + notPEM:       "has no certificate",
+		"mysql://u:" + password + "@db/x?ssl_cert=" + notPEM:     "options ssl_cert and ssl_key",
+		"sqlite://":                  "must name a file",
+		"sqlite:///:memory:":         "must name a file",
+		"sqlite:///file:/x?uri=true": `option "uri"`,
+		"sqlite://home/airflow.db":   "a SQLite URL has no host",
+	} {
+		d, err := lookup.New(lookup.Options{Database: url, Logger: slog.New(slog.DiscardHandler)})
+		if err == nil {
+			d.Close()
+			t.Errorf("%s was taken", url)
+			continue
+		}
+		if text := err.Error(); !strings.HasPrefix(text, "database: ") || !strings.Contains(text, want) || strings.Contains(text, password) {
+			t.Errorf("%s: got %q, want it to say database and %q, and no password", url, text, want)
+		}
+	}
+}

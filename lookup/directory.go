@@ -190,6 +190,10 @@ func judge(key resolver.Key, r record, owners *owners, learnt time.Time) resolve
 		answer.Task = r.task
 	case resolver.KindDag:
 	case resolver.KindVariable, resolver.KindConnection, resolver.KindAsset:
+		// The file may name the row that the database took the key for.
+		if team, named := owners.of(resolver.Key{Kind: key.Kind, Name: r.stored}); named {
+			answer.Team = team
+		}
 		return answer
 	}
 	if team, named := owners.of(resolver.Key{Kind: resolver.KindDag, Name: r.task.DagID}); named {

@@ -54,7 +54,9 @@ type learntSchema struct {
 // record is what the database has for one key.
 type record struct {
 	found bool
-	task  resolver.Task
+	// stored is the name as the row has it.
+	stored string
+	task   resolver.Task
 	// dagExists: the dag's row is there, so bundle and team are known.
 	dagExists bool
 	bundle    string
@@ -122,9 +124,10 @@ func (m *metadata) askOne(ctx context.Context, s *learntSchema, key resolver.Key
 	return r
 }
 
-// query reads the rows that the database takes for equal to the key's name, and
-// keeps what is equal byte for byte: MySQL's collations may equate case and
-// trailing blanks, and Airflow would then hand out another row's value.
+// query reads the row that the database takes for the key's name. MySQL's
+// collations may equate case, accents and trailing blanks. Airflow asks in the
+// same way, and hands out the value of the row it gets: so that row's owner is
+// the one that counts, whatever the name that was asked for.
 func (m *metadata) query(ctx context.Context, s *learntSchema, key resolver.Key) (record, error) {
 	text, known := s.queries[key.Kind]
 	if !known {
@@ -150,11 +153,10 @@ func (m *metadata) query(ctx context.Context, s *learntSchema, key resolver.Key)
 	defer rows.Close() //nolint:errcheck // rows.Err below tells of every fault of reading
 	var kept record
 	for rows.Next() {
-		stored, r, err := scan(rows)
+		r, err := scan(rows)
 		switch {
 		case err != nil:
 			return record{}, err
-		case stored != name:
 		case kept.found && kept != r:
 			return record{}, errors.New("there are two rows that differ; remove one")
 		default:
@@ -164,18 +166,21 @@ func (m *metadata) query(ctx context.Context, s *learntSchema, key resolver.Key)
 	return kept, rows.Err()
 }
 
-func scan(rows *sql.Rows) (stored string, r record, err error) {
-	var dag, team sql.NullString
-	err = rows.Scan(&stored, &r.task.DagID, &r.task.RunID, &r.task.TaskID, &r.task.MapIndex, &dag, &r.bundle, &team)
+func scan(rows *sql.Rows) (record, error) {
+	var (
+		r         record
+		dag, team sql.NullString
+	)
+	err := rows.Scan(&r.stored, &r.task.DagID, &r.task.RunID, &r.task.TaskID, &r.task.MapIndex, &dag, &r.bundle, &team)
 	if err != nil {
-		return "", record{}, err
+		return record{}, err
 	}
 	if !team.Valid {
-		return "", record{}, errors.New("it belongs to a team that has no row; remove the row that names it, or add the team")
+		return record{}, errors.New("it belongs to a team that has no row; remove the row that names it, or add the team")
 	}
 	r.found, r.team = true, team.String
 	r.dagExists = dag.Valid && dag.String == r.task.DagID
-	return stored, r, nil
+	return r, nil
 }
 
 // report logs when the database begins and ends to fail, and only then.

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -45,16 +47,29 @@ func TestMariaDB(t *testing.T) {
 		if err := db.QueryRowContext(t.Context(), "SELECT `key` FROM variable WHERE `key` = 'case_KEY  '").Scan(&equated); err != nil {
 			t.Fatalf("the server is to take them for equal: %v", err)
 		}
+		// Airflow would serve the very row, so its owner is who is asked for.
 		d := directoryOf(t, lookup.Options{Database: url})
-		for name, want := range map[string]resolver.Outcome{
-			"Case_Key": resolver.Found, "case_key": resolver.NotFound, "CASE_KEY": resolver.NotFound, "Case_Key ": resolver.NotFound, "Cäse_Key": resolver.NotFound,
-		} {
-			if got := one(t, d, resolver.KindVariable, name); got.Outcome != want {
-				t.Errorf("variable %q: %v (%v), want %v", name, got.Outcome, got.Err, want)
+		file := filepath.Join(t.TempDir(), "owners.yaml")
+		if err := os.WriteFile(file, []byte("variables:\n  Case_Key: team_of_the_file\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		filed := directoryOf(t, lookup.Options{Database: url, OwnershipFile: file})
+		for _, name := range []string{"Case_Key", "case_key", "CASE_KEY", "Case_Key ", "Cäse_Key"} {
+			if got := one(t, d, resolver.KindVariable, name); got.Outcome != resolver.Found || got.Team != "team_b" {
+				t.Errorf("variable %q: %v of %q (%v), want found of team_b", name, got.Outcome, got.Team, got.Err)
+			}
+			if got := one(t, filed, resolver.KindVariable, name); got.Outcome != resolver.Found || got.Team != "team_of_the_file" {
+				t.Errorf("variable %q in the file: %v of %q (%v)", name, got.Outcome, got.Team, got.Err)
 			}
 		}
-		if got := one(t, d, resolver.KindDag, "dag_a "); got.Outcome != resolver.NotFound {
-			t.Errorf("dag with a trailing blank: %v, want not_found", got.Outcome)
+		if got := one(t, d, resolver.KindConnection, "CONN_B"); got.Outcome != resolver.Found || got.Team != "team_b" {
+			t.Errorf("connection CONN_B: %v of %q, want found of team_b", got.Outcome, got.Team)
+		}
+		if got := one(t, d, resolver.KindVariable, "Case_Kex"); got.Outcome != resolver.NotFound {
+			t.Errorf("another variable: %v, want not_found", got.Outcome)
+		}
+		if got := one(t, d, resolver.KindDag, "dag_a "); got.Outcome != resolver.Found || got.Team != "team_a" {
+			t.Errorf("dag with a trailing blank: %v of %q, want found of team_a", got.Outcome, got.Team)
 		}
 	})
 	t.Run("unknown option of TLS", func(t *testing.T) {
@@ -125,7 +140,7 @@ func testOwners(t *testing.T, s server) {
 				{resolver.KindVariable, "' OR 1=1 --", resolver.NotFound, "", none},
 				{resolver.KindConnection, "conn_b", resolver.Found, "team_b", none},
 				{resolver.KindConnection, "global_conn", resolver.Found, "", none},
-				{resolver.KindConnection, "CONN_B", resolver.NotFound, "", none},
+				{resolver.KindConnection, "conn_", resolver.NotFound, "", none},
 				{resolver.KindAsset, "s3://anything", resolver.NotFound, "", none},
 			}
 			questions := make([]resolver.Question, len(cases))

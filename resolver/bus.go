@@ -1,0 +1,184 @@
+package resolver
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+const (
+	// Channel is the Redis channel on which invalidations are published.
+	Channel = "dagfence:invalidate"
+	// keyPrefix is that of every key in Redis; its number is the version of
+	// what stands there.
+	keyPrefix = "dagfence:1:"
+	// maxPlainName is the longest name that stands in a Redis key as it is.
+	maxPlainName = 128
+
+	// redisTimeout bounds each round trip to Redis: waiting longer for a cache
+	// than for the source is no use. An invalidation is worth waiting for a
+	// little longer, invalidatePatience times that.
+	redisTimeout       = 50 * time.Millisecond
+	invalidatePatience = 5
+	// heartbeat is how long a subscription may be silent before it is probed,
+	// and then until it is given up.
+	heartbeat = 5 * time.Second
+	// minBackoff and maxBackoff bound the wait before Redis is dialled again.
+	minBackoff, maxBackoff = 250 * time.Millisecond, time.Second
+	// maxMessageKeys is how many keys one message names.
+	maxMessageKeys = 32
+)
+
+// Bus spreads invalidations to every process that shares a Redis. Messages are
+// sealed: a stranger in that Redis can replay one and cost a look-up, and no
+// more.
+type Bus struct {
+	client  redis.UniversalClient
+	sealer  *sealer
+	now     func() time.Time
+	ttl     time.Duration
+	timeout time.Duration
+	sender  uint64
+}
+
+// NewBus joins the bus of a Redis. Of the options it takes Secret, TTL and
+// Clock; all processes on one bus must have the same Secret and TTL.
+func NewBus(client redis.UniversalClient, options Options) (*Bus, error) {
+	options = options.withDefaults()
+	if len(options.Secret) == 0 {
+		return nil, errNoSecret
+	}
+	sealer, err := newSealer(options.Secret)
+	if err != nil {
+		return nil, err
+	}
+	return &Bus{
+		client: client, sealer: sealer, now: options.Clock, ttl: options.TTL,
+		timeout: invalidatePatience * options.redisTimeout,
+		sender:  rand.Uint64(), //nolint:gosec // tells processes apart; it keeps no secret
+	}, nil
+}
+
+// Invalidate makes everyone on the bus forget the keys. In Redis each gets a
+// tombstone, which no fill overwrites. It stands for longer than the time to
+// live of an owner, so that a fill which began before is dead when it lapses.
+func (b *Bus) Invalidate(ctx context.Context, keys ...Key) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), b.timeout)
+	defer cancel()
+	now, pipe := b.now(), b.client.Pipeline()
+	body, _ := encodeAnswer(&Answer{Outcome: tombstone})
+	for _, key := range keys {
+		for _, name := range slots(key) {
+			pipe.Set(ctx, redisKey(name), b.sealer.seal(name, now, body), b.ttl+maxSkew)
+		}
+	}
+	for len(keys) > 0 {
+		n := min(len(keys), maxMessageKeys)
+		pipe.Publish(ctx, Channel, b.sealer.seal(Channel, now, encodeKeys(b.sender, keys[:n])))
+		keys = keys[n:]
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return fmt.Errorf("invalidating in redis: %w", err)
+	}
+	return nil
+}
+
+// Listen calls forget with the keys that others on the bus invalidate, until
+// ctx ends. A fault of Redis does not end it; what is published meanwhile is
+// missed, and lapses by its time to live.
+func (b *Bus) Listen(ctx context.Context, forget func(keys []Key)) {
+	wait := minBackoff
+	for ctx.Err() == nil {
+		started := time.Now()
+		b.receive(ctx, forget)
+		if time.Since(started) > heartbeat {
+			wait = minBackoff
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(wait/2 + rand.N(wait)): //nolint:gosec // jitter
+		}
+		wait = min(2*wait, maxBackoff)
+	}
+}
+
+// receive takes messages until the connection fails, or answers no ping.
+func (b *Bus) receive(ctx context.Context, forget func(keys []Key)) {
+	subscription := b.client.Subscribe(ctx, Channel)
+	stop := context.AfterFunc(ctx, func() { _ = subscription.Close() })
+	defer func() {
+		stop()
+		_ = subscription.Close()
+	}()
+	pinged := false
+	for {
+		received, err := subscription.ReceiveTimeout(ctx, heartbeat)
+		var timeout net.Error
+		switch {
+		case err == nil:
+			pinged = false
+			if message, ok := received.(*redis.Message); ok {
+				b.deliver([]byte(message.Payload), forget)
+			}
+		case !pinged && errors.As(err, &timeout) && timeout.Timeout() && ctx.Err() == nil:
+			pinged = true
+			if subscription.Ping(ctx) != nil {
+				return
+			}
+		default:
+			return
+		}
+	}
+}
+
+// deliver opens a message, and drops any that is old, forged or our own.
+func (b *Bus) deliver(payload []byte, forget func(keys []Key)) {
+	if len(payload) > maxMessage {
+		return
+	}
+	now := b.now()
+	body, sent, ok := b.sealer.open(Channel, now, payload)
+	if !ok || now.Sub(sent) > b.ttl+maxSkew {
+		return
+	}
+	if sender, keys, ok := decodeKeys(body); ok && sender != b.sender {
+		forget(keys)
+	}
+}
+
+// slot names the entry in Redis that answers a question. A task has two: with
+// its team, and its identity alone, which is kept for longer.
+func slot(q *Question) string {
+	if q.Kind == KindTask && q.IdentityOnly {
+		return identitySlot(q.Name)
+	}
+	return q.Kind.String() + ":" + q.Name
+}
+
+func identitySlot(task string) string { return "identity:" + task }
+
+// slots names all entries of a key.
+func slots(key Key) []string {
+	all := []string{slot(&Question{Key: key})}
+	if key.Kind == KindTask {
+		all = append(all, identitySlot(key.Name))
+	}
+	return all
+}
+
+// redisKey gives the Redis key of a slot, its hash where it is long. Entries
+// are sealed under the slot, so that no name can pass for another's hash.
+func redisKey(slot string) string {
+	if len(slot) <= maxPlainName {
+		return keyPrefix + slot
+	}
+	sum := sha256.Sum256([]byte(slot))
+	return keyPrefix + "#" + hex.EncodeToString(sum[:])
+}

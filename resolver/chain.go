@@ -1,0 +1,202 @@
+package resolver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// The defaults of [Options].
+const (
+	DefaultSize    = 100_000
+	DefaultTTL     = 5 * time.Second
+	DefaultTaskTTL = 5 * time.Minute
+	DefaultTimeout = 2 * time.Second
+)
+
+var errNoSecret = errors.New("cache key is missing: entries in redis are sealed with it; set it, or the token's secret that it defaults to")
+
+// Options are those of a [Chain]. Only Source must be set.
+type Options struct {
+	// Source is the authority: the lookup service, the embedded directory, or
+	// several joined by [Sources].
+	Source Resolver
+	// Redis is the URL of a Redis shared with other processes, as [OpenRedis]
+	// takes it; empty for none.
+	Redis string
+	// RedisClient is used instead of Redis, and stays the caller's to close.
+	RedisClient redis.UniversalClient
+	// Secret seals the entries in Redis, and is needed with one. Processes that
+	// share a Redis must share it.
+	Secret []byte
+	// Size is how many entries are kept in this process. 0 is [DefaultSize].
+	Size int
+	// TTL is how long an owner, or that there is none, is taken for true. 0 is
+	// [DefaultTTL].
+	TTL time.Duration
+	// TaskTTL is how long a task's identity is kept. 0 is [DefaultTaskTTL].
+	TaskTTL time.Duration
+	// Timeout bounds a resolve, whatever the deadline of its context. 0 is
+	// [DefaultTimeout].
+	Timeout time.Duration
+	// Clock tells the time. Nil is [time.Now].
+	Clock func() time.Time
+	// Observer is told what happens, for metrics. Nil for nobody.
+	Observer Observer
+	// Logger is told when the state of a source or of Redis changes. Nil for
+	// nobody.
+	Logger *slog.Logger
+
+	forgotten *forgotten
+	// redisTimeout is another in tests.
+	redisTimeout time.Duration
+}
+
+func (o Options) withDefaults() Options {
+	o.Size = orDefault(o.Size, DefaultSize)
+	o.TTL = orDefault(o.TTL, DefaultTTL)
+	o.TaskTTL = orDefault(o.TaskTTL, DefaultTaskTTL)
+	o.Timeout = orDefault(o.Timeout, DefaultTimeout)
+	o.redisTimeout = orDefault(o.redisTimeout, redisTimeout)
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	if o.Observer == nil {
+		o.Observer = silent{}
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.forgotten == nil {
+		o.forgotten = newForgotten(o.Clock)
+	}
+	return o
+}
+
+func orDefault[T comparable](value, fallback T) T {
+	var zero T
+	if value == zero {
+		return fallback
+	}
+	return value
+}
+
+// validate names each option that can't be used.
+func (o *Options) validate() error {
+	var problems []error
+	if o.Source == nil {
+		problems = append(problems, errors.New("no source of ownership is configured: set lookup, database or ownership_file"))
+	}
+	if o.Size < 0 {
+		problems = append(problems, fmt.Errorf("cache size is %d: give a number of entries above 0", o.Size))
+	}
+	for _, option := range []struct {
+		name  string
+		value time.Duration
+	}{{"cache ttl", o.TTL}, {"cache task_ttl", o.TaskTTL}, {"lookup timeout", o.Timeout}} {
+		if option.value < 0 {
+			problems = append(problems, fmt.Errorf("%s is %v: give a duration above 0, such as 5s", option.name, option.value))
+		}
+	}
+	if (o.Redis != "" || o.RedisClient != nil) && len(o.Secret) == 0 {
+		problems = append(problems, errNoSecret)
+	}
+	return errors.Join(problems...)
+}
+
+// Chain answers from memory, else from Redis if there is one, else from the
+// source; one call for each key at a time. Without its source it answers from
+// what it knows, and Unavailable beyond that.
+type Chain struct {
+	memory  *Memory
+	flights *Collapse
+	redis   *Redis
+	health  *health
+	client  redis.UniversalClient
+}
+
+// New makes a chain, which needs to be closed. It reaches neither Redis nor the
+// source: they may come up later.
+func New(options Options) (*Chain, error) {
+	if err := options.validate(); err != nil {
+		return nil, err
+	}
+	options = options.withDefaults()
+	c := &Chain{health: newHealth(options.Source, options)}
+	shared, err := c.share(c.health, options)
+	if err != nil {
+		return nil, err
+	}
+	c.flights = NewCollapse(shared, options)
+	c.memory, err = NewMemory(c.flights, options)
+	if err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	return c, nil
+}
+
+// share puts Redis before the source, if there is one.
+func (c *Chain) share(source Resolver, options Options) (Resolver, error) {
+	client := options.RedisClient
+	if client == nil {
+		if options.Redis == "" {
+			return source, nil
+		}
+		var err error
+		if client, err = OpenRedis(options.Redis); err != nil {
+			return nil, err
+		}
+		c.client = client
+	}
+	var err error
+	if c.redis, err = NewRedis(source, client, options); err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	return c.redis, nil
+}
+
+// Resolve implements [Resolver].
+func (c *Chain) Resolve(ctx context.Context, questions []Question) []Answer {
+	return c.memory.Resolve(ctx, questions)
+}
+
+// Invalidate forgets the keys here, and in every process on the same Redis. An
+// error says that the others could not be told; they know better after one TTL.
+// It is not cut short by the end of ctx.
+func (c *Chain) Invalidate(ctx context.Context, keys ...Key) error {
+	c.memory.Invalidate(keys...)
+	if c.redis == nil {
+		return nil
+	}
+	err := c.redis.Invalidate(ctx, keys...)
+	// Again, for what was read from Redis before its tombstones stood.
+	c.memory.Invalidate(keys...)
+	return err
+}
+
+// Ready gives nil if the source answers, and else why not: an error that wraps
+// [ErrUnavailable] or [ErrDenied]. A source that nobody asked in the last
+// [RecentAge] is asked for something that does not exist. Redis does not count.
+func (c *Chain) Ready(ctx context.Context) error { return c.health.ready(ctx) }
+
+// Close ends what is under way and what runs in the background. The chain is
+// not to be used any more; the source stays the caller's to close.
+func (c *Chain) Close() error {
+	if c.flights != nil {
+		c.flights.Close()
+	}
+	if c.redis != nil {
+		c.redis.Close()
+	}
+	if c.client == nil {
+		return nil
+	}
+	if err := c.client.Close(); err != nil {
+		return fmt.Errorf("closing redis: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,162 @@
+package resolver_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/dagfence/dagfence/resolver"
+	"github.com/dagfence/dagfence/resolver/resolvertest"
+)
+
+func TestSourcesAskTheNextOnlyForWhatIsNotFound(t *testing.T) {
+	t.Parallel()
+	question := ask(resolver.KindVariable, variableKey)
+	for _, outcome := range []resolver.Outcome{resolver.Found, resolver.Denied, resolver.Unavailable} {
+		world := owned()
+		world.Refuse(question.Kind, question.Name, outcome)
+		expect(t, resolve(t, resolver.Sources(world, resolvertest.Never(t)), question), outcome, "team_b")
+		expect(t, resolve(t, resolver.Sources(new(resolvertest.World), world, resolvertest.Never(t)), question), outcome, "team_b")
+	}
+	first, second := owned(), new(resolvertest.World)
+	second.Own(resolver.KindConnection, "theirs", "team_c")
+	second.Own(resolver.KindVariable, variableKey, "team_x")
+	answers := resolver.Sources(first, second).Resolve(t.Context(), []resolver.Question{
+		question, ask(resolver.KindConnection, "theirs"), ask(resolver.KindDag, "nowhere"),
+	})
+	expect(t, answers[0], resolver.Found, "team_b")
+	expect(t, answers[1], resolver.Found, "team_c")
+	expect(t, answers[2], resolver.NotFound, "")
+	want := []resolver.Question{ask(resolver.KindConnection, "theirs"), ask(resolver.KindDag, "nowhere")}
+	if asked := second.Asked(); len(asked) != 1 || !slices.Equal(asked[0], want) {
+		t.Errorf("the second source was asked %v: want what the first did not find", asked)
+	}
+	expect(t, resolve(t, resolver.Sources(), question), resolver.Unavailable, "")
+}
+
+func TestObserveReportsTheWorstOutcome(t *testing.T) {
+	t.Parallel()
+	world, observer := owned(), new(counts)
+	world.Refuse(resolver.KindDag, "refused", resolver.Denied)
+	world.Refuse(resolver.KindDag, "lost", resolver.Unavailable)
+	source := resolver.Observe(world, resolver.SourceDatabase, observer)
+	var questions []resolver.Question
+	source.Resolve(t.Context(), questions)
+	for _, name := range []string{"dag_a", "missing", "refused", "lost"} {
+		questions = append(questions, ask(resolver.KindDag, name))
+		source.Resolve(t.Context(), questions)
+	}
+	resolver.Observe(resolver.Func(func(context.Context, []resolver.Question) []resolver.Answer { return nil }),
+		resolver.SourceLookup, observer).Resolve(t.Context(), questions)
+	want := []string{"database found", "database not_found", "database denied", "database unavailable", "lookup unavailable"}
+	if !slices.Equal(observer.lookups, want) {
+		t.Errorf("reported are %q: want %q", observer.lookups, want)
+	}
+	expect(t, resolve(t, resolver.Observe(world, resolver.SourceLookup, nil), ask(resolver.KindDag, "dag_a")), resolver.Found, "team_a")
+}
+
+func TestNewNamesTheOptionThatCannotBeUsed(t *testing.T) {
+	t.Parallel()
+	const hidden = "hunter2"
+	for name, test := range map[string]struct {
+		options  resolver.Options
+		mentions []string
+	}{
+		"no source":         {resolver.Options{}, []string{"ownership_file"}},
+		"size":              {resolver.Options{Size: -1}, []string{"cache size", "-1"}},
+		"all times at once": {resolver.Options{TTL: -1, TaskTTL: -2, Timeout: -3}, []string{"cache ttl", "cache task_ttl", "lookup timeout"}},
+		"redis, no secret":  {resolver.Options{Redis: "redis://cache"}, []string{"cache key"}},
+		"redis, no URL":     {resolver.Options{Source: owned(), Redis: "u:" + hidden, Secret: secret}, []string{"redis: "}},
+	} {
+		chain, err := resolver.New(test.options)
+		if err == nil || chain != nil {
+			t.Errorf("%s: the options are taken", name)
+			continue
+		}
+		for _, mention := range test.mentions {
+			if !strings.Contains(err.Error(), mention) || strings.Contains(err.Error(), hidden) {
+				t.Errorf("%s: the error is %q: want one that mentions %q", name, err, mention)
+			}
+		}
+	}
+	if _, err := resolver.NewBus(nil, resolver.Options{}); err == nil {
+		t.Error("a bus without a secret is taken")
+	}
+}
+
+func TestChainAnswersInItsTimeWhateverTheSourceDoes(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		world := owned()
+		slow(world, time.Hour)
+		chain := newChain(t, resolver.Options{Source: world, Timeout: 300 * ms})
+		started := time.Now()
+		expect(t, resolve(t, chain, ask(resolver.KindDag, "dag_a")), resolver.Unavailable, "")
+		if took := time.Since(started); took != 300*ms {
+			t.Errorf("it took %v: want the chain's own 300 ms", took)
+		}
+	})
+}
+
+func TestChainServesWhatItKnowsWithoutItsSource(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		world := owned()
+		chain := newChain(t, resolver.Options{Source: world})
+		known := []resolver.Question{ask(resolver.KindTask, task1), ask(resolver.KindVariable, variableKey)}
+		chain.Resolve(t.Context(), known)
+		time.Sleep(2 * time.Second)
+		world.Before = func(context.Context, []resolver.Question) error { return errors.New("the database is down") }
+		answers := chain.Resolve(t.Context(), known)
+		expect(t, answers[0], resolver.Found, "team_a")
+		expect(t, answers[1], resolver.Found, "team_b")
+		expect(t, resolve(t, chain, as(resolver.Recent, known[1])), resolver.Unavailable, "")
+		expect(t, resolve(t, chain, as(resolver.Confirm, known[1])), resolver.Found, "team_b")
+		time.Sleep(time.Minute)
+		expect(t, resolve(t, chain, identityOf(task1)), resolver.Found, "")
+		expect(t, resolve(t, chain, known[0]), resolver.Unavailable, "")
+	})
+}
+
+func TestChainIsReadyWhileItsSourceAnswers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		world := new(resolvertest.World)
+		var log bytes.Buffer
+		chain := newChain(t, resolver.Options{Source: world, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		ready := func(want error) {
+			t.Helper()
+			if err := chain.Ready(t.Context()); !errors.Is(err, want) {
+				t.Errorf("ready is %v: want %v", err, want)
+			}
+		}
+		question := as(resolver.Recent, ask(resolver.KindDag, "dag_a"))
+		ready(nil)
+		ready(nil)
+		expectCalls(t, world, 1) // the first was a probe
+		world.Refuse(question.Kind, question.Name, resolver.Denied)
+		time.Sleep(2 * time.Second)
+		resolve(t, chain, question)
+		ready(resolver.ErrDenied)
+		expectCalls(t, world, 1)
+		time.Sleep(2 * time.Second)
+		ready(nil) // nobody asks any more, and the probe is answered
+		world.Before = func(context.Context, []resolver.Question) error { return errors.New("the database is down") }
+		time.Sleep(2 * time.Second)
+		ready(resolver.ErrUnavailable)
+		resolve(t, chain, question)
+		for _, line := range []string{
+			`level=ERROR msg="the source of ownership refuses`, `level=INFO msg="the source of ownership answers again"`, `level=WARN msg="the source of ownership is unavailable"`,
+		} {
+			if strings.Count(log.String(), line) != 1 {
+				t.Errorf("the log is %s: want %s once", log.String(), line)
+			}
+		}
+	})
+}

@@ -1,0 +1,87 @@
+package resolver
+
+import (
+	"encoding/binary"
+	"math"
+)
+
+// tombstone is the outcome in Redis of a key that was just invalidated: nobody
+// fills it until it lapses.
+const tombstone = Unavailable
+
+// encodeAnswer gives the body of a sealed entry: the outcome (1 byte), then the
+// team, dag, run and task id, each after its length (2 bytes), and the map
+// index (8 bytes). It gives false for a name that has no room.
+func encodeAnswer(answer *Answer) ([]byte, bool) {
+	body := []byte{byte(answer.Outcome)}
+	task := &answer.Task
+	for _, text := range [...]string{answer.Team, task.DagID, task.RunID, task.TaskID} {
+		if len(text) > math.MaxUint16 {
+			return nil, false
+		}
+		body = appendText(body, text)
+	}
+	return binary.BigEndian.AppendUint64(body, uint64(task.MapIndex)), true //nolint:gosec // the same bits, read back by decodeAnswer
+}
+
+// decodeAnswer is the inverse of encodeAnswer. It takes nothing else.
+func decodeAnswer(body []byte) (Answer, bool) {
+	if len(body) == 0 || Outcome(body[0]) > Found {
+		return Answer{}, false
+	}
+	answer := Answer{Outcome: Outcome(body[0])}
+	task, body := &answer.Task, body[1:]
+	for _, text := range [...]*string{&answer.Team, &task.DagID, &task.RunID, &task.TaskID} {
+		var ok bool
+		if *text, body, ok = cutText(body); !ok {
+			return Answer{}, false
+		}
+	}
+	if len(body) != 8 {
+		return Answer{}, false
+	}
+	task.MapIndex = int(binary.BigEndian.Uint64(body)) //nolint:gosec // the same bits that encodeAnswer wrote
+	return answer, true
+}
+
+// encodeKeys gives the body of a message: who sends it (8 bytes), then each
+// key's kind (1 byte) and its name after its length.
+func encodeKeys(sender uint64, keys []Key) []byte {
+	body := binary.BigEndian.AppendUint64(nil, sender)
+	for _, key := range keys {
+		body = appendText(append(body, byte(key.Kind)), key.Name)
+	}
+	return body
+}
+
+// decodeKeys is the inverse of encodeKeys.
+func decodeKeys(body []byte) (sender uint64, keys []Key, ok bool) {
+	if len(body) < 8 {
+		return 0, nil, false
+	}
+	sender, body = binary.BigEndian.Uint64(body), body[8:]
+	for len(body) > 0 {
+		key := Key{Kind: Kind(body[0])}
+		if key.Name, body, ok = cutText(body[1:]); !ok || !key.known() {
+			return 0, nil, false
+		}
+		keys = append(keys, key)
+	}
+	return sender, keys, true
+}
+
+func appendText(body []byte, text string) []byte {
+	body = binary.BigEndian.AppendUint16(body, uint16(len(text))) //nolint:gosec // callers check the length
+	return append(body, text...)
+}
+
+func cutText(body []byte) (text string, rest []byte, ok bool) {
+	if len(body) < 2 {
+		return "", nil, false
+	}
+	length := int(binary.BigEndian.Uint16(body))
+	if body = body[2:]; len(body) < length {
+		return "", nil, false
+	}
+	return string(body[:length]), body[length:], true
+}

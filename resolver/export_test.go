@@ -1,0 +1,65 @@
+package resolver
+
+import "time"
+
+// Sealer is the sealer for the tests of another package.
+type Sealer struct{ *sealer }
+
+func NewSealer(secret []byte) (Sealer, error) {
+	s, err := newSealer(secret)
+	return Sealer{s}, err
+}
+
+func (s Sealer) Seal(name string, learnt time.Time, body []byte) []byte {
+	return s.seal(name, learnt, body)
+}
+
+func (s Sealer) Open(name string, now time.Time, value []byte) ([]byte, time.Time, bool) {
+	return s.open(name, now, value)
+}
+
+// SealAnswer seals an answer as the Redis tier does, and gives its Redis key.
+func (s Sealer) SealAnswer(question Question, answer Answer) (key string, value []byte) {
+	body, _ := encodeAnswer(&answer)
+	name := slot(&question)
+	return redisKey(name), s.seal(name, answer.Learnt, body)
+}
+
+// SealMessage seals an invalidation as the bus does.
+func (s Sealer) SealMessage(sent time.Time, keys ...Key) []byte {
+	return s.seal(Channel, sent, encodeKeys(0, keys))
+}
+
+// RedisKey is the Redis key of the entry that answers a question.
+func RedisKey(question Question) string { return redisKey(slot(&question)) }
+
+func DecodeAnswer(body []byte) (Answer, bool) { return decodeAnswer(body) }
+
+func EncodeAnswer(answer Answer) ([]byte, bool) { return encodeAnswer(&answer) }
+
+func DecodeKeys(body []byte) ([]Key, bool) {
+	_, keys, ok := decodeKeys(body)
+	return keys, ok
+}
+
+// Patient makes options that wait for Redis on a machine that is busy.
+func (o Options) Patient() Options {
+	o.redisTimeout = 5 * time.Second
+	return o
+}
+
+// BreakerOpen tells whether the tier has stopped asking Redis.
+func (r *Redis) BreakerOpen() bool { return r.breaker.State() != 0 }
+
+// Constants that tests count with.
+const (
+	MaxName    = maxName
+	MaxFlights = maxFlights
+	MaxQueue   = maxQueue
+)
+
+// EstimatedAbsent is how many names are kept as not found.
+func (m *Memory) EstimatedAbsent() int {
+	m.absent.CleanUp()
+	return m.absent.EstimatedSize()
+}

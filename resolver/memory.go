@@ -1,0 +1,238 @@
+package resolver
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/maypok86/otter/v2"
+)
+
+const (
+	// maxName is the longest name that is cached. Airflow's own keys and ids
+	// have at most 250 characters.
+	maxName = 512
+	// absentShare is the part of the size that answers of NotFound may take, so
+	// that random keys can't push out the owners in use.
+	absentShare = 8
+	// jitterShare is the part of a time to live by which it may be shortened.
+	jitterShare = 10
+)
+
+// Memory keeps the answers of the next tier in this process. What is Found or
+// NotFound is kept, Unavailable and Denied never are. A hit takes no lock.
+//
+// A task's identity and its dag's owner are separate entries, so a team is
+// known in one place only: what forgets a dag also takes the team from all of
+// its tasks.
+type Memory struct {
+	next      Resolver
+	forgotten *forgotten
+	options   Options
+	found     *otter.Cache[Key, *entry]
+	absent    *otter.Cache[Key, *entry]
+}
+
+// entry is what is kept about a key. It is small, as there may be a million.
+type entry struct {
+	learnt instant
+	// team of anything but a task.
+	team string
+	// task of a KindTask entry, else nil.
+	task *Task
+	// implied: a dag's entry that comes from one of its tasks, which named no
+	// team. That does not tell a dag of nobody's from one without a row.
+	implied bool
+	// failed is the last instant at which the source could not confirm this.
+	failed atomic.Int64
+}
+
+// NewMemory keeps the answers of next. Of the options it takes Size, TTL,
+// TaskTTL, Clock and Observer.
+func NewMemory(next Resolver, options Options) (*Memory, error) {
+	options = options.withDefaults()
+	m := &Memory{next: next, forgotten: options.forgotten, options: options}
+	var err error
+	if m.found, err = otter.New(&otter.Options[Key, *entry]{MaximumSize: options.Size}); err != nil {
+		return nil, fmt.Errorf("making the cache: %w", err)
+	}
+	share := max(1, options.Size/absentShare)
+	if m.absent, err = otter.New(&otter.Options[Key, *entry]{MaximumSize: share}); err != nil {
+		return nil, fmt.Errorf("making the cache of what is not found: %w", err)
+	}
+	return m, nil
+}
+
+// Resolve implements [Resolver]. What it does not know it asks next, in one
+// call.
+func (m *Memory) Resolve(ctx context.Context, questions []Question) []Answer {
+	answers := make([]Answer, len(questions))
+	now := m.forgotten.instant(m.forgotten.now())
+	var missed []int
+	for i := range questions {
+		result := m.look(&questions[i], now, &answers[i])
+		m.options.Observer.CacheRequest(TierMemory, result)
+		if result != ResultHit && result != ResultStale {
+			missed = append(missed, i)
+		}
+	}
+	if missed == nil {
+		return answers
+	}
+	for i, answer := range ask(ctx, m.next, pick(questions, missed)) {
+		question := &questions[missed[i]]
+		answers[missed[i]] = m.learn(ctx, question, answer)
+	}
+	return answers
+}
+
+// Invalidate forgets the keys, and every answer to them that is still under
+// way. What is kept of them stays until something needs its place, unused.
+func (m *Memory) Invalidate(keys ...Key) { m.forgotten.forget(keys...) }
+
+// look answers a question from what is kept, if that is fresh enough for it.
+func (m *Memory) look(q *Question, now instant, answer *Answer) string {
+	if !q.known() || len(q.Name) > maxName {
+		return ResultBypass
+	}
+	kept := m.recall(q, now, answer)
+	switch {
+	case kept == nil:
+		return ResultMiss
+	case q.Freshness == Cached, now-kept.learnt <= instant(RecentAge), kept.task != nil:
+		return ResultHit
+	case q.Freshness == Confirm && now-instant(kept.failed.Load()) <= instant(RecentAge):
+		return ResultStale
+	}
+	*answer = Answer{}
+	return ResultMiss
+}
+
+// recall gives what is kept within its time to live, however fresh the question
+// wants it: the answer, and the entry that the answer's age is of. A task's
+// identity is of any age that is kept; its team is as old as its dag's entry.
+func (m *Memory) recall(q *Question, now instant, answer *Answer) *entry {
+	kept := m.valid(m.found, q.Key, now)
+	if kept == nil || kept.implied {
+		if kept = m.valid(m.absent, q.Key, now); kept != nil {
+			*answer = Answer{Outcome: NotFound, Learnt: m.forgotten.time(kept.learnt)}
+		}
+		return kept
+	}
+	if q.Kind == KindTask {
+		task := kept.task
+		if !q.IdentityOnly {
+			if kept = m.valid(m.found, Key{KindDag, task.DagID}, now); kept == nil {
+				return nil
+			}
+		}
+		answer.Task = *task
+	}
+	answer.Outcome, answer.Team, answer.Learnt = Found, kept.team, m.forgotten.time(kept.learnt)
+	return kept
+}
+
+// valid gives a key's entry, unless it is past its time to live or was
+// forgotten. Each key has its own jitter, so that what was learnt together
+// does not expire together.
+func (m *Memory) valid(cache *otter.Cache[Key, *entry], key Key, now instant) *entry {
+	kept, ok := cache.GetIfPresent(key)
+	if !ok {
+		return nil
+	}
+	ttl := m.options.TTL
+	if kept.task != nil {
+		ttl = m.options.TaskTTL
+	}
+	hash := m.forgotten.hash(key.Name)
+	ttl -= ttl / jitterShare / 1024 * time.Duration(hash>>54)
+	if kept.learnt <= m.forgotten.since(key.Kind, hash) || now-kept.learnt > instant(ttl) {
+		return nil
+	}
+	return kept
+}
+
+// learn keeps an answer of the next tier, and gives what the question's asker
+// is told.
+func (m *Memory) learn(ctx context.Context, q *Question, answer Answer) Answer {
+	if !q.known() || len(q.Name) > maxName {
+		return answer
+	}
+	switch answer.Outcome {
+	case Found:
+		m.keepFound(q, &answer)
+	case NotFound:
+		m.keep(m.absent, m.found, q.Key, &entry{learnt: m.forgotten.instant(answer.Learnt)})
+	case Denied:
+		m.forgetDenied(q)
+	case Unavailable:
+		if q.Freshness == Confirm {
+			return m.stand(ctx, q, answer)
+		}
+	}
+	return answer
+}
+
+func (m *Memory) keepFound(q *Question, answer *Answer) {
+	learnt := m.forgotten.instant(answer.Learnt)
+	if q.Kind != KindTask {
+		m.keep(m.found, m.absent, q.Key, &entry{learnt: learnt, team: answer.Team})
+		return
+	}
+	task := answer.Task
+	m.keep(m.found, m.absent, q.Key, &entry{learnt: learnt, task: &task})
+	if dag := (Key{KindDag, task.DagID}); !q.IdentityOnly && len(task.DagID) <= maxName {
+		m.keep(m.found, m.absent, dag, &entry{learnt: learnt, team: answer.Team, implied: answer.Team == ""})
+	}
+}
+
+// keep stores an entry unless a younger one is there, and lets only the
+// younger of what was found and what was not found stand. Each of two writers
+// stores before it looks at the other's cache, so one of them sees both.
+func (m *Memory) keep(cache, other *otter.Cache[Key, *entry], key Key, fresh *entry) {
+	cache.Compute(key, func(old *entry, found bool) (*entry, otter.ComputeOp) {
+		if found && (old.learnt > fresh.learnt || old.learnt == fresh.learnt && fresh.implied) {
+			return old, otter.CancelOp
+		}
+		return fresh, otter.WriteOp
+	})
+	rival, ok := other.GetIfPresent(key)
+	if !ok {
+		return
+	}
+	if rival.learnt > fresh.learnt {
+		other = cache
+	}
+	other.ComputeIfPresent(key, func(old *entry) (*entry, otter.ComputeOp) {
+		if old.learnt > fresh.learnt {
+			return old, otter.CancelOp
+		}
+		return nil, otter.InvalidateOp
+	})
+}
+
+// forgetDenied leaves no entry in use, here or in Redis, that an authority
+// refused to repeat.
+func (m *Memory) forgetDenied(q *Question) {
+	if kept, ok := m.found.GetIfPresent(q.Key); ok && kept.task != nil {
+		m.Invalidate(Key{KindDag, kept.task.DagID})
+	}
+	m.Invalidate(q.Key)
+}
+
+// stand gives the entry that the source could not confirm, while it is within
+// its time to live, and remembers the attempt: unless it was the asker who gave
+// up, which says nothing about the source.
+func (m *Memory) stand(ctx context.Context, q *Question, failure Answer) Answer {
+	now := m.forgotten.instant(m.forgotten.now())
+	var answer Answer
+	kept := m.recall(q, now, &answer)
+	if kept == nil {
+		return failure
+	}
+	if ctx.Err() == nil {
+		kept.failed.Store(int64(now))
+	}
+	return answer
+}

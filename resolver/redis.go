@@ -1,0 +1,226 @@
+package resolver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/sony/gobreaker/v2"
+)
+
+const (
+	// breakerFailures consecutive failures open the breaker; after
+	// breakerPause one question probes Redis again.
+	breakerFailures = 5
+	breakerPause    = time.Second
+	// maxQueue is how many fills may wait; maxBatch go in one round trip.
+	maxQueue, maxBatch = 1024, 64
+)
+
+// Redis keeps the answers of the next tier where other processes find them. It
+// is a cache and never an authority: whatever is wrong with it is a miss, and
+// after a few failures it is not asked at all for a while.
+//
+// It answers [Cached] questions only. Others bypass it, and no answer from it
+// is given out as learnt less than [RecentAge] ago: it was timed by another
+// machine's clock, and whoever can write to Redis can put an old entry back.
+// So Redis never judges a write, and never has the last word in a deny.
+type Redis struct {
+	next      Resolver
+	client    redis.UniversalClient
+	bus       *Bus
+	forgotten *forgotten
+	options   Options
+	breaker   *gobreaker.CircuitBreaker[[]*redis.StringCmd]
+
+	queue chan fill
+	stop  context.CancelFunc
+	done  sync.WaitGroup
+}
+
+// fill is an answer on its way to Redis.
+type fill struct {
+	// question is the one that finds the answer again.
+	question Question
+	answer   Answer
+	// overwrite replaces what stands there and does not open.
+	overwrite bool
+}
+
+// NewRedis keeps the answers of next in the Redis of the client, which stays
+// the caller's to close. What other processes invalidate is forgotten here and
+// in the other tiers of its chain. An ACL user needs the commands GETRANGE, SET,
+// PUBLISH, SUBSCRIBE and PING (with a cluster CLUSTER too) on the keys and
+// channels dagfence:*. Of the options it takes Secret, TTL, TaskTTL, Clock, Observer and Logger.
+func NewRedis(next Resolver, client redis.UniversalClient, options Options) (*Redis, error) {
+	options = options.withDefaults()
+	bus, err := NewBus(client, options)
+	if err != nil {
+		return nil, err
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	r := &Redis{
+		next: next, client: client, bus: bus, forgotten: options.forgotten, options: options,
+		queue: make(chan fill, maxQueue), stop: stop,
+	}
+	r.breaker = gobreaker.NewCircuitBreaker[[]*redis.StringCmd](gobreaker.Settings{
+		Timeout:     breakerPause,
+		ReadyToTrip: func(counts gobreaker.Counts) bool { return counts.ConsecutiveFailures >= breakerFailures },
+		IsExcluded:  func(err error) bool { return errors.Is(err, context.Canceled) },
+		OnStateChange: func(_ string, from, to gobreaker.State) {
+			options.Logger.Warn("the breaker of redis changed", "from", from.String(), "to", to.String())
+		},
+	})
+	r.done.Go(func() { r.write(ctx) })
+	r.done.Go(func() {
+		bus.Listen(ctx, func(keys []Key) {
+			options.Observer.Invalidated(len(keys))
+			r.forgotten.forget(keys...)
+		})
+	})
+	return r, nil
+}
+
+// Close ends the subscription, and writes what still waits.
+func (r *Redis) Close() {
+	r.stop()
+	r.done.Wait()
+}
+
+// Invalidate makes every process on the same Redis forget the keys. An error
+// says that the others could not be told, and know better after one TTL.
+func (r *Redis) Invalidate(ctx context.Context, keys ...Key) error {
+	r.forgotten.forget(keys...)
+	_, err := r.breaker.Execute(func() ([]*redis.StringCmd, error) {
+		return []*redis.StringCmd{}, r.bus.Invalidate(ctx, keys...)
+	})
+	if err != nil {
+		return fmt.Errorf("telling the other processes: %w", err)
+	}
+	return nil
+}
+
+// Resolve implements [Resolver], with one round trip for all questions.
+func (r *Redis) Resolve(ctx context.Context, questions []Question) []Answer {
+	answers := make([]Answer, len(questions))
+	results := r.read(ctx, questions, answers)
+	var missed []int
+	for i, result := range results {
+		r.options.Observer.CacheRequest(TierRedis, result)
+		if result != ResultHit {
+			missed = append(missed, i)
+		}
+	}
+	for i, answer := range ask(ctx, r.next, pick(questions, missed)) {
+		index := missed[i]
+		answers[index] = answer
+		r.fill(&questions[index], answer, results[index] == ResultError)
+	}
+	return answers
+}
+
+// read answers what Redis knows, and tells for each question how it went.
+func (r *Redis) read(ctx context.Context, questions []Question, answers []Answer) []string {
+	results := make([]string, len(questions))
+	wanted := make([]int, 0, len(questions))
+	names := make([]string, 0, len(questions))
+	for i := range questions {
+		if q := &questions[i]; q.Freshness == Cached && q.known() {
+			wanted, names = append(wanted, i), append(names, redisKey(slot(q)))
+		} else {
+			results[i] = ResultBypass
+		}
+	}
+	if len(wanted) == 0 {
+		return results
+	}
+	replies, err := r.get(ctx, names)
+	for j, i := range wanted {
+		switch {
+		case replies != nil:
+			results[i] = r.take(&questions[i], replies[j], &answers[i])
+		case errors.Is(err, gobreaker.ErrOpenState), errors.Is(err, gobreaker.ErrTooManyRequests):
+			results[i] = ResultBypass
+		default:
+			results[i] = ResultError
+		}
+	}
+	return results
+}
+
+// get reads the keys. It reads no more of a value than could be sealed: what
+// stands there may be somebody else's, of any size.
+func (r *Redis) get(ctx context.Context, names []string) ([]*redis.StringCmd, error) {
+	return r.breaker.Execute(func() ([]*redis.StringCmd, error) {
+		ctx, cancel := context.WithTimeout(ctx, r.options.redisTimeout)
+		defer cancel()
+		replies, pipe := make([]*redis.StringCmd, len(names)), r.client.Pipeline()
+		for i, name := range names {
+			replies[i] = pipe.GetRange(ctx, name, 0, maxSealed)
+		}
+		_, _ = pipe.Exec(ctx) // each reply has its own error
+		for _, reply := range replies {
+			if err := reply.Err(); err != nil && !isWrongType(err) {
+				return replies, err
+			}
+		}
+		return replies, nil
+	})
+}
+
+func isWrongType(err error) bool { return strings.HasPrefix(err.Error(), "WRONGTYPE ") }
+
+// take makes an answer of a reply, if it is sealed, within its time to live and
+// not forgotten.
+func (r *Redis) take(q *Question, reply *redis.StringCmd, answer *Answer) string {
+	value, err := reply.Bytes()
+	if err != nil || len(value) > maxSealed {
+		return ResultError
+	}
+	if len(value) == 0 {
+		return ResultMiss
+	}
+	now := r.options.Clock()
+	body, learnt, ok := r.bus.sealer.open(slot(q), now, value)
+	if !ok {
+		return ResultError
+	}
+	known, ok := decodeAnswer(body)
+	if !ok || known.Outcome == Found && q.Kind == KindTask && known.Task.DagID == "" {
+		return ResultError
+	}
+	if known.Outcome != Found && known.Outcome != NotFound || now.Sub(learnt) > r.ttl(q, known.Outcome) {
+		return ResultMiss
+	}
+	if latest := now.Add(-RecentAge - 1); learnt.After(latest) {
+		learnt = latest
+	}
+	known.Learnt = learnt
+	if r.isForgotten(q, &known) {
+		return ResultMiss
+	}
+	*answer = known
+	return ResultHit
+}
+
+func (r *Redis) ttl(q *Question, outcome Outcome) time.Duration {
+	if q.Kind == KindTask && q.IdentityOnly && outcome == Found {
+		return r.options.TaskTTL
+	}
+	return r.options.TTL
+}
+
+// isForgotten tells whether the answer was learnt before its key was last
+// invalidated, or the dag whose team a task's answer carries.
+func (r *Redis) isForgotten(q *Question, answer *Answer) bool {
+	f := r.forgotten
+	learnt := f.instant(answer.Learnt)
+	if learnt <= f.since(q.Kind, f.hash(q.Name)) {
+		return true
+	}
+	return q.Kind == KindTask && !q.IdentityOnly && learnt <= f.since(KindDag, f.hash(answer.Task.DagID))
+}

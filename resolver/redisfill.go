@@ -1,0 +1,104 @@
+package resolver
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// fill hands an answer to the writer. It never waits: when the queue is full
+// the answer is not shared, and that is all.
+func (r *Redis) fill(q *Question, answer Answer, overwrite bool) {
+	if !q.known() || answer.Outcome != Found && answer.Outcome != NotFound {
+		return
+	}
+	question := *q
+	r.enqueue(fill{question: question, answer: answer, overwrite: overwrite})
+	if q.Kind == KindTask && !q.IdentityOnly && answer.Outcome == Found {
+		question.IdentityOnly, answer.Team = true, ""
+		r.enqueue(fill{question: question, answer: answer})
+	}
+}
+
+func (r *Redis) enqueue(f fill) {
+	select {
+	case r.queue <- f:
+	default:
+	}
+}
+
+// write sends what waits, many fills in one round trip, until ctx ends; then
+// the rest.
+func (r *Redis) write(ctx context.Context) {
+	for {
+		select {
+		case first := <-r.queue:
+			_ = r.send(ctx, r.batch(first)) // the breaker counts it
+			continue
+		case <-ctx.Done():
+		}
+		select {
+		case first := <-r.queue:
+			if r.send(ctx, r.batch(first)) != nil {
+				return
+			}
+		default:
+			return
+		}
+	}
+}
+
+// batch adds what waits behind the first fill.
+func (r *Redis) batch(first fill) []fill {
+	fills := []fill{first}
+	for len(fills) < maxBatch {
+		select {
+		case next := <-r.queue:
+			fills = append(fills, next)
+		default:
+			return fills
+		}
+	}
+	return fills
+}
+
+// send writes the fills. SET with NX is one atomic command: it overwrites no
+// tombstone, nor anything else that is still alive. A refusal by the server
+// (read-only, out of memory, not permitted) is no reason to stop reading.
+func (r *Redis) send(ctx context.Context, fills []fill) error {
+	_, err := r.breaker.Execute(func() ([]*redis.StringCmd, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.options.redisTimeout)
+		defer cancel()
+		pipe, now := r.client.Pipeline(), r.options.Clock()
+		for i := range fills {
+			r.set(ctx, pipe, &fills[i], now)
+		}
+		_, err := pipe.Exec(ctx)
+		var refused redis.Error
+		if errors.Is(err, redis.Nil) || errors.As(err, &refused) {
+			err = nil
+		}
+		return []*redis.StringCmd{}, err
+	})
+	return err
+}
+
+// set adds one fill to the pipe, unless it is too old or forgotten by now.
+func (r *Redis) set(ctx context.Context, pipe redis.Pipeliner, f *fill, now time.Time) {
+	left := r.ttl(&f.question, f.answer.Outcome) - now.Sub(f.answer.Learnt)
+	if left < time.Millisecond || r.isForgotten(&f.question, &f.answer) {
+		return
+	}
+	body, ok := encodeAnswer(&f.answer)
+	if !ok || len(body) > maxSealed/2 {
+		return
+	}
+	args := redis.SetArgs{TTL: left.Truncate(time.Millisecond), Mode: "NX"}
+	if f.overwrite {
+		args.Mode = ""
+	}
+	name := slot(&f.question)
+	pipe.SetArgs(ctx, redisKey(name), r.bus.sealer.seal(name, f.answer.Learnt, body), args)
+}

@@ -1,0 +1,124 @@
+package resolver_test
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/dagfence/dagfence/resolver"
+)
+
+func TestOpenRedis(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	certificates(t, dir)
+	ca := filepath.Join(dir, "ca.pem")
+	for url, want := range map[string]redis.Options{
+		"redis://cache":                         {Addr: "cache:6379"},
+		"redis://cache/":                        {Addr: "cache:6379"},
+		"redis://cache:7000/3":                  {Addr: "cache:7000", DB: 3},
+		"redis://cache?db=4":                    {Addr: "cache:6379", DB: 4},
+		"redis://:pass@cache":                   {Addr: "cache:6379", Password: "pass"},
+		"redis://fence:p%40s%2Fs%3A%25@cache":   {Addr: "cache:6379", Username: "fence", Password: "p@s/s:%"},
+		"redis://fence:a@b:c@cache":             {Addr: "cache:6379", Username: "fence", Password: "a@b:c"},
+		"redis://[::1]:7000":                    {Addr: "[::1]:7000"},
+		"redis://[::1]":                         {Addr: "[::1]:6379"},
+		"unix:///run/redis.sock":                {Addr: "/run/redis.sock"},
+		"unix://fence:pass@/run/r%20.sock?db=2": {Addr: "/run/r .sock", Username: "fence", Password: "pass", DB: 2},
+		"rediss://cache:6380?ca=" + ca:          {Addr: "cache:6380"},
+	} {
+		client, err := resolver.OpenRedis(url)
+		if err != nil {
+			t.Errorf("%s: %v", url, err)
+			continue
+		}
+		single, ok := client.(*redis.Client)
+		if !ok {
+			t.Fatalf("%s is a %T", url, client)
+		}
+		got := single.Options()
+		if got.Addr != want.Addr || got.DB != want.DB || got.Username != want.Username || got.Password != want.Password {
+			t.Errorf("%s is %s, db %d, user %q, password %q: want %+v", url, got.Addr, got.DB, got.Username, got.Password, want)
+		}
+		if secure := strings.HasPrefix(url, "rediss"); (got.TLSConfig != nil) != secure || secure && got.TLSConfig.RootCAs == nil {
+			t.Errorf("%s: TLS is %v", url, got.TLSConfig)
+		}
+		if !got.ContextTimeoutEnabled || got.MaxRetries != 0 || got.DialerRetries != 1 {
+			t.Errorf("%s: deadlines are %v, %d retries", url, got.ContextTimeoutEnabled, got.MaxRetries)
+		}
+		_ = client.Close()
+	}
+	for url, addrs := range map[string]string{
+		"redis-cluster://a:1,b,c:3": "a:1 b:6379 c:3", "rediss-cluster://u:p@a": "a:6379", "redis-cluster://a/0": "a:6379",
+	} {
+		client, err := resolver.OpenRedis(url)
+		if err != nil {
+			t.Fatalf("%s: %v", url, err)
+		}
+		cluster, ok := client.(*redis.ClusterClient)
+		if !ok || strings.Join(cluster.Options().Addrs, " ") != addrs || (cluster.Options().TLSConfig != nil) != strings.HasPrefix(url, "rediss") {
+			t.Errorf("%s is a %T: want a cluster of %s", url, client, addrs)
+		}
+		_ = client.Close()
+	}
+}
+
+func TestOpenRedisSaysWhatIsWrongAndNoPassword(t *testing.T) {
+	t.Parallel()
+	const hidden = "hunter2"
+	for url, mentions := range map[string]string{
+		"":                                  "not a URL",
+		"cache:6379":                        "not a URL",
+		hidden:                              "not a URL",
+		"http://cache":                      `scheme "http"`,
+		hidden + "://cache":                 `scheme "..."`,
+		"redis-sentinels://cache/m":         "redis-sentinel://",
+		"redis://":                          "host is missing",
+		"redis:///0":                        "host is missing",
+		"redis://u:" + hidden + "@":         "host is missing",
+		"redis://:6379":                     "host is missing",
+		"redis://cache:" + hidden:           "port is no port",
+		"redis://cache:70000":               "port is no port",
+		"redis://::1":                       "", // an IPv6 address without brackets still has one meaning
+		"redis://a:b:c":                     "host is missing",
+		"redis://a,b":                       "redis-cluster://",
+		"redis://u:" + hidden + "@cache/x":  "database is not a number",
+		"redis://cache/-1":                  "database is not a number",
+		"redis://cache/1/2":                 "database is not a number",
+		"redis://u:" + hidden + "/x@cache":  "%2F",
+		"redis://u:" + hidden + "?x@cache":  "%2F",
+		"redis://u:" + hidden + "#x@cache":  "%23",
+		"redis://u:%zz" + hidden + "@cache": "%25",
+		"redis://cache/%zz" + hidden:        "%25",
+		"redis://cache?pool_size=" + hidden: "not known here",
+		"redis://cache?ca=/x":               "not known here",
+		"redis://cache?%zz=" + hidden:       "can't be read",
+		"redis://cache?skip_verify=true":    "not known here",
+		"rediss://cache?ca=/nowhere":        "reading ca",
+		"unix://":                           "socket",
+		"unix://run/redis.sock":             "socket",
+		"redis-sentinel://a,b":              "master",
+		"redis-sentinel://a,b/":             "master",
+		"redis-sentinel://a,b/m/1":          "master",
+		"redis-sentinel:///m":               "host is missing",
+		"redis-sentinel://a,/m":             "host is missing",
+		"redis-cluster://":                  "host is missing",
+		"redis-cluster://a/1":               "database 0",
+		"redis-cluster://a?db=1":            "database 0",
+	} {
+		client, err := resolver.OpenRedis(url)
+		if mentions == "" {
+			if err != nil {
+				t.Errorf("%s: %v", url, err)
+			} else {
+				_ = client.Close()
+			}
+			continue
+		}
+		if err == nil || !strings.Contains(err.Error(), mentions) || !strings.HasPrefix(err.Error(), "redis: ") || strings.Contains(err.Error(), hidden) {
+			t.Errorf("%s: the error is %v: want one that mentions %q, and no password", url, err, mentions)
+		}
+	}
+}

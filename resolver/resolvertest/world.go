@@ -1,0 +1,154 @@
+// Package resolvertest holds the contract that every resolver passes, and the
+// fakes that the tests of others put behind one.
+package resolvertest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/dagfence/dagfence/resolver"
+)
+
+// World is an authority made of maps, which remembers what it was asked. The
+// zero World knows nothing: every answer is NotFound. Safe for concurrent use.
+type World struct {
+	// Clock tells when an answer was learnt. Nil is [time.Now].
+	Clock func() time.Time
+	// Before, if set, is called before each answer: to wait, or to change the
+	// world at that moment. Its error makes every answer Unavailable.
+	Before func(ctx context.Context, questions []resolver.Question) error
+
+	mu     sync.Mutex
+	owners map[resolver.Key]string
+	tasks  map[string]resolver.Task
+	refuse map[resolver.Key]resolver.Outcome
+	asked  [][]resolver.Question
+}
+
+// Own makes the key exist, owned by a team or, for "", by nobody.
+func (w *World) Own(kind resolver.Kind, name, team string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.owners == nil {
+		w.owners = make(map[resolver.Key]string)
+	}
+	w.owners[resolver.Key{Kind: kind, Name: name}] = team
+}
+
+// Run makes a task exist. Its team is that of its dag, nobody if there is no
+// such dag.
+func (w *World) Run(id string, task resolver.Task) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.tasks == nil {
+		w.tasks = make(map[string]resolver.Task)
+	}
+	w.tasks[id] = task
+}
+
+// Remove makes the key not exist.
+func (w *World) Remove(kind resolver.Kind, name string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.owners, resolver.Key{Kind: kind, Name: name})
+	if kind == resolver.KindTask {
+		delete(w.tasks, name)
+	}
+}
+
+// Refuse makes the answer for the key Denied or Unavailable; any other outcome
+// takes that back.
+func (w *World) Refuse(kind resolver.Kind, name string, outcome resolver.Outcome) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.refuse == nil {
+		w.refuse = make(map[resolver.Key]resolver.Outcome)
+	}
+	w.refuse[resolver.Key{Kind: kind, Name: name}] = outcome
+}
+
+// Calls is how many times the world was asked.
+func (w *World) Calls() int { return len(w.Asked()) }
+
+// Asked gives the questions of each call.
+func (w *World) Asked() [][]resolver.Question {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.asked)
+}
+
+// Forget forgets what was asked.
+func (w *World) Forget() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.asked = nil
+}
+
+// Resolve implements [resolver.Resolver].
+func (w *World) Resolve(ctx context.Context, questions []resolver.Question) []resolver.Answer {
+	if len(questions) == 0 {
+		return []resolver.Answer{}
+	}
+	learnt := w.now()
+	w.mu.Lock()
+	w.asked = append(w.asked, slices.Clone(questions))
+	w.mu.Unlock()
+	var fault error
+	if w.Before != nil {
+		fault = w.Before(ctx, questions)
+	}
+	fault = errors.Join(fault, ctx.Err())
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	answers := make([]resolver.Answer, len(questions))
+	for i, question := range questions {
+		if fault != nil {
+			answers[i].Err = fmt.Errorf("%w: %w", resolver.ErrUnavailable, fault)
+			continue
+		}
+		answers[i] = w.answer(question, learnt)
+	}
+	return answers
+}
+
+func (w *World) now() time.Time {
+	if w.Clock == nil {
+		return time.Now()
+	}
+	return w.Clock()
+}
+
+func (w *World) answer(question resolver.Question, learnt time.Time) resolver.Answer {
+	if outcome, ok := w.refuse[question.Key]; ok && outcome == resolver.Denied {
+		return resolver.Answer{Outcome: outcome, Err: fmt.Errorf("%w: by the world", resolver.ErrDenied)}
+	} else if ok && outcome == resolver.Unavailable {
+		return resolver.Answer{Err: fmt.Errorf("%w: by the world", resolver.ErrUnavailable)}
+	}
+	if question.Kind != resolver.KindTask {
+		if team, ok := w.owners[question.Key]; ok {
+			return resolver.Answer{Outcome: resolver.Found, Team: team, Learnt: learnt}
+		}
+		return resolver.Answer{Outcome: resolver.NotFound, Learnt: learnt}
+	}
+	task, ok := w.tasks[question.Name]
+	if !ok {
+		return resolver.Answer{Outcome: resolver.NotFound, Learnt: learnt}
+	}
+	team := w.owners[resolver.Key{Kind: resolver.KindDag, Name: task.DagID}]
+	return resolver.Answer{Outcome: resolver.Found, Team: team, Task: task, Learnt: learnt}
+}
+
+// Never is a resolver that fails the test if it is asked: it stands behind one
+// that must end the search.
+func Never(tb testing.TB) resolver.Resolver {
+	tb.Helper()
+	return resolver.Func(func(_ context.Context, questions []resolver.Question) []resolver.Answer {
+		tb.Errorf("a resolver that must never be asked was asked %v", questions)
+		return make([]resolver.Answer, len(questions))
+	})
+}

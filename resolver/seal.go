@@ -1,0 +1,85 @@
+package resolver
+
+import (
+	"crypto/hkdf"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"hash"
+	"sync"
+	"time"
+)
+
+const (
+	sealVersion = 1
+	// sealHeader is the version and the time learnt.
+	sealHeader = 1 + 8
+	// maxSkew is how far ahead of ours the clock of another sidecar may be.
+	maxSkew = 2 * time.Second
+	// maxSealed is the longest sealed value that is opened.
+	maxSealed = 4 << 10
+	// maxMessage is the longest sealed message that is opened.
+	maxMessage = 64 << 10
+)
+
+// sealer authenticates what is kept where others may write: a value opens only
+// if it was sealed with the same secret, under the same name. The layout is
+//
+//	version (1 byte) | learnt (Unix nanoseconds, 8 bytes) | body | HMAC-SHA256 (32 bytes)
+//
+// with the length of the name, the name and everything before the HMAC under
+// it. The key of the HMAC is derived from the secret with HKDF (RFC 5869), so
+// that it is no other use's key.
+type sealer struct {
+	macs sync.Pool
+}
+
+func newSealer(secret []byte) (*sealer, error) {
+	key, err := hkdf.Key(sha256.New, secret, nil, "dagfence sealed cache entry, version 1", sha256.Size)
+	if err != nil {
+		return nil, fmt.Errorf("deriving the key of the cache: %w", err)
+	}
+	return &sealer{macs: sync.Pool{New: func() any { return hmac.New(sha256.New, key) }}}, nil
+}
+
+// seal gives the sealed body.
+func (s *sealer) seal(name string, learnt time.Time, body []byte) []byte {
+	sealed := make([]byte, 0, sealHeader+len(body)+sha256.Size)
+	sealed = append(sealed, sealVersion)
+	sealed = binary.BigEndian.AppendUint64(sealed, uint64(learnt.UnixNano()))
+	sealed = append(sealed, body...)
+	return s.sum(sealed, name, sealed)
+}
+
+// open gives the body and when it was learnt, if the value was sealed under
+// the name and is not from the future. How old it may be is the caller's to
+// judge.
+func (s *sealer) open(name string, now time.Time, value []byte) (body []byte, learnt time.Time, ok bool) {
+	if len(value) < sealHeader+sha256.Size || value[0] != sealVersion {
+		return nil, time.Time{}, false
+	}
+	sealed, mac := value[:len(value)-sha256.Size], value[len(value)-sha256.Size:]
+	var want [sha256.Size]byte
+	if !hmac.Equal(mac, s.sum(want[:0], name, sealed)) {
+		return nil, time.Time{}, false
+	}
+	learnt = time.Unix(0, int64(binary.BigEndian.Uint64(sealed[1:]))) //nolint:gosec // the same bits that seal wrote
+	if learnt.After(now.Add(maxSkew)) {
+		return nil, time.Time{}, false
+	}
+	return sealed[sealHeader:], learnt, true
+}
+
+// sum appends the HMAC of a name and what is sealed under it.
+func (s *sealer) sum(dst []byte, name string, sealed []byte) []byte {
+	mac := s.macs.Get().(hash.Hash) //nolint:forcetypeassert // the pool makes nothing else
+	defer s.macs.Put(mac)
+	mac.Reset()
+	var length [8]byte
+	binary.BigEndian.PutUint64(length[:], uint64(len(name)))
+	mac.Write(length[:])
+	mac.Write([]byte(name))
+	mac.Write(sealed)
+	return mac.Sum(dst)
+}

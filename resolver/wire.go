@@ -1,0 +1,157 @@
+package resolver
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"time"
+)
+
+// OwnersPath is where the lookup service answers, by POST.
+const OwnersPath = "/v1/owners"
+
+// MaxQuestions is how many questions one request to the lookup service may
+// hold; a judged request of Airflow's needs two.
+const MaxQuestions = 64
+
+// OwnersRequest is the body of a request to the lookup service.
+type OwnersRequest struct {
+	Questions []OwnersQuestion `json:"questions"`
+}
+
+// OwnersQuestion asks for one thing.
+type OwnersQuestion struct {
+	// Kind is as [Kind.String] has it.
+	Kind string `json:"kind"`
+	Name string `json:"name"`
+}
+
+// OwnersResponse is the body of the lookup service's answer: one for each
+// question, in their order.
+type OwnersResponse struct {
+	Answers []OwnersAnswer `json:"answers"`
+}
+
+// OwnersAnswer is what the lookup service knows about one question.
+type OwnersAnswer struct {
+	// Outcome is as [Outcome.String] has it.
+	Outcome string `json:"outcome"`
+	// Team is present when Outcome is found; "" is nobody. It is a pointer so
+	// that a team left out is not taken for nobody.
+	Team *string `json:"team,omitempty"`
+	// Task is present when a task was found.
+	Task *OwnersTask `json:"task,omitempty"`
+	// AgeMS is how long ago the authority was asked, in milliseconds.
+	AgeMS int64 `json:"age_ms"`
+}
+
+// OwnersTask is a [Task].
+type OwnersTask struct {
+	DagID    string `json:"dag_id"`
+	RunID    string `json:"run_id"`
+	TaskID   string `json:"task_id"`
+	MapIndex *int   `json:"map_index"`
+}
+
+// NewOwnersRequest puts questions on the wire. Freshness stays here: the
+// service always says how old its answer is.
+func NewOwnersRequest(questions []Question) OwnersRequest {
+	request := OwnersRequest{Questions: make([]OwnersQuestion, len(questions))}
+	for i, question := range questions {
+		request.Questions[i] = OwnersQuestion{Kind: question.Kind.String(), Name: question.Name}
+	}
+	return request
+}
+
+// Parse gives the questions, all [Recent], or says which is none.
+func (r OwnersRequest) Parse() ([]Question, error) {
+	if len(r.Questions) == 0 || len(r.Questions) > MaxQuestions {
+		return nil, fmt.Errorf("there are %d questions: ask 1 to %d", len(r.Questions), MaxQuestions)
+	}
+	questions := make([]Question, len(r.Questions))
+	for i, asked := range r.Questions {
+		kind, ok := ParseKind(asked.Kind)
+		if !ok {
+			return nil, fmt.Errorf("question %d: kind %q is none of task, dag, variable, connection, asset", i, asked.Kind)
+		}
+		if asked.Name == "" {
+			return nil, fmt.Errorf("question %d: name is empty", i)
+		}
+		questions[i] = Question{Key: Key{Kind: kind, Name: asked.Name}}
+	}
+	return questions, nil
+}
+
+// NewOwnersResponse puts answers on the wire at the given time.
+func NewOwnersResponse(answers []Answer, now time.Time) OwnersResponse {
+	response := OwnersResponse{Answers: make([]OwnersAnswer, len(answers))}
+	for i := range answers {
+		answer, out := &answers[i], &response.Answers[i]
+		out.Outcome = answer.Outcome.String()
+		if answer.Outcome <= Denied {
+			continue
+		}
+		// Rounded up: an answer is never taken for younger than it is.
+		out.AgeMS = max(0, (now.Sub(answer.Learnt) + time.Millisecond - 1).Milliseconds())
+		if answer.Outcome != Found {
+			continue
+		}
+		out.Team = &answer.Team
+		if task := answer.Task; task != (Task{}) {
+			out.Task = &OwnersTask{DagID: task.DagID, RunID: task.RunID, TaskID: task.TaskID, MapIndex: &task.MapIndex}
+		}
+	}
+	return response
+}
+
+// Parse gives the answers to the questions, whose asking began at asked. An
+// answer that is not as it must be makes all of them worthless: the error says
+// what is wrong.
+func (r OwnersResponse) Parse(questions []Question, asked time.Time) ([]Answer, error) {
+	if len(r.Answers) != len(questions) {
+		return nil, fmt.Errorf("%d answers to %d questions", len(r.Answers), len(questions))
+	}
+	answers := make([]Answer, len(questions))
+	for i := range r.Answers {
+		answer, err := r.Answers[i].parse(questions[i].Kind, asked)
+		if err != nil {
+			return nil, fmt.Errorf("answer %d: %w", i, err)
+		}
+		answers[i] = answer
+	}
+	return answers, nil
+}
+
+func (a *OwnersAnswer) parse(kind Kind, asked time.Time) (Answer, error) {
+	if a.AgeMS < 0 || a.AgeMS > math.MaxInt64/int64(time.Millisecond) {
+		return Answer{}, errors.New("age_ms is out of range")
+	}
+	learnt := asked.Add(-time.Duration(a.AgeMS) * time.Millisecond)
+	switch a.Outcome {
+	case Found.String():
+		return a.parseFound(kind, learnt)
+	case NotFound.String():
+		return Answer{Outcome: NotFound, Learnt: learnt}, nil
+	case Denied.String():
+		return Answer{Outcome: Denied, Err: fmt.Errorf("%w: the lookup service says so", ErrDenied)}, nil
+	case Unavailable.String():
+		return Answer{Err: fmt.Errorf("%w: the lookup service says so", ErrUnavailable)}, nil
+	}
+	return Answer{}, errors.New("its outcome is not known")
+}
+
+func (a *OwnersAnswer) parseFound(kind Kind, learnt time.Time) (Answer, error) {
+	if a.Team == nil {
+		return Answer{}, errors.New("found, but no team is given")
+	}
+	answer := Answer{Outcome: Found, Team: *a.Team, Learnt: learnt}
+	if kind != KindTask {
+		return answer, nil
+	}
+	task := a.Task
+	if task == nil || task.DagID == "" || task.RunID == "" || task.TaskID == "" || task.MapIndex == nil {
+		return Answer{}, errors.New("a task was found, but its identity is not whole")
+	}
+	answer.Task = Task{DagID: task.DagID, RunID: task.RunID, TaskID: task.TaskID, MapIndex: *task.MapIndex}
+	return answer, nil
+}

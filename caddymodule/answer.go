@@ -72,7 +72,7 @@ func statusOfError(err error) (status int, reason, message string) {
 	}
 	if unread, ok := errors.AsType[*route.Error](err); ok {
 		switch unread.Reason {
-		case route.NotFound:
+		case route.NotFound, route.Elsewhere:
 			return http.StatusNotFound, "not_found", unread.Detail
 		case route.MethodNotAllowed:
 			return http.StatusMethodNotAllowed, "method_not_allowed", unread.Detail
@@ -112,9 +112,11 @@ func isUnlisted(err error) bool {
 // isUnreadable tells of a request that could mean different things to different
 // parsers; not even audit forwards it.
 func isUnreadable(err error) bool {
-	if frame, ok := errors.AsType[*frameError](err); ok {
-		return frame != nil
+	if _, ok := errors.AsType[*frameError](err); ok {
+		return true
 	}
-	_, unread := errors.AsType[*route.Error](err)
-	return unread && !isUnlisted(err) || errors.Is(err, identity.ErrTooLarge)
+	if unread, ok := errors.AsType[*route.Error](err); ok {
+		return !isUnlisted(err) && unread.Reason != route.Elsewhere
+	}
+	return errors.Is(err, identity.ErrTooLarge)
 }

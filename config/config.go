@@ -33,7 +33,8 @@ type Config struct {
 	Mode string `json:"mode,omitempty"`
 
 	// BasePath is where upstream mounts the Execution API: an absolute path
-	// without a slash at its end. Default: /execution.
+	// without a slash at its end. Environment: AIRFLOW__API__BASE_URL, whose path
+	// /execution is appended to. Default: /execution.
 	BasePath string `json:"base_path,omitempty"`
 
 	// MultiTeam is "on", or "off": team rules are skipped, and XComs can still

@@ -6,11 +6,15 @@ import (
 	"github.com/caddyserver/caddy/v2"
 )
 
+// defaultBasePath is where Airflow's api-server mounts the Execution API
+// (api_fastapi/app.py).
+const defaultBasePath = "/execution"
+
 // WithDefaults returns c with a value for everything that has a default and is
 // not set. It changes nothing that c points to.
 func (c Config) WithDefaults() Config {
 	orElse(&c.Mode, Enforce)
-	orElse(&c.BasePath, "/execution")
+	orElse(&c.BasePath, defaultBasePath)
 	orElse(&c.MultiTeam, On)
 	orElse(&c.OnUnavailable, Retry)
 

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"net/url"
 	"regexp"
 	"strconv"
 	"strings"
@@ -22,6 +23,12 @@ import (
 // carries the value of a secret.
 func (c *Config) FillFromEnvironment(lookup func(string) (string, bool)) error {
 	env := &environment{lookup: lookup}
+	if c.BasePath == "" {
+		env.fill("AIRFLOW__API__BASE_URL", "base_path", func(value string) (err error) {
+			c.BasePath, err = basePathBelow(value)
+			return err
+		})
+	}
 	if c.MultiTeam == "" {
 		env.fill("AIRFLOW__CORE__MULTI_TEAM", "multi_team", func(value string) (err error) {
 			c.MultiTeam, err = onOff(value)
@@ -127,6 +134,17 @@ func (e *environment) expand(value string) (string, error) {
 		value = expanded
 	}
 	return "", errors.New("its $ references have no end: write the value out")
+}
+
+// basePathBelow gives where the Execution API is mounted in an api-server with
+// this [api] base_url: below its path (api_fastapi/app.py, API_ROOT_PATH), and
+// nowhere else.
+func basePathBelow(baseURL string) (string, error) {
+	u, err := url.Parse(baseURL)
+	if err != nil {
+		return "", errors.New("not a URL: write it as https://host/path")
+	}
+	return strings.TrimRight(u.EscapedPath(), "/") + defaultBasePath, nil
 }
 
 func into(field *string) func(string) error {

@@ -12,6 +12,7 @@ import (
 )
 
 const (
+	envBaseURL    = "AIRFLOW__API__BASE_URL"
 	envMultiTeam  = "AIRFLOW__CORE__MULTI_TEAM"
 	envJWKS       = "AIRFLOW__API_AUTH__TRUSTED_JWKS_URL"
 	envPrivateKey = "AIRFLOW__API_AUTH__JWT_PRIVATE_KEY_PATH"
@@ -47,12 +48,12 @@ func TestEnvironmentFillsWhatIsNotSet(t *testing.T) {
 		"nothing there": {nil, c{}, c{}},
 		"what an api-server has": {
 			variables{
-				envMultiTeam: "True", envSecret: "s3cret", envAlgorithm: "HS256,HS512", envLeeway: "30",
+				envBaseURL: "https://airflow.example/air/flow/", envMultiTeam: "True", envSecret: "s3cret", envAlgorithm: "HS256,HS512", envLeeway: "30",
 				envAudience: "tasks, more,", envIssuer: "https://airflow", envDatabase: "sqlite:////airflow.db",
 			},
 			c{},
 			c{
-				MultiTeam: "on", Database: "sqlite:////airflow.db",
+				BasePath: "/air/flow/execution", MultiTeam: "on", Database: "sqlite:////airflow.db",
 				Token: token{
 					Secret: "s3cret", Algorithms: []string{"HS256", "HS512"}, Audience: []string{"tasks", "more"},
 					Issuer: []string{"https://airflow"}, Leeway: duration(30 * time.Second),

@@ -4,11 +4,12 @@ package route
 type Reason string
 
 // The reasons. NotFound and MethodNotAllowed concern requests that upstream
-// would not serve either; all others concern requests that two parsers could
-// read differently.
+// would not serve either, Elsewhere one that it may; all others concern requests
+// that two parsers could read differently.
 const (
 	NotFound         Reason = "unlisted_route"
 	MethodNotAllowed Reason = "method_not_allowed"
+	Elsewhere        Reason = "outside_base_path"
 	BadPath          Reason = "bad_path"
 	BadQuery         Reason = "bad_query"
 	BadVersion       Reason = "bad_api_version"

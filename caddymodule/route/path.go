@@ -13,7 +13,9 @@ type Mount string
 // Locate tells whether a percent-decoded request path lies inside the mount,
 // and gives the rest of it, which is empty or starts with a slash. A path that
 // is outside as it stands, but inside once a server between here and Airflow
-// tidies its slashes and dots, is an [*Error].
+// tidies its slashes and dots, is an [*Error]. So is one of an endpoint below
+// another mount of the same name: that is how a wrong base path shows itself,
+// which would otherwise let everything through.
 func (m Mount) Locate(decoded string) (rest string, inside bool, err error) {
 	if rest, inside = m.cut(decoded); inside {
 		return rest, true, nil
@@ -23,7 +25,28 @@ func (m Mount) Locate(decoded string) (rest string, inside bool, err error) {
 			return "", false, &Error{Reason: BadPath, Detail: "the path leads to the Execution API by dots or doubled slashes"}
 		}
 	}
+	if elsewhere(string(m), decoded) {
+		return "", false, errElsewhere
+	}
 	return "", false, nil
+}
+
+// elsewhere tells of a path with the mount's last segment in it and one of the
+// table's endpoints behind that.
+func elsewhere(mount, decoded string) bool {
+	last := mount[strings.LastIndexByte(mount, '/'):]
+	for {
+		i := strings.Index(decoded, last+"/")
+		if i < 0 {
+			return false
+		}
+		decoded = decoded[i+len(last):]
+		for _, route := range sections[section(decoded)] {
+			if route.Kind != Public && route.pattern.match(decoded, new(captures)) {
+				return true
+			}
+		}
+	}
 }
 
 func (m Mount) cut(decoded string) (rest string, inside bool) {
@@ -32,9 +55,10 @@ func (m Mount) cut(decoded string) (rest string, inside bool) {
 }
 
 var (
-	errBadBytes = &Error{Reason: BadPath, Detail: "the path has a control byte or is not UTF-8"}
-	errBadDots  = &Error{Reason: BadPath, Detail: "the path has a segment of dots"}
-	errBadSlash = &Error{Reason: BadPath, Detail: "the path has an empty segment right behind the mount"}
+	errBadBytes  = &Error{Reason: BadPath, Detail: "the path has a control byte or is not UTF-8"}
+	errBadDots   = &Error{Reason: BadPath, Detail: "the path has a segment of dots"}
+	errElsewhere = &Error{Reason: Elsewhere, Detail: "the path is that of an endpoint of the Execution API, but not below the base_path that is set here"}
+	errBadSlash  = &Error{Reason: BadPath, Detail: "the path has an empty segment right behind the mount"}
 )
 
 // checkPath refuses paths that servers read differently: a line end, before

@@ -24,11 +24,15 @@ import (
 	_ "github.com/caddyserver/caddy/v2/modules/filestorage"
 	_ "github.com/caddyserver/caddy/v2/modules/logging"
 	_ "github.com/caddyserver/caddy/v2/modules/metrics"
+	"github.com/redis/go-redis/v9/logging"
 
 	_ "github.com/dagfence/dagfence/caddymodule"
 )
 
 func main() {
+	// It prints every failed dial, through a logger of its own; what matters of
+	// it is in ours.
+	logging.Disable()
 	caddy.CustomBinaryName = "dagfence"
 	caddy.CustomLongDescription = `dagfence authorizes requests to Apache Airflow 3's Execution API at the edge:
 a task reaches the variables, connections, XComs and dags of its own team, and

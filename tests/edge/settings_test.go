@@ -206,6 +206,28 @@ func TestBasePathSetting(t *testing.T) {
 	}
 }
 
+// A base_path that is not upstream's would make all of the Execution API
+// "outside", and let it pass.
+func TestWrongBasePathIsNoBypass(t *testing.T) {
+	for options, want := range map[string]int{
+		"": http.StatusNotFound, "rules {\n unknown_routes unsafe_allow\n}": http.StatusNotFound, "mode audit": http.StatusOK,
+	} {
+		e := start(t, options)
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+e.addr+"/airflow/execution/variables/var_a", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answered, err := client.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answered.Body.Close()
+		if answered.StatusCode != want {
+			t.Errorf("with %q: %d, want %d", options, answered.StatusCode, want)
+		}
+	}
+}
+
 func TestOnUnavailableSetting(t *testing.T) {
 	e := start(t, "")
 	e.world.Refuse(resolver.KindVariable, "var_x", resolver.Unavailable)

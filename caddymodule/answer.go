@@ -35,6 +35,11 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, j *judged) erro
 	if id := r.Header.Get("Correlation-Id"); id != "" {
 		header.Set("Correlation-Id", id) // as upstream does
 	}
+	if r.ProtoMajor == 1 && r.ContentLength != 0 {
+		// To keep the connection, net/http would read the body before it sends
+		// the first byte of this, and wait for one that may never come.
+		header.Set("Connection", "close")
+	}
 	body, err := json.Marshal(map[string]any{"detail": map[string]string{"reason": reason, "message": message}})
 	if err != nil {
 		return err

@@ -246,17 +246,24 @@ func (e *edge) send(t *testing.T, request string, header ...string) response {
 	return response{answered, string(content)}
 }
 
-// raw sends bytes as they are, and gives the status and everything that follows.
-func (e *edge) raw(t *testing.T, request string) (status, rest string) {
+// dial connects to the fence, for as long as an answer may take.
+func (e *edge) dial(t *testing.T) net.Conn {
 	t.Helper()
 	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", e.addr)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
+	t.Cleanup(func() { _ = conn.Close() })
 	if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
 		t.Fatal(err)
 	}
+	return conn
+}
+
+// raw sends bytes as they are, and gives the status and everything that follows.
+func (e *edge) raw(t *testing.T, request string) (status, rest string) {
+	t.Helper()
+	conn := e.dial(t)
 	if _, err := io.WriteString(conn, request); err != nil {
 		t.Fatal(err)
 	}

@@ -107,7 +107,9 @@ func TestDeniedRequestsBodyIsNeitherAwaitedNorAskedFor(t *testing.T) {
 			t.Errorf("%s: %v, want an answer at once", framing, err)
 			continue
 		}
-		if body, _ := io.ReadAll(answered.Body); answered.StatusCode != http.StatusForbidden || !strings.Contains(string(body), "access_denied") {
+		body, _ := io.ReadAll(answered.Body)
+		answered.Body.Close()
+		if answered.StatusCode != http.StatusForbidden || !strings.Contains(string(body), "access_denied") {
 			t.Errorf("%s: %d %s, want 403", framing, answered.StatusCode, body)
 		}
 		if arrived := e.upstream.take(); len(arrived) != 0 {

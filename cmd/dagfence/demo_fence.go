@@ -1,0 +1,131 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/caddyserver/caddy/v2/modules/caddytls"
+
+	"github.com/dagfence/dagfence/config"
+)
+
+// stage is all that the demo runs: the world, the stub of the Execution API,
+// and the fence before it, which is the real handler in a Caddy of this
+// process. Close it; there is one at a time, because a process has one Caddy.
+type stage struct {
+	world    *world
+	upstream *upstream
+	// address is where the fence listens, host:port.
+	address string
+}
+
+// newStage starts everything. saw is called with each request that reaches
+// upstream. rules are the fence's; their zero value is the defaults.
+func newStage(ctx context.Context, listen string, rules config.Rules, saw func(arrival)) (*stage, error) {
+	if err := forgetAirflowEnvironment(); err != nil {
+		return nil, err
+	}
+	s := new(stage)
+	err := s.open(ctx, listen, rules, saw)
+	if err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	return s, nil
+}
+
+func (s *stage) open(ctx context.Context, listen string, rules config.Rules, saw func(arrival)) (err error) {
+	if s.world, err = newWorld(ctx); err != nil {
+		return err
+	}
+	if s.upstream, err = startUpstream(ctx, s.world, saw); err != nil {
+		return err
+	}
+	origin, err := parseUpstream(s.upstream.url)
+	if err != nil {
+		return err
+	}
+	if err := probeListen(ctx, listen); err != nil {
+		return err
+	}
+	loaded, err := proxyConfig(listen, "", origin, config.Config{
+		MultiTeam: config.On, Database: s.world.databaseURL(), Rules: rules, Token: config.Token{Secret: s.world.secret},
+	})
+	if err != nil {
+		return err
+	}
+	quiet(loaded)
+	if err := caddy.Run(loaded); err != nil {
+		return fmt.Errorf("starting the fence: %w", err)
+	}
+	s.address, err = fenceAddress()
+	return err
+}
+
+// close stops the fence first, so that nothing is asked of what is gone.
+func (s *stage) close() error {
+	errs := []error{caddy.Stop()}
+	if s.upstream != nil {
+		errs = append(errs, s.upstream.close())
+	}
+	if s.world != nil {
+		errs = append(errs, s.world.close())
+	}
+	return errors.Join(errs...)
+}
+
+// quiet keeps Caddy's logs to errors, and its hands off the file system.
+func quiet(loaded *caddy.Config) {
+	loaded.Logging = &caddy.Logging{Logs: map[string]*caddy.CustomLog{
+		caddy.DefaultLoggerName: {BaseLog: caddy.BaseLog{Level: "ERROR"}},
+	}}
+	loaded.AppsRaw["tls"] = caddyconfig.JSON(caddytls.TLS{DisableStorageCheck: true, DisableStorageClean: true}, nil)
+}
+
+// forgetAirflowEnvironment makes the demo the same everywhere: whatever the
+// fence would take from an api-server's environment is not there.
+func forgetAirflowEnvironment() error {
+	for _, variable := range os.Environ() {
+		name, _, _ := strings.Cut(variable, "=")
+		if !strings.HasPrefix(name, "AIRFLOW__") {
+			continue
+		}
+		if err := os.Unsetenv(name); err != nil {
+			return fmt.Errorf("unsetting %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// probeListen tells whether the address can be listened on. Caddy itself would
+// share a taken port with another Caddy (SO_REUSEPORT), and each get some
+// requests.
+func probeListen(ctx context.Context, listen string) error {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", listen)
+	if err != nil {
+		return fmt.Errorf("listening: %w: pass --listen with another address, such as --listen 127.0.0.1:0 for any free port", err)
+	}
+	return listener.Close()
+}
+
+// fenceAddress is where the fence of the running Caddy listens.
+func fenceAddress() (string, error) {
+	app, err := caddy.ActiveContext().AppIfConfigured("http")
+	if err != nil {
+		return "", fmt.Errorf("finding the fence: %w", err)
+	}
+	if servers, ok := app.(*caddyhttp.App); ok {
+		for _, server := range servers.Servers { // there is one
+			for _, listener := range server.Listeners() {
+				return listener.Addr().String(), nil
+			}
+		}
+	}
+	return "", errors.New("finding the fence: it listens nowhere")
+}

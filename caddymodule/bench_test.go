@@ -82,9 +82,9 @@ var handlerCases = []struct {
 	name, method, target string
 	allocs               float64
 }{
-	{"variable, own", http.MethodGet, "/execution/variables/var_a", 6},
-	{"xcom write, own", http.MethodPost, "/execution/xcoms/dag_a/r/t1/return_value?map_index=-1", 6},
-	{"heartbeat", http.MethodPut, "/execution/task-instances/" + benchTask + "/heartbeat", 4},
+	{"variable, own", http.MethodGet, "/execution/variables/var_a", 5},
+	{"xcom write, own", http.MethodPost, "/execution/xcoms/dag_a/r/t1/return_value?map_index=-1", 5},
+	{"heartbeat", http.MethodPut, "/execution/task-instances/" + benchTask + "/heartbeat", 3},
 	{"outside", http.MethodGet, "/ui", 0},
 }
 

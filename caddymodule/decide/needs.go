@@ -155,5 +155,8 @@ func add(into []resolver.Question, q resolver.Question) []resolver.Question {
 			return into
 		}
 	}
+	if into == nil {
+		into = make([]resolver.Question, 0, 2) // most requests: the task, and what it touches
+	}
 	return append(into, q)
 }

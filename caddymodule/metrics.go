@@ -21,6 +21,8 @@ type metrics struct {
 	cacheRequests *prometheus.CounterVec
 	lookups       *prometheus.HistogramVec
 	invalidations *prometheus.CounterVec
+	// cache holds cacheRequests' counters: each request raises several.
+	cache map[[2]string]prometheus.Counter
 }
 
 func newMetrics(registry *prometheus.Registry) (*metrics, error) {
@@ -54,6 +56,14 @@ func newMetrics(registry *prometheus.Registry) (*metrics, error) {
 	m.cacheRequests, errs[2] = registered(registry, m.cacheRequests)
 	m.lookups, errs[3] = registered(registry, m.lookups)
 	m.invalidations, errs[4] = registered(registry, m.invalidations)
+	m.cache = make(map[[2]string]prometheus.Counter)
+	for _, tier := range []string{resolver.TierMemory, resolver.TierRedis} {
+		for _, result := range []string{
+			resolver.ResultHit, resolver.ResultMiss, resolver.ResultStale, resolver.ResultError, resolver.ResultBypass,
+		} {
+			m.cache[[2]string{tier, result}] = m.cacheRequests.WithLabelValues(tier, result)
+		}
+	}
 	return m, errors.Join(errs[:]...)
 }
 
@@ -90,7 +100,9 @@ func (m *metrics) invalidated(cause string, keys int) {
 
 // CacheRequest implements resolver.Observer.
 func (m *metrics) CacheRequest(tier, result string) {
-	m.cacheRequests.WithLabelValues(tier, result).Inc()
+	if counter, known := m.cache[[2]string{tier, result}]; known {
+		counter.Inc()
+	}
 }
 
 // Lookup implements resolver.Observer.

@@ -28,7 +28,8 @@ const (
 // It answers [Cached] questions only. Others bypass it, and no answer from it
 // is given out as learnt less than [RecentAge] ago: it was timed by another
 // machine's clock, and whoever can write to Redis can put an old entry back.
-// So Redis never judges a write, and never has the last word in a deny.
+// So Redis never says who owns what a write touches, and never has the last word
+// in a deny.
 type Redis struct {
 	next      Resolver
 	client    redis.UniversalClient

@@ -65,19 +65,16 @@ func (d *Decision) judge(task *identity.Task, p *Policy, known facts) {
 		d.allow(IsSelf)
 		return
 	}
-	if d.Mode == Off {
-		d.allow(RuleOff)
-		return
-	}
 	switch p.asks(r) {
+	case ruleOff:
+		d.allow(RuleOff)
+	case singleTeam:
+		d.allow(SingleTeam)
 	case identityOnly:
 		d.judgeOwnXCom(task, p, known)
 	case teams:
 		d.judgeTeams(task, p, known)
 	case nothing:
-		if p.MultiTeamOff {
-			d.allow(SingleTeam)
-		}
 	}
 }
 

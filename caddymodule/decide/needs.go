@@ -22,7 +22,7 @@ func Needs(into []resolver.Question, m *route.Match, task *identity.Task, p *Pol
 			freshness = resolver.Recent
 		}
 		switch p.asks(r) {
-		case nothing:
+		case nothing, ruleOff, singleTeam:
 		case identityOnly:
 			into = needIdentity(into, task, p)
 		case teams:
@@ -41,29 +41,33 @@ func Needs(into []resolver.Question, m *route.Match, task *identity.Task, p *Pol
 type question uint8
 
 const (
+	// nothing is needed, and nothing follows from it.
 	nothing question = iota
+	// ruleOff and singleTeam need nothing either, because a setting lets pass.
+	ruleOff
+	singleTeam
+	// identityOnly needs the task's dag, run, task and map index.
 	identityOnly
+	// teams needs the task's team and that of what is touched.
 	teams
 )
 
 // asks tells what the policy needs to know about a reading.
 func (p *Policy) asks(r *route.Reading) question {
-	if p.mode(r.Route.Kind) == Off {
-		return nothing
-	}
 	switch r.Route.Kind {
-	case route.XCom:
-		if r.Route.Action.Mutates() && p.XComWrites != OwnTeam {
-			return identityOnly
-		}
-	case route.Variable, route.Connection, route.Dag, route.Asset:
+	case route.Variable, route.Connection, route.XCom, route.Dag, route.Asset:
 	case route.Public, route.Self:
 		return nothing
 	default:
 		return nothing
 	}
-	if p.MultiTeamOff {
-		return nothing
+	switch {
+	case p.mode(r.Route.Kind) == Off:
+		return ruleOff
+	case r.Route.Kind == route.XCom && r.Route.Action.Mutates() && p.XComWrites != OwnTeam:
+		return identityOnly
+	case p.MultiTeamOff:
+		return singleTeam
 	}
 	return teams
 }

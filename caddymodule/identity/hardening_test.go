@@ -300,10 +300,36 @@ func TestNestedJSONIsRefusedWithoutHarm(t *testing.T) {
 		refused(t, v, encode(hs512)+"."+encode(bomb)+".AAAA", identity.ErrMalformed)
 		refused(t, v, encode(bomb)+"."+encode(claims())+".AAAA", identity.ErrMalformed)
 	}
-	deep := strings.Repeat("[", depth/2) + strings.Repeat("]", depth/2)
-	refused(t, v, token(t, claims("sub", deep)), identity.ErrSubject)
-	task, err := v.Verify("Bearer " + token(t, claims("extra", deep)))
-	execution(t, task, err)
+	nested := func(levels int) string { return strings.Repeat("[", levels) + strings.Repeat("]", levels) }
+	refused(t, v, token(t, claims("sub", nested(99))), identity.ErrSubject)
+	// The claims themselves are one level. Python reads fewer levels than Go.
+	refused(t, v, token(t, claims("extra", nested(100))), identity.ErrMalformed)
+	header := `{"alg":"HS512","extra":` + nested(100) + `}`
+	refused(t, v, sign(t, "HS512", []byte(secret), header, claims()), identity.ErrMalformed)
+	for _, extra := range []string{nested(99), `[` + strings.Repeat(`{},`, 500) + `"` + nested(500) + `\\\"` + nested(500) + `"]`} {
+		task, err := v.Verify("Bearer " + token(t, claims("extra", extra)))
+		execution(t, task, err)
+	}
+}
+
+// Go puts U+FFFD in the place of each of these, where Python refuses them or
+// keeps them apart.
+func TestTextThatGoAndPythonReadDifferentlyIsRefused(t *testing.T) {
+	t.Parallel()
+	v := verifier(secretKeys(t))
+	for _, text := range []string{
+		"\xff", "\xc0\xaf", "\xed\xa0\x80", "\xf5\x80\x80\x80", "a\x80",
+		`\ud800`, `\udfff`, `\uD83D`, `\udc00\ud800`, `\ud800\ud800\udc00`, `\ud800x`, `\ud800\n`, `\ud800\u0041`, `\ud800\\udc00`, `\\\ud800`,
+	} {
+		refused(t, v, token(t, claims("extra", `"`+text+`"`)), identity.ErrMalformed)
+		refused(t, v, token(t, strings.Replace(claims(), "{", `{"`+text+`":1,`, 1)), identity.ErrMalformed)
+		refused(t, v, token(t, claims("dag_id", `"`+text+`"`)), identity.ErrMalformed)
+		refused(t, v, sign(t, "HS512", []byte(secret), `{"alg":"HS512","extra":"`+text+`"}`, claims()), identity.ErrMalformed)
+	}
+	for _, text := range []string{`é`, `\u00e9`, `\ufffd`, "\ufffd", `\ud83d\ude00`, `\uD83D\uDE00\ud83d\ude00`, `\\ud800`, `\\\\ud800`, `\"\/\b\f\n\r\t`} {
+		task, err := v.Verify("Bearer " + token(t, claims("extra", `"`+text+`"`)))
+		execution(t, task, err)
+	}
 }
 
 func TestEmptySignatureIsRefused(t *testing.T) {

@@ -145,7 +145,7 @@ func (v *Verifier) parse(token string, keys *Keys) (jwt.MapClaims, error) {
 		return key, err
 	})
 	switch {
-	case err == nil:
+	case err == nil && readAlike(token):
 		return claims, nil
 	case refusal != nil:
 		return nil, refusal

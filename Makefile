@@ -1,0 +1,61 @@
+# make run    shows the fence at work; it needs nothing but Go
+# make test   installs what the tests need, and runs all of them
+# make lint   installs the linters, and runs them
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+
+# The release that the fence is tested against.
+AIRFLOW := 3.3.2
+
+GOLANGCI_LINT_VERSION := v2.15.0
+GOFUMPT_VERSION       := v0.12.0
+TOOLS         := $(CURDIR)/.cache/bin
+GOLANGCI_LINT := $(TOOLS)/golangci-lint-$(GOLANGCI_LINT_VERSION)/golangci-lint
+GOFUMPT       := $(TOOLS)/gofumpt-$(GOFUMPT_VERSION)/gofumpt
+
+# Packages that have tests. The one with real Airflow gets the machine to itself.
+TESTED = $$(go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' ./... | grep -v /tests/airflow)
+
+# What decides is covered above this many per cent, each package by its own tests.
+COVERAGE := 90
+COVERED  := ./caddymodule/route ./caddymodule/identity ./caddymodule/decide ./config ./lookup ./resolver
+
+.PHONY: help run build test lint clean
+
+help: ## lists what there is to make
+	@sed -nE 's/^([a-z]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
+
+run: build ## shows the fence at work, with everything embedded
+	bin/dagfence demo
+
+build: ## builds bin/dagfence
+	go build -o bin/dagfence ./cmd/dagfence
+
+test: export DAGFENCE_TEST_SERVERS := required
+test: build ## installs what the tests need, and runs all of them
+	scripts/setup
+	scripts/airflow-env $(AIRFLOW)
+	bin/dagfence demo --check
+	# Two packages at a time, because many start servers of their own.
+	go test -race -count=1 -p 2 -timeout 10m $(TESTED)
+	# Without the race detector, allocations are counted too.
+	scripts/coverage $(COVERAGE) $(COVERED)
+	go test -count=1 -timeout 10m ./caddymodule ./tests/airflow
+
+lint: $(GOLANGCI_LINT) $(GOFUMPT) ## installs the linters, and runs them
+	go mod verify
+	go mod tidy -diff
+	unformatted=$$($(GOFUMPT) -l .); [[ -z $$unformatted ]] || { echo "not as gofumpt formats: $$unformatted" >&2; exit 1; }
+	go vet ./...
+	$(GOLANGCI_LINT) run ./...
+	tests/lint/planted $(GOLANGCI_LINT)
+
+$(GOLANGCI_LINT):
+	GOBIN=$(@D) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
+
+$(GOFUMPT):
+	GOBIN=$(@D) go install mvdan.cc/gofumpt@$(GOFUMPT_VERSION)
+
+clean: ## removes what was built, and the linters
+	rm -rf bin .cache

@@ -1,6 +1,7 @@
 package edge_test
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"net/http"
@@ -103,19 +104,25 @@ func TestDeniedBodyOfAnySizeTakesNoMemoryAndNoTime(t *testing.T) {
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)
+	conn := e.dial(t)
 	started := time.Now()
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodPut, "http://"+e.addr+"/execution/variables/var_b", io.LimitReader(zeros{}, size))
-	if err != nil {
+	if _, err := fmt.Fprintf(conn, "PUT /execution/variables/var_b HTTP/1.1\r\nHost: %s\r\nContent-Length: %d\r\nAuthorization: Bearer %s\r\n\r\n",
+		e.addr, size, sign(t, taskA, nil)); err != nil {
 		t.Fatal(err)
 	}
-	r.ContentLength = size
-	r.Header.Set("Authorization", "Bearer "+sign(t, taskA, nil))
-	answered, err := client.Do(r)
+	sent := make(chan struct{})
+	go func() {
+		defer close(sent)
+		_, _ = io.CopyN(conn, zeros{}, size) // the fence stops reading
+	}()
+	answered, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	took := time.Since(started)
 	if err != nil {
 		t.Fatal(err)
 	}
 	answered.Body.Close()
+	conn.Close()
+	<-sent
 	runtime.ReadMemStats(&after)
 	if answered.StatusCode != http.StatusForbidden || took > time.Second || len(e.upstream.take()) != 0 {
 		t.Errorf("%d after %v", answered.StatusCode, took)

@@ -27,6 +27,7 @@ func (e *frameError) Error() string { return e.message }
 
 var (
 	errBadTarget        = &frameError{reason: "bad_target", message: "the request target is not a path without a fragment"}
+	errOtherProtocol    = &frameError{reason: "other_protocol", message: "the request asks for another protocol than HTTP, which the Execution API does not speak"}
 	errTargetTooLong    = &frameError{reason: "target_too_long", message: "the request target is longer than 8 KiB", tooLong: true}
 	errTwoHeaders       = &frameError{reason: "duplicate_header", message: "Authorization or Airflow-API-Version is given more than once"}
 	errConnectionHeader = &frameError{reason: "connection_header", message: "the Connection header names Authorization or Airflow-API-Version, which a proxy would then strip"}
@@ -41,6 +42,9 @@ func (h *Handler) read(r *http.Request) (request route.Request, inside bool, err
 	// not by the other; so is what stands behind a #.
 	if target == "" || target[0] != '/' || strings.IndexByte(target, '#') >= 0 {
 		return request, true, errBadTarget
+	}
+	if switchesProtocol(r) {
+		return request, true, errOtherProtocol
 	}
 	rest, inside, err := h.mount.Locate(r.URL.Path)
 	if err != nil || !inside {
@@ -61,6 +65,15 @@ func (h *Handler) read(r *http.Request) (request route.Request, inside bool, err
 		request.APIVersion, request.HasAPIVersion = versions[0], true
 	}
 	return request, true, nil
+}
+
+// switchesProtocol tells of a request after whose headers upstream may stop
+// reading HTTP, and take the body for a request of its own on a connection that
+// others share: uvicorn's httptools does so on CONNECT, and on any Upgrade,
+// whether it knows the protocol or not. So it is asked of every request, for
+// the Execution API or not. Without a body nothing can follow the headers.
+func switchesProtocol(r *http.Request) bool {
+	return r.Method == http.MethodConnect || len(r.Header["Upgrade"]) > 0 && r.ContentLength != 0
 }
 
 // namesJudgedHeader tells whether a Connection header makes a header hop-by-hop

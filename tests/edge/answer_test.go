@@ -1,6 +1,7 @@
 package edge_test
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -77,6 +78,34 @@ func TestTargetsThatAreNoPathAreRefusedEverywhere(t *testing.T) {
 		}
 		if arrived := e.upstream.take(); len(arrived) != 0 {
 			t.Errorf("%s arrived as %s", target, arrived[0].target)
+		}
+	}
+}
+
+// uvicorn's httptools takes the body of such a request for another request.
+func TestRequestsThatSwitchTheProtocolAreRefusedEverywhere(t *testing.T) {
+	for _, options := range []string{"", "mode audit", "rules {\n unknown_routes unsafe_allow\n}"} {
+		e := start(t, options)
+		hidden := "PUT /execution/variables/var_b HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
+		body := fmt.Sprintf("Content-Length: %d\r\n\r\n%s", len(hidden), hidden)
+		chunked := "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+		for _, request := range []string{
+			"PUT /execution/task-instances/" + taskA + "/heartbeat HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: foo\r\n" + body,
+			"POST /execution/xcoms/dag_a/r/t1/k HTTP/1.1\r\nConnection: close, upgrade\r\nUpgrade: websocket\r\n" + chunked,
+			"GET /execution/health HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n" + body,
+			"POST /outside HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: foo\r\n" + body,
+			"GET /outside HTTP/1.1\r\nUpgrade: foo\r\n" + body,
+			"CONNECT /outside HTTP/1.1\r\n" + body,
+			"CONNECT /execution/variables/var_a HTTP/1.1\r\n" + body,
+		} {
+			line, rest, _ := strings.Cut(request, "\r\n")
+			status, answered := e.raw(t, line+"\r\nHost: "+e.addr+"\r\nAuthorization: Bearer "+sign(t, taskA, nil)+"\r\n"+rest)
+			if status != "400" {
+				t.Errorf("%s: %s %s, want 400", line, status, answered)
+			}
+			if arrived := e.upstream.take(); len(arrived) != 0 {
+				t.Errorf("%s: %v arrived", line, arrived)
+			}
 		}
 	}
 }

@@ -36,6 +36,7 @@ func TestAccessMatrix(t *testing.T) {
 		wantSame(t, "straight", "", diff(viaSDK(t, airflow, w, straightURL), sdkStraight))
 		wantSame(t, "what the SDK reports", "", diff(viaSDK(t, airflow, w, proxy), sdkFenced))
 	})
+	t.Run("a request hidden behind another", func(t *testing.T) { wantNothingSmuggled(t, w, fenced) })
 	t.Run("what the denied writes do without the fence", func(t *testing.T) {
 		const taken, triggered = `SELECT val FROM variable WHERE key = 'b_put'`,
 			`SELECT count(*) FROM dag_run WHERE dag_id = 'dag_b' AND run_id = 'new'`

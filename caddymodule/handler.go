@@ -44,9 +44,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		return h.answer(w, r, j)
 	}
 	if key, changes := owned(j); changes {
-		return h.forwardChange(w, r, next, key)
+		return h.forwardChange(w, r, next, j, key)
 	}
-	return next.ServeHTTP(w, r)
+	return h.forward(w, r, next, j)
 }
 
 // judge decides a request: match, verify, needs, resolve, judge.
@@ -64,8 +64,7 @@ func (h *Handler) judge(r *http.Request, request route.Request, j *judged) {
 		j.Decision = decide.Judge(&j.match, &j.task, &h.policy, nil, nil)
 		return
 	}
-	answers := h.chain.Resolve(r.Context(), questions)
-	j.Decision = decide.Judge(&j.match, &j.task, &h.policy, questions, answers)
+	j.Decision = h.decide(r.Context(), questions, j)
 	if j.Outcome != decide.Allow && !j.Learnt.IsZero() && time.Since(j.Learnt) > resolver.RecentAge {
 		h.confirm(r.Context(), questions, j)
 	}
@@ -77,8 +76,7 @@ func (h *Handler) confirm(ctx context.Context, questions []resolver.Question, j 
 	for i := range questions {
 		questions[i].Freshness = min(questions[i].Freshness, resolver.Confirm)
 	}
-	answers := h.chain.Resolve(ctx, questions)
-	j.Decision = decide.Judge(&j.match, &j.task, &h.policy, questions, answers)
+	j.Decision = h.decide(ctx, questions, j)
 }
 
 // verify gives the task that the request's token speaks for. A token under a
@@ -134,14 +132,14 @@ func owned(j *judged) (resolver.Key, bool) {
 // forwardChange forwards a request that may change an owner, and forgets the
 // owner once upstream answers, before the answer can be complete; also where
 // upstream never answers, since it may have done its work all the same.
-func (h *Handler) forwardChange(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, key resolver.Key) error {
+func (h *Handler) forwardChange(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, j *judged, key resolver.Key) error {
 	ctx := context.WithoutCancel(r.Context())
 	watched := &forgetting{ResponseWriterWrapper: &caddyhttp.ResponseWriterWrapper{ResponseWriter: w}, forget: func() {
 		h.metrics.invalidated("write", 1)
 		_ = h.chain.Invalidate(ctx, key) // what other fences were not told, they learn within the time to live
 	}}
 	defer watched.once()
-	return next.ServeHTTP(watched, r)
+	return h.forward(watched, r, next, j)
 }
 
 // forgetting calls forget once, before the first byte of the final answer.

@@ -151,7 +151,7 @@ func (d *Directory) Resolve(ctx context.Context, questions []resolver.Question) 
 		case q.Kind == resolver.KindTask && d.metadata == nil:
 			answers[i].Err = fmt.Errorf("%w: only the metadata database knows task instances, and none is configured; set database", resolver.ErrUnavailable)
 		case q.Kind == resolver.KindAsset, d.metadata == nil, !storable(q.Name):
-			answers[i] = resolver.Answer{Outcome: resolver.NotFound, Learnt: learnt}
+			answers[i] = notStored(q.Key, owners, learnt)
 		default:
 			keys, places = append(keys, q.Key), append(places, i)
 		}
@@ -180,9 +180,8 @@ func judge(key resolver.Key, r record, owners *owners, learnt time.Time) resolve
 	if r.err != nil {
 		return resolver.Answer{Err: r.err}
 	}
-	notFound := resolver.Answer{Outcome: resolver.NotFound, Learnt: learnt}
 	if !r.found {
-		return notFound
+		return notStored(key, owners, learnt)
 	}
 	answer := resolver.Answer{Outcome: resolver.Found, Team: r.team, Learnt: learnt}
 	switch key.Kind {
@@ -203,12 +202,24 @@ func judge(key resolver.Key, r record, owners *owners, learnt time.Time) resolve
 	if !r.dagExists {
 		// A task whose dag's row is gone belongs to some team that nobody can
 		// name: answering "nobody" would open what is global to it.
-		return notFound
+		return resolver.Answer{Outcome: resolver.NotFound, Learnt: learnt}
 	}
 	if team, named := owners.ofBundle(r.bundle); named {
 		answer.Team = team
 	}
 	return answer
+}
+
+// notStored answers about what has no row: the file may own another spelling.
+func notStored(key resolver.Key, owners *owners, learnt time.Time) resolver.Answer {
+	switch team, named, split := owners.inEnvironment(key); {
+	case split:
+		return resolver.Answer{Err: fmt.Errorf("%w: the ownership file gives two spellings of this %v to two teams, and Airflow reads both from one environment variable; keep one",
+			resolver.ErrUnavailable, key.Kind)}
+	case named:
+		return resolver.Answer{Outcome: resolver.Found, Team: team, Learnt: learnt}
+	}
+	return resolver.Answer{Outcome: resolver.NotFound, Learnt: learnt}
 }
 
 // storable tells whether Airflow's database can hold the name at all: what is

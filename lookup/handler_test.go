@@ -171,7 +171,7 @@ func TestRequestsThatAreRefused(t *testing.T) {
 		"too many questions": {"POST", "/v1/owners", `{"questions":[` + strings.Repeat(question+",", 64) + question + `]}`, both, 400, "65 questions"},
 		"unknown kind":       {"POST", "/v1/owners", `{"questions":[{"kind":"pool","name":"d"}]}`, both, 400, `kind "pool" is none of task`},
 		"no name":            {"POST", "/v1/owners", `{"questions":[{"kind":"dag"}]}`, both, 400, "name is empty"},
-		"long name":          {"POST", "/v1/owners", `{"questions":[{"kind":"dag","name":"` + strings.Repeat("é", 513) + `"}]}`, both, 400, "1026 bytes"},
+		"long name":          {"POST", "/v1/owners", `{"questions":[{"kind":"dag","name":"` + strings.Repeat("é", 4097) + `"}]}`, both, 400, "8194 bytes"},
 	} {
 		w := request(t, h, c.method, c.path, c.body, c.header...)
 		var body struct{ Error string }
@@ -271,7 +271,7 @@ func TestTheOpenAPIDescriptionSaysWhatIsServed(t *testing.T) {
 	if got := schemas["Questions"].Properties["questions"].MaxItems; got != 64 {
 		t.Errorf("maxItems is %d", got)
 	}
-	if got := schemas["Question"].Properties["name"].MaxLength; got != 1024 {
+	if got := schemas["Question"].Properties["name"].MaxLength; got != 8192 {
 		t.Errorf("maxLength is %d", got)
 	}
 }

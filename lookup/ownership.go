@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+	"golang.org/x/text/cases"
+	"golang.org/x/text/language"
 
 	"github.com/dagfence/dagfence/resolver"
 )
@@ -24,6 +26,11 @@ type names struct {
 	exact, prefixes map[string]string
 	// lengths holds the prefixes' lengths once each, the longest first.
 	lengths []int
+	// upper has the same names in upper case, where the section's things may
+	// live in the environment; else nil.
+	upper *names
+	// split holds the names of upper that are given to several teams.
+	split map[string]bool
 }
 
 // find gives the team that the file names: exact beats the longest prefix.
@@ -40,6 +47,35 @@ func (n *names) find(name string) (team string, named bool) {
 		}
 	}
 	return "", false
+}
+
+// upperCase is Python's str.upper.
+func upperCase(name string) string { return cases.Upper(language.Und).String(name) }
+
+// findInEnvironment gives the team of a variable or connection that no row
+// stores. Airflow reads it from the environment by the upper case of its key,
+// whatever case the key is asked for in (secrets/environment_variables.py), so
+// the owner of one spelling owns all. split tells that the file gives two
+// spellings to two teams.
+func (n *names) findInEnvironment(name string) (team string, named, split bool) {
+	if n.upper == nil {
+		return "", false, false
+	}
+	name = upperCase(name)
+	if n.split[name] {
+		return "", false, true
+	}
+	team, named = n.upper.find(name)
+	return team, named, false
+}
+
+// addUpper adds the upper case of a name.
+func (n *names) addUpper(name, team string) {
+	upper := upperCase(name)
+	if other, known := n.upper.exact[upper]; known && other != team {
+		n.split[upper] = true
+	}
+	n.upper.add(upper, team)
 }
 
 func (n *names) add(name, team string) {
@@ -72,6 +108,18 @@ func (o *owners) of(key resolver.Key) (team string, named bool) {
 	case resolver.KindTask:
 	}
 	return "", false
+}
+
+// inEnvironment gives the team of a variable or connection that no row stores.
+func (o *owners) inEnvironment(key resolver.Key) (team string, named, split bool) {
+	switch {
+	case o == nil:
+	case key.Kind == resolver.KindVariable:
+		return o.variables.findInEnvironment(key.Name)
+	case key.Kind == resolver.KindConnection:
+		return o.connections.findInEnvironment(key.Name)
+	}
+	return "", false, false
 }
 
 // ofBundle gives the team of a dag bundle; a dag without a bundle has none.
@@ -115,6 +163,10 @@ func parseOwners(data []byte, withDatabase bool) (*owners, error) {
 			return nil, fmt.Errorf("line %d: only the metadata database knows which bundle a dag is from; set database, or name the dags instead", key.Line)
 		}
 		section.exact, section.prefixes = map[string]string{}, map[string]string{}
+		if key.Value == "variables" || key.Value == "connections" {
+			section.split = map[string]bool{}
+			section.upper = &names{exact: map[string]string{}, prefixes: map[string]string{}}
+		}
 		if err := section.parse(key.Value, value); err != nil {
 			return nil, err
 		}
@@ -141,6 +193,9 @@ func (n *names) parse(section string, node *yaml.Node) error {
 			return fmt.Errorf("line %d: %s: %q: %w", value.Line, section, key.Value, err)
 		}
 		n.add(key.Value, value.Value)
+		if n.upper != nil {
+			n.addUpper(key.Value, value.Value)
+		}
 	}
 	return nil
 }

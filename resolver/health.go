@@ -67,13 +67,13 @@ func (h *health) record(answers []Answer) {
 }
 
 // ready gives nil if the source answered within the last [RecentAge], or
-// answers now; else why not.
+// answers now; else why not. That one question came to nothing, which any task
+// may have asked, is not enough to tell that it does not.
 func (h *health) ready(ctx context.Context) error {
-	last := h.last.Load()
-	if h.now().Sub(last.at) > RecentAge {
-		ctx, cancel := context.WithTimeout(ctx, h.timeout)
-		defer cancel()
-		return h.Resolve(ctx, []Question{probe})[0].Err
+	if last := h.last.Load(); last.outcome != Unavailable && h.now().Sub(last.at) <= RecentAge {
+		return last.err
 	}
-	return last.err
+	ctx, cancel := context.WithTimeout(ctx, h.timeout)
+	defer cancel()
+	return h.Resolve(ctx, []Question{probe})[0].Err
 }

@@ -197,10 +197,9 @@ func (r *Redis) take(q *Question, reply *redis.StringCmd, answer *Answer) string
 	if known.Outcome != Found && known.Outcome != NotFound || now.Sub(learnt) > r.ttl(q, known.Outcome) {
 		return ResultMiss
 	}
-	if latest := now.Add(-RecentAge - 1); learnt.After(latest) {
-		learnt = latest
-	}
-	known.Learnt = learnt
+	// Relative to now, whose monotonic reading it so gets: the wall clock, which
+	// is all that Redis knows, may be set back or forth.
+	known.Learnt = now.Add(-max(now.Sub(learnt), RecentAge+1))
 	if r.isForgotten(q, &known) {
 		return ResultMiss
 	}

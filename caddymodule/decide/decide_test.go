@@ -49,6 +49,7 @@ var world = map[resolver.Key]resolver.Answer{
 	{Kind: resolver.KindVariable, Name: "var_g"}:         found(""),
 	{Kind: resolver.KindVariable, Name: "keys"}:          found("team_b"),
 	{Kind: resolver.KindVariable, Name: "_TEAM_A___ROW"}: found("team_a"),
+	{Kind: resolver.KindVariable, Name: "_TEAM_B___ROW"}: found(""),
 	{Kind: resolver.KindConnection, Name: "conn_a"}:      found("team_a"),
 	{Kind: resolver.KindConnection, Name: "conn_b"}:      found("team_b"),
 	{Kind: resolver.KindConnection, Name: "conn_g"}:      found(""),
@@ -136,6 +137,8 @@ func TestVariablesAndConnectionsStayWithinTheTeam(t *testing.T) {
 		r.allow(taskA, method+" /variables/_x", decide.NotStored)
 		r.deny(taskA, method+" /variables/_TEAM_B___SECRET", decide.TeamEnvironment)
 		r.allow(taskA, method+" /variables/_TEAM_A___ROW", decide.OwnResource)
+		r.deny(taskB, method+" /variables/_TEAM_A___ROW", decide.OtherTeam)
+		r.deny(taskA, method+" /variables/_TEAM_B___ROW", decide.TeamEnvironment)
 	}
 	r.allow(taskA, "GET /connections/conn_a", decide.OwnResource)
 	r.allow(taskA, "GET /connections/conn_g", decide.IsGlobal)

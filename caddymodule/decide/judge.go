@@ -229,7 +229,7 @@ func (d *Decision) standsForNobody(key resolver.Key) bool {
 		}
 		d.refuse(NotFound, UnknownDag)
 	case resolver.KindVariable, resolver.KindConnection:
-		if namesTeamEnvironment(key.Name) {
+		if namesTeamEnvironment(d.Reading) {
 			d.refuse(Deny, TeamEnvironment)
 			return false
 		}
@@ -244,10 +244,12 @@ func (d *Decision) standsForNobody(key resolver.Key) bool {
 }
 
 // namesTeamEnvironment tells whether Airflow may read a team's own environment
-// variable by this key: AIRFLOW_VAR_ and the key _TEAM___NAME make up
-// AIRFLOW_VAR__TEAM___NAME (seen in 3.2.2).
-func namesTeamEnvironment(key string) bool {
-	return strings.HasPrefix(key, "_") && strings.Contains(key, "___")
+// variable by the key that is asked for: AIRFLOW_VAR_ and the key _TEAM___NAME
+// make up AIRFLOW_VAR__TEAM___NAME (seen in 3.2.2). The environment comes before
+// the database, so a row that nobody owns is no reason to let it pass.
+func namesTeamEnvironment(r *route.Reading) bool {
+	return (r.Route.Kind == route.Variable || r.Route.Kind == route.Connection) &&
+		strings.HasPrefix(r.Key, "_") && strings.Contains(r.Key, "___")
 }
 
 // judgeOwner compares the owner's team with the task's.
@@ -257,6 +259,8 @@ func (d *Decision) judgeOwner(owner string, p *Policy) {
 	// team's task in a global dag nor the other way about.
 	writesXCom := mutates && d.Reading.Route.Kind == route.XCom
 	switch {
+	case owner == "" && namesTeamEnvironment(d.Reading):
+		d.refuse(Deny, TeamEnvironment)
 	case owner == d.TaskTeam:
 		d.allow(OwnResource)
 	case owner == "" && mutates && (p.DenyGlobalWrites || writesXCom):

@@ -139,7 +139,8 @@ func (r *Reading) readQuery(values *captures, rawQuery string) error {
 
 // unescape appends s to into, decoded as application/x-www-form-urlencoded.
 // It refuses what parsers disagree about: bad escapes (Python keeps them as they
-// are), control bytes, and what is not UTF-8 (Python replaces it).
+// are), control bytes, what is not UTF-8 (Python replaces it), and bytes beyond
+// ASCII that are not escaped (Starlette takes them for Latin-1).
 func unescape(into []byte, s string) ([]byte, bool) {
 	for i := 0; i < len(s); i++ {
 		c := s[i]
@@ -156,7 +157,7 @@ func unescape(into []byte, s string) ([]byte, bool) {
 			}
 			c, i = high<<4|low, i+2
 		}
-		if c < ' ' || c == 0x7f {
+		if c < ' ' || c == 0x7f || c == s[i] && c > 0x7f {
 			return nil, false
 		}
 		into = append(into, c)

@@ -197,6 +197,7 @@ func TestWhatTwoParsersReadDifferentlyIsRefused(t *testing.T) {
 		{"/dag-runs/count?dag_id=a%zz", "bad_query"},
 		{"/dag-runs/count?dag_id=a%0a", "bad_query"},
 		{"/dag-runs/count?dag_id=a%FF", "bad_query"},
+		{"/dag-runs/count?dag_id=\u00e4", "bad_query"},
 		{"/dag-runs/count?dag_id=a&x=%FF", "bad_query"},
 		{"/dag-runs/count?dag_id=a&%zz=1", "bad_query"},
 		{"/xcoms/d/r/t/k?map_index=3_0", "bad_query"},

@@ -1,0 +1,92 @@
+package caddymodule
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/dagfence/dagfence/caddymodule/decide"
+	"github.com/dagfence/dagfence/resolver"
+)
+
+// errRevoked ends the body of a request that no longer passes.
+var errRevoked = errors.New("what the request may do has changed while its body was under way")
+
+// heldBody hands on the end of a request's body only if the request still
+// passes: upstream acts once it has all of it, and a client may take its time.
+type heldBody struct {
+	io.ReadCloser
+	left   int64 // bytes until the end; negative where only EOF tells
+	judged time.Time
+	again  func() decide.Decision
+	// refusal is what the end of the body met with. It is read while upstream's
+	// transport may still read the body.
+	refusal atomic.Pointer[decide.Decision]
+}
+
+// Read implements io.Reader.
+func (b *heldBody) Read(p []byte) (int, error) {
+	if b.refusal.Load() != nil {
+		return 0, errRevoked
+	}
+	n, err := b.ReadCloser.Read(p)
+	ends := errors.Is(err, io.EOF)
+	if b.left >= 0 {
+		b.left -= int64(n)
+		ends = ends || b.left <= 0
+	}
+	if ends && time.Since(b.judged) > resolver.RecentAge {
+		b.judged = time.Now()
+		if d := b.again(); d.Outcome != decide.Allow && d.Mode != decide.Audit {
+			b.refusal.Store(&d)
+			return 0, errRevoked
+		}
+	}
+	return n, err
+}
+
+// hold makes a request that was judged by owners, and that changes something,
+// be judged again at the end of a body that was long under way. Without a body,
+// or where no owner matters, it gives nil.
+func (h *Handler) hold(r *http.Request, j *judged) *heldBody {
+	if r.ContentLength == 0 || r.Body == nil || j.Outcome != decide.Allow {
+		return nil
+	}
+	questions := decide.Needs(nil, &j.match, &j.task, &h.policy)
+	if !slices.ContainsFunc(questions, func(q resolver.Question) bool { return q.Freshness == resolver.Recent }) {
+		return nil
+	}
+	ctx := r.Context()
+	body := &heldBody{ReadCloser: r.Body, left: r.ContentLength, judged: j.Learnt, again: func() decide.Decision {
+		return h.decide(ctx, questions, j)
+	}}
+	r.Body = body
+	return body
+}
+
+// forward hands the request on, and answers it after all where it stopped to
+// pass before upstream had all of it.
+func (h *Handler) forward(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, j *judged) error {
+	started := time.Now()
+	body := h.hold(r, j)
+	err := next.ServeHTTP(w, r)
+	if err == nil || body == nil || body.refusal.Load() == nil {
+		return err
+	}
+	j.Decision = *body.refusal.Load()
+	h.settle(j)
+	h.record(r, j, false, time.Since(started))
+	return h.answer(w, r, j)
+}
+
+// decide asks the questions and judges by the answers.
+func (h *Handler) decide(ctx context.Context, questions []resolver.Question, j *judged) decide.Decision {
+	answers := h.chain.Resolve(ctx, questions)
+	return decide.Judge(&j.match, &j.task, &h.policy, questions, answers)
+}

@@ -158,5 +158,10 @@ func TestChainIsReadyWhileItsSourceAnswers(t *testing.T) {
 				t.Errorf("the log is %s: want %s once", log.String(), line)
 			}
 		}
+		world.Before = nil
+		time.Sleep(2 * time.Second)
+		world.Refuse(question.Kind, question.Name, resolver.Unavailable)
+		resolve(t, chain, question) // one bad row
+		ready(nil)
 	})
 }

@@ -1,0 +1,66 @@
+// Package docs_test holds the pages against the tree.
+package docs_test
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+const root = "../.."
+
+// files reads all files below the root with a suffix.
+func files(t *testing.T, suffix string) map[string]string {
+	t.Helper()
+	found := make(map[string]string)
+	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || !strings.HasSuffix(path, suffix) {
+			return err
+		}
+		content, err := os.ReadFile(path)
+		found[path] = string(content)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+func TestEveryTestThatAPageNamesExists(t *testing.T) {
+	t.Parallel()
+	known := make(map[string]bool)
+	declared := regexp.MustCompile(`(?m)^func (Test\w+)\(`)
+	for _, content := range files(t, "_test.go") {
+		for _, match := range declared.FindAllStringSubmatch(content, -1) {
+			known[match[1]] = true
+		}
+	}
+	named, count := regexp.MustCompile("`(Test[A-Z]\\w+)`"), 0
+	for path, content := range files(t, ".md") {
+		for _, match := range named.FindAllStringSubmatch(content, -1) {
+			count++
+			if !known[match[1]] {
+				t.Errorf("%s names %s, which does not exist", path, match[1])
+			}
+		}
+	}
+	if count < 50 {
+		t.Errorf("the pages name %d tests; the threat model alone has more", count)
+	}
+}
+
+func TestLinksBetweenPagesLeadSomewhere(t *testing.T) {
+	t.Parallel()
+	link := regexp.MustCompile(`\]\(([^)#:]+)(#[^)]*)?\)`)
+	for path, content := range files(t, ".md") {
+		for _, match := range link.FindAllStringSubmatch(content, -1) {
+			if _, err := os.Stat(filepath.Join(filepath.Dir(path), match[1])); err != nil {
+				t.Errorf("%s links to %s: %v", path, match[1], err)
+			}
+		}
+	}
+}

@@ -40,7 +40,7 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, j *judged) erro
 		// the first byte of this, and wait for one that may never come.
 		header.Set("Connection", "close")
 	}
-	body, err := json.Marshal(map[string]any{"detail": map[string]string{"reason": reason, "message": message}})
+	body, err := json.Marshal(refusal{detail{reason, message}})
 	if err != nil {
 		return err
 	}
@@ -50,6 +50,16 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, j *judged) erro
 	w.WriteHeader(status)
 	_, _ = w.Write(body) // the client may have gone
 	return nil
+}
+
+// refusal is the body of an answer.
+type refusal struct {
+	Detail detail `json:"detail"`
+}
+
+type detail struct {
+	Reason  string `json:"reason"`
+	Message string `json:"message"`
 }
 
 // statusOf gives a request that does not pass its status, a reason for programs

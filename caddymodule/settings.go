@@ -1,7 +1,6 @@
 package caddymodule
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -102,7 +101,7 @@ func sealSecret(c config.Config) ([]byte, error) {
 		if err != nil {
 			return nil, fmt.Errorf("token secret_file: %w", err)
 		}
-		return bytes.TrimSuffix(secret, []byte("\n")), nil
+		return secretOf(secret), nil
 	}
 	return nil, errors.New("cache key: not set, and redis needs it where tokens are verified by public keys; set the same on every fence")
 }

@@ -1,0 +1,83 @@
+package caddymodule
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+
+	"github.com/dagfence/dagfence/caddymodule/identity"
+)
+
+// secretOf drops the one line break that editors and echo put at the end of a
+// file; any other blank may belong to the secret.
+func secretOf(content []byte) []byte {
+	content, _ = bytes.CutSuffix(content, []byte("\n"))
+	content, _ = bytes.CutSuffix(content, []byte("\r"))
+	return content
+}
+
+func parseSecretFile(content []byte) (*identity.Keys, error) {
+	return identity.NewSecret(secretOf(content))
+}
+
+// isURL tells a URL from a file as Airflow does, but for a file whose name
+// merely begins with "http".
+func isURL(location string) bool {
+	return strings.HasPrefix(location, "http://") || strings.HasPrefix(location, "https://")
+}
+
+func fileReader(path string) func(context.Context) ([]byte, error) {
+	return func(context.Context) ([]byte, error) {
+		file, err := os.Open(path) //nolint:gosec // the operator names the file
+		if err != nil {
+			return nil, err
+		}
+		defer file.Close() //nolint:errcheck // read only
+		return readCapped(file)
+	}
+}
+
+// fetcher reads a URL. It follows no redirect, as Airflow's httpx client does
+// not: a set that Airflow can't load should not work here.
+func fetcher(location *url.URL, transport http.RoundTripper) func(context.Context) ([]byte, error) {
+	client := &http.Client{
+		Transport:     transport,
+		Timeout:       jwksTimeout,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	return func(ctx context.Context) ([]byte, error) {
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, location.String(), http.NoBody)
+		if err != nil {
+			return nil, errors.New("not a valid URL")
+		}
+		response, err := client.Do(request)
+		if wrapped, ok := errors.AsType[*url.Error](err); ok {
+			err = wrapped.Err // without the URL, whose query may be a secret
+		}
+		if err != nil {
+			return nil, fmt.Errorf("fetching the JWKS: %w", err)
+		}
+		defer response.Body.Close() //nolint:errcheck // read only
+		if response.StatusCode != http.StatusOK {
+			return nil, fmt.Errorf("fetching the JWKS: the server answers %d, want 200 (redirects are not followed)", response.StatusCode)
+		}
+		return readCapped(response.Body)
+	}
+}
+
+func readCapped(from io.Reader) ([]byte, error) {
+	body, err := io.ReadAll(io.LimitReader(from, maxKeyBytes+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(body) > maxKeyBytes {
+		return nil, fmt.Errorf("more than %d bytes", maxKeyBytes)
+	}
+	return body, nil
+}

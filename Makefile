@@ -21,7 +21,11 @@ TESTED = $$(go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end
 COVERAGE := 90
 COVERED  := ./caddymodule/route ./caddymodule/identity ./caddymodule/decide ./config ./lookup ./resolver
 
-.PHONY: help run build test lint clean
+# How many requests and tokens make fuzz compares.
+REQUESTS := 1000000
+TOKENS   := 300000
+
+.PHONY: help run build test fuzz lint clean
 
 help: ## lists what there is to make
 	@sed -nE 's/^([a-z]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -42,6 +46,12 @@ test: build ## installs what the tests need, and runs all of them
 	# Without the race detector, allocations are counted too.
 	scripts/coverage $(COVERAGE) $(COVERED)
 	go test -count=1 -timeout 10m ./caddymodule ./tests/airflow
+
+fuzz: export DAGFENCE_TEST_SERVERS := required
+fuzz: ## compares generated requests and tokens with Airflow's own reading, others each time
+	scripts/airflow-env $(AIRFLOW)
+	DAGFENCE_FUZZ_REQUESTS=$(REQUESTS) DAGFENCE_FUZZ_SEED=$$RANDOM go test -count=1 -v -timeout 3h -run WhatArrives ./tests/router
+	DAGFENCE_FUZZ_TOKENS=$(TOKENS) go test -count=1 -v -timeout 1h -run AcceptsNoToken ./tests/tokens
 
 lint: $(GOLANGCI_LINT) $(GOFUMPT) ## installs the linters, and runs them
 	go mod verify

@@ -1,0 +1,259 @@
+package router_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"hash/maphash"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/dagfence/dagfence/caddymodule/route"
+)
+
+// The two sites' rules: in the open one everything is the own team's, so that all
+// that can be read passes; in the strict one all but a few names are another's.
+const options = `dagfence {
+	multi_team on
+	token {
+		secret %s
+	}
+	ownership_file %s
+	%s
+}`
+
+// startOpenAndStrict starts an open and a strict fence.
+func startOpenAndStrict(t *testing.T) (open, strict *site) {
+	t.Helper()
+	const everything = "*"
+	theirs := map[string]string{everything: "theirs"}
+	for _, name := range ownNames {
+		theirs[name] = "ours"
+	}
+	for _, name := range sharedNames {
+		theirs[name] = ""
+	}
+	ours := map[string]string{everything: "ours"}
+	sites := startSites(t, "unix", map[string]string{
+		"open":   fmt.Sprintf(options, secret, ownershipFile(t, ours), "rules {\n xcom_writes off\n }"),
+		"strict": fmt.Sprintf(options, secret, ownershipFile(t, theirs), ""),
+	})
+	return sites["open"], sites["strict"]
+}
+
+// ownershipFile gives the same names the same owners, whatever they name.
+func ownershipFile(t *testing.T, owners map[string]string) string {
+	t.Helper()
+	sections := make(map[string]map[string]string)
+	for _, section := range []string{"dags", "variables", "connections", "assets"} {
+		sections[section] = owners
+	}
+	content, err := json.Marshal(sections) // which is YAML, too
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "ownership.yaml")
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// setting reads a number from the environment.
+func setting(t *testing.T, name string, otherwise int) int {
+	t.Helper()
+	text, ok := os.LookupEnv(name)
+	if !ok {
+		return otherwise
+	}
+	number, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatalf("%s: %q is not a number", name, text)
+	}
+	return number
+}
+
+// trial is one request on its way through the test.
+type trial struct {
+	request
+	open, strict outcome
+	err          error
+}
+
+// judge sends a request to both sites.
+func judge(r request, open, strict *site) trial {
+	tried := trial{request: r}
+	if tried.open, tried.err = open.send(r.raw(), r.method); tried.err != nil {
+		tried.err = fmt.Errorf("open site: %w", tried.err)
+		return tried
+	}
+	if tried.strict, tried.err = strict.send(r.raw(), r.method); tried.err != nil {
+		tried.err = fmt.Errorf("strict site: %w", tried.err)
+	}
+	return tried
+}
+
+// tally counts what the trials were like: a test that only ever asks for what
+// is refused would prove nothing.
+type tally struct {
+	requests, forwarded, allowed, refusedMatches int
+	reached                                      map[string]int
+}
+
+func (n *tally) count(tried trial, original answer, forwarded *answer) {
+	n.requests++
+	if forwarded == nil {
+		if original.HTTPTools.matches() && original.H11.matches() {
+			n.refusedMatches++
+		}
+		return
+	}
+	n.forwarded++
+	if forwarded.H11.matches() {
+		n.reached[forwarded.H11.Method+" "+forwarded.H11.Path]++
+	}
+	if len(tried.strict.arrived) > 0 {
+		n.allowed++
+	}
+}
+
+// settle asks the oracle about each trial, and compares.
+func settle(o *oracle, batch []trial, counts *tally) (int, error) {
+	var questions [][]byte
+	for _, tried := range batch {
+		questions = append(questions, tried.raw())
+		questions = append(questions, tried.open.arrived...)
+	}
+	answers, err := o.ask(questions...)
+	if err != nil {
+		return 0, err
+	}
+	for i, tried := range batch {
+		original := answers[0]
+		answers = answers[1:]
+		var forwarded *answer
+		if n := len(tried.open.arrived); n > 0 {
+			forwarded = &answers[0]
+			answers = answers[n:]
+		}
+		err := tried.err
+		if err == nil {
+			err = compare(tried.request, tried.open, tried.strict, original, forwarded, o.version != latest)
+		}
+		if err != nil {
+			return i, err
+		}
+		counts.count(tried, original, forwarded)
+	}
+	return 0, nil
+}
+
+// shrink looks for a shorter request that still shows a difference.
+func shrink(o *oracle, r request, open, strict *site) request {
+	fails := func(r request) bool {
+		tried := judge(r, open, strict)
+		_, err := settle(o, []trial{tried}, &tally{reached: map[string]int{}})
+		return err != nil
+	}
+	for i := len(r.headers) - 1; i > 0; i-- { // the first is the credential
+		shorter := r
+		shorter.headers = slices.Delete(slices.Clone(r.headers), i, i+1)
+		if fails(shorter) {
+			r = shorter
+		}
+	}
+	for size := len(r.target) / 2; size > 0; size /= 2 {
+		for at := 1; at+size <= len(r.target); {
+			shorter := r
+			shorter.target = r.target[:at] + r.target[at+size:]
+			if fails(shorter) {
+				r = shorter
+			} else {
+				at += size
+			}
+		}
+	}
+	return r
+}
+
+// TestWhatArrivesIsWhatWasJudged sends generated requests, DAGFENCE_FUZZ_REQUESTS
+// of them and no two the same, through a whole Caddy, and asks Airflow's own
+// router what it makes of what arrives. DAGFENCE_FUZZ_SEED makes others, and
+// DAGFENCE_FUZZ_AIRFLOW names another release than the newest.
+func TestWhatArrivesIsWhatWasJudged(t *testing.T) {
+	const batchSize = 100
+	wanted := setting(t, "DAGFENCE_FUZZ_REQUESTS", 20_000)
+	g := &generator{
+		Rand:  rand.New(rand.NewPCG(uint64(setting(t, "DAGFENCE_FUZZ_SEED", 1)), 0)),
+		table: route.Table(), execution: signOwn(t, "execution"), workload: signOwn(t, "workload"),
+	}
+	version := latest
+	if other, ok := os.LookupEnv("DAGFENCE_FUZZ_AIRFLOW"); ok {
+		version = other
+	}
+	o := startOracle(t, version)
+	open, strict := startOpenAndStrict(t)
+	batches := make(chan []trial, 2)
+	stop := make(chan struct{})
+	go func() {
+		defer close(batches)
+		seed := maphash.MakeSeed()
+		known := make(map[uint64]struct{}, wanted)
+		for len(known) < wanted {
+			var batch []trial
+			for len(batch) < batchSize && len(known) < wanted {
+				r := g.next()
+				hash := maphash.Bytes(seed, r.raw())
+				if _, again := known[hash]; again {
+					continue
+				}
+				known[hash] = struct{}{}
+				batch = append(batch, judge(r, open, strict))
+			}
+			select {
+			case batches <- batch:
+			case <-stop:
+				return
+			}
+		}
+	}()
+	counts := &tally{reached: make(map[string]int)}
+	started := time.Now()
+	for batch := range batches {
+		at, err := settle(o, batch, counts)
+		if err == nil {
+			if counts.requests%100_000 == 0 {
+				t.Logf("%d requests in %v", counts.requests, time.Since(started).Round(time.Second))
+			}
+			continue
+		}
+		close(stop)
+		for range batches { // until the sites are free
+		}
+		shown := shrink(o, batch[at].request, open, strict)
+		tried := judge(shown, open, strict)
+		_, shownErr := settle(o, []trial{tried}, counts)
+		t.Fatalf("after %d requests: %v\nin short: %v\n%s\nat first: %q", counts.requests, err, shownErr, redact(shown), batch[at].target)
+	}
+	took := time.Since(started)
+	t.Logf("%d distinct requests in %v (%.0f a second): %d forwarded, %d of these by the strict rules; of the refused, Airflow would have routed %d",
+		counts.requests, took.Round(time.Second), float64(counts.requests)/took.Seconds(), counts.forwarded, counts.allowed, counts.refusedMatches)
+	enough := min(wanted/2000, 100) // there are only so many ways to ask for /docs
+	for _, r := range route.Table() {
+		if n := counts.reached[r.Method+" "+r.Pattern]; n < enough && version == latest {
+			t.Errorf("%s %s was reached by %d requests: too few to prove anything", r.Method, r.Pattern, n)
+		}
+	}
+}
+
+// redact shows a request without its credential.
+func redact(r request) string {
+	r.headers = slices.Clone(r.headers)
+	r.headers[0] = "Authorization: Bearer ..."
+	return strings.ReplaceAll(fmt.Sprintf("%q", r.raw()), `\r\n`, "\\r\\n\n\t")
+}

@@ -1,0 +1,290 @@
+"""Tells what a real Airflow makes of the bytes of a request.
+
+    oracle.py SOCKET
+
+It listens on the unix socket. A request is four bytes of length (big endian)
+and the bytes as a client would send them; the answer, framed alike, is JSON:
+
+    {"httptools": READING, "h11": READING}
+
+for the two HTTP parsers that uvicorn may have been started with, where READING is
+
+    {"kind": "match", "method": "GET", "path": "/variables/{variable_key:path}",
+     "params": {"variable_key": "a/b"}, "authorization": "Bearer ..."}
+    {"kind": "status", "code": 404}
+
+"match" means that the endpoint would have been called, with these parameters as
+FastAPI has validated them; "behind" counts further requests in the same bytes; a
+status with an "error" left the router as an exception; "conflict" means that two
+dependencies were given two values for one name.
+
+Everything up to there is real: uvicorn's protocol
+classes, the app that `airflow api-server --apps execution` serves, Starlette's
+mount, Cadwyn's choice of a version, FastAPI's parameters. Not real are the
+socket, the endpoints and dependencies (they note their parameters instead), the
+bodies (nothing is asked of them), and three middlewares that change the answer
+alone. So no database is needed.
+"""
+
+import asyncio
+import contextvars
+import inspect
+import json
+import logging
+import struct
+import sys
+from uuid import UUID
+
+import cadwyn.route_generation
+import fastapi.dependencies.utils
+import uvloop
+from cadwyn.middleware import VersionPickingMiddleware
+from fastapi import HTTPException
+from fastapi.dependencies.utils import get_typed_return_annotation, get_typed_signature
+from fastapi.routing import APIRoute
+from pydantic import BaseModel
+from starlette.routing import Mount, Route
+from uvicorn.config import Config
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+REACHED = 418  # what an endpoint that was reached answers with
+
+# What the endpoint and its dependencies were called with, in this request.
+noted = contextvars.ContextVar("noted")
+
+analyse, analysed = fastapi.dependencies.utils.get_dependant, {}
+
+
+def get_dependant(**about):
+    """FastAPI analyses a dependency that is overridden anew at each request: remember it."""
+    key = tuple((name, tuple(value) if isinstance(value, list) else value) for name, value in sorted(about.items()))
+    if key not in analysed:
+        analysed[key] = analyse(**about)
+    return analysed[key]
+
+
+def note(values):
+    """Remembers parameters; two dependencies that see two values are a discovery."""
+    seen = noted.get()
+    for name, value in values.items():
+        if isinstance(value, BaseModel):
+            note(value.model_dump(mode="json"))
+        elif isinstance(value, (str, int, UUID)):
+            value = value if isinstance(value, int) else str(value)
+            if seen.setdefault(name, value) != value:
+                seen["conflict"] = f"{name} is both {seen[name]!r} and {value!r}"
+
+
+def stub(call, *, drop=(), reached=False):
+    """A callable with the parameters of another, which notes them and does nothing else."""
+    notes = call.__module__.startswith("airflow.")  # not Cadwyn's, for the version
+
+    async def noting(**values):
+        if notes:
+            note(values)
+        if reached:
+            raise HTTPException(REACHED)
+
+    signature = get_typed_signature(call)
+    parameters = [p.replace(kind=p.KEYWORD_ONLY) for name, p in signature.parameters.items() if name not in drop]
+    returns = get_typed_return_annotation(call) or inspect.Signature.empty
+    noting.__signature__ = signature.replace(parameters=parameters, return_annotation=returns)
+    noting.__annotations__ = {p.name: p.annotation for p in parameters} | {"return": returns}  # Cadwyn goes by these
+    noting.instead_of = call
+    noting.__name__ = getattr(call, "__name__", type(call).__name__)
+    noting.__doc__ = call.__doc__
+    return noting
+
+
+async def nothing():
+    """A dependency that reads no parameter, such as a database session."""
+
+
+class Overrides(dict):
+    """FastAPI's dependency_overrides, with something instead of every dependency."""
+
+    def __bool__(self):
+        return True
+
+    def get(self, call, default=None):
+        if call not in self:
+            self[call] = stub(call) if reads_parameters(analyse(path="/", call=call)) else nothing
+        return self[call]
+
+
+def reads_parameters(dependant):
+    own = dependant.path_params or dependant.query_params or dependant.header_params or dependant.cookie_params
+    return own or any(map(reads_parameters, dependant.dependencies))
+
+
+def without_endpoints(init):
+    """APIRoute's constructor, which puts something instead of each of Airflow's endpoints."""
+
+    def __init__(self, path, endpoint, **options):
+        if endpoint.__module__.startswith("airflow."):
+            bodies = [field.name for field in analyse(path=path, call=endpoint).body_params]
+            endpoint = stub(endpoint, drop=bodies, reached=True)
+        init(self, path, endpoint, **options)
+
+    return __init__
+
+
+async def reached(scope, receive, send):
+    raise HTTPException(REACHED)
+
+
+def build():
+    """Airflow's own app, with nothing behind its router."""
+    APIRoute.__init__ = without_endpoints(APIRoute.__init__)
+    cadwyn.route_generation._get_route_from_func = lambda routes, endpoint: next(
+        (route for route in routes if getattr(route.endpoint, "instead_of", None) is endpoint), None
+    )
+    from airflow.api_fastapi.app import create_app
+
+    app = create_app(apps="execution")
+    app.user_middleware = []  # the access log
+    api = next(route.app for route in app.routes if isinstance(route, Mount) and route.path == "/execution")
+    # The other two echo the correlation id and refresh the token.
+    api.user_middleware = [m for m in api.user_middleware if m.cls is VersionPickingMiddleware]
+    api.dependency_overrides = Overrides()
+    api._cadwyn_initialize()
+    for route in api.router.unversioned_routes:
+        route.app = reached  # the API's own documentation
+    for router in api.router.versioned_routers.values():
+        for route in router.routes:
+            if isinstance(route, Route) and not isinstance(route, APIRoute):
+                route.app = reached
+    return app
+
+
+class Transport(asyncio.Transport):
+    """A connection without a network: it keeps the status of the first answer."""
+
+    def __init__(self):
+        super().__init__()
+        self.code, self.closed = None, False
+
+    def get_extra_info(self, name, default=None):
+        return {"peername": ("127.0.0.1", 40000), "sockname": ("127.0.0.1", 8080)}.get(name, default)
+
+    def write(self, data):
+        if self.code is None and data.startswith(b"HTTP/1.1 "):
+            self.code = int(data[9:12])
+
+    def is_closing(self):
+        return self.closed
+
+    def close(self):
+        self.closed = True
+
+    def pause_reading(self):
+        pass
+
+    def resume_reading(self):
+        pass
+
+
+class Witness:
+    """The app as uvicorn calls it. What it sees alike, from either parser, it routes once."""
+
+    def __init__(self, app):
+        self.app, self.known, self.read = app, {}, []
+
+    async def __call__(self, scope, receive, send):
+        headers = scope["headers"]
+        # The version is the only header that Airflow's routes and parameters depend on.
+        versions = tuple(value for name, value in headers if name == b"airflow-api-version")
+        key = (scope["method"], scope["path"], scope["query_string"], versions)
+        if key not in self.known:
+            if len(self.known) > 10_000:
+                self.known.clear()
+            self.known[key] = await self.ask(scope, receive)
+        read = self.known[key]
+        if read["kind"] == "match":
+            credential = next((value for name, value in headers if name == b"authorization"), b"")
+            read = read | {"authorization": credential.decode("latin-1")}
+        self.read.append(read)
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def ask(self, scope, receive):
+        method, code = scope["method"], None
+
+        async def send(message):
+            nonlocal code
+            if message["type"] == "http.response.start":
+                code = message["status"]
+
+        params = {}
+        noted.set(params)
+        try:
+            await self.app(scope, receive, send)
+        except Exception as error:
+            # As uvicorn would, unless Airflow has answered already.
+            return {"kind": "status", "code": 500, "error": repr(error)}
+        if code != REACHED:
+            return {"kind": "status", "code": code}
+        if "conflict" in params:
+            return {"kind": "conflict", "error": params["conflict"]}
+        route = scope.get("route")
+        return {
+            "kind": "match",
+            "method": method,
+            "path": route.path if isinstance(route, APIRoute) else scope["path"].removeprefix("/execution"),
+            "params": params,
+        }
+
+
+class Oracle:
+    def __init__(self):
+        logging.disable(logging.CRITICAL)
+        self.witness = Witness(build())
+        # Requests that upgrade to a websocket are read as any other: Airflow has no route for them.
+        self.config = Config(self.witness, ws="none", log_config=None, access_log=False, proxy_headers=False, lifespan="off")
+        self.config.load()
+
+    async def read(self, protocol_class, data):
+        self.witness.read = []
+        state = ServerState()
+        protocol, transport = protocol_class(self.config, state, {}), Transport()
+        protocol.connection_made(transport)
+        protocol.data_received(data)
+        while state.tasks:
+            await asyncio.wait(state.tasks)
+            await asyncio.sleep(0)
+        if transport.code is None:
+            protocol.connection_lost(None)
+            return {"kind": "incomplete"}
+        if protocol.timeout_keep_alive_task is not None:
+            protocol.timeout_keep_alive_task.cancel()
+        match self.witness.read:
+            case []:
+                return {"kind": "status", "code": transport.code}
+            case [first, *others]:
+                return first | {"behind": len(others)} if others else first
+
+    async def serve(self, reader, writer):
+        while True:
+            try:
+                (length,) = struct.unpack(">I", await reader.readexactly(4))
+                data = await reader.readexactly(length)
+            except asyncio.IncompleteReadError:
+                writer.close()
+                return
+            answer = json.dumps(
+                {"httptools": await self.read(HttpToolsProtocol, data), "h11": await self.read(H11Protocol, data)}
+            ).encode()
+            writer.write(struct.pack(">I", len(answer)) + answer)
+            await writer.drain()
+
+    async def main(self, path):
+        async with await asyncio.start_unix_server(self.serve, path) as server:
+            await server.serve_forever()
+
+
+if __name__ == "__main__":
+    oracle = Oracle()
+    fastapi.dependencies.utils.get_dependant = get_dependant
+    uvloop.run(oracle.main(sys.argv[1]))

@@ -360,20 +360,6 @@ func TestMemoryHoldsNextToItsContract(t *testing.T) {
 	}
 }
 
-func TestMemoryHitAllocatesItsAnswersAlone(t *testing.T) {
-	if raceEnabled {
-		t.Skip("the race detector allocates")
-	}
-	memory, _, _ := remembering(t)
-	questions := []resolver.Question{ask(resolver.KindTask, task1), ask(resolver.KindVariable, variableKey)}
-	memory.Resolve(t.Context(), questions)
-	for n := 1; n <= len(questions); n++ {
-		if got := testing.AllocsPerRun(1000, func() { memory.Resolve(t.Context(), questions[:n]) }); got != 1 {
-			t.Errorf("a hit of %d questions allocates %v times: want 1", n, got)
-		}
-	}
-}
-
 func BenchmarkMemory(b *testing.B) {
 	world := new(resolvertest.World)
 	world.Own(resolver.KindDag, "dag_a", "team_a")

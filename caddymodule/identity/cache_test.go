@@ -1,7 +1,6 @@
 package identity_test
 
 import (
-	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -114,33 +113,4 @@ func TestTokensOfTwoTasksAreNeverConfused(t *testing.T) {
 		})
 	}
 	group.Wait()
-}
-
-func TestAllocations(t *testing.T) {
-	if raceEnabled {
-		t.Skip("the race detector allocates too")
-	}
-	w := newWorld(t, 100)
-	header := "Bearer " + token(t, claims())
-	if _, err := w.Verify(header); err != nil {
-		t.Fatal(err)
-	}
-	for name, tc := range map[string]struct {
-		header string
-		want   error
-		most   float64
-	}{
-		"a remembered token": {header, nil, 0},
-		"no token":           {"", identity.ErrNoToken, 0},
-		"not a token":        {"Bearer open-sesame", identity.ErrMalformed, 0},
-	} {
-		got := testing.AllocsPerRun(200, func() {
-			if _, err := w.Verify(tc.header); !errors.Is(err, tc.want) {
-				t.Errorf("%s: got %v, want %v", name, err, tc.want)
-			}
-		})
-		if got > tc.most {
-			t.Errorf("%s: %v allocations, want at most %v", name, got, tc.most)
-		}
-	}
 }

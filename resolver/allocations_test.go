@@ -1,0 +1,22 @@
+//go:build !race
+
+package resolver_test
+
+import (
+	"testing"
+
+	"github.com/dagfence/dagfence/resolver"
+)
+
+// The race detector allocates too, so this is not built with it.
+
+func TestMemoryHitAllocatesItsAnswersAlone(t *testing.T) {
+	memory, _, _ := remembering(t)
+	questions := []resolver.Question{ask(resolver.KindTask, task1), ask(resolver.KindVariable, variableKey)}
+	memory.Resolve(t.Context(), questions)
+	for n := 1; n <= len(questions); n++ {
+		if got := testing.AllocsPerRun(1000, func() { memory.Resolve(t.Context(), questions[:n]) }); got != 1 {
+			t.Errorf("a hit of %d questions allocates %v times: want 1", n, got)
+		}
+	}
+}

@@ -1,7 +1,6 @@
 package caddymodule
 
 import (
-	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -83,10 +82,4 @@ func (h *Handler) forward(w http.ResponseWriter, r *http.Request, next caddyhttp
 	h.settle(j)
 	h.record(r, j, false, time.Since(started))
 	return h.answer(w, r, j)
-}
-
-// decide asks the questions and judges by the answers.
-func (h *Handler) decide(ctx context.Context, questions []resolver.Question, j *judged) decide.Decision {
-	answers := h.chain.Resolve(ctx, questions)
-	return decide.Judge(&j.match, &j.task, &h.policy, questions, answers)
 }

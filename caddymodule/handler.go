@@ -60,14 +60,19 @@ func (h *Handler) judge(r *http.Request, request route.Request, j *judged) {
 		}
 	}
 	questions := decide.Needs(nil, &j.match, &j.task, &h.policy)
-	if len(questions) == 0 {
-		j.Decision = decide.Judge(&j.match, &j.task, &h.policy, nil, nil)
-		return
-	}
 	j.Decision = h.decide(r.Context(), questions, j)
 	if j.Outcome != decide.Allow && !j.Learnt.IsZero() && time.Since(j.Learnt) > resolver.RecentAge {
 		h.confirm(r.Context(), questions, j)
 	}
+}
+
+// decide asks the questions, if there are any, and judges by the answers.
+func (h *Handler) decide(ctx context.Context, questions []resolver.Question, j *judged) decide.Decision {
+	var answers []resolver.Answer
+	if len(questions) > 0 {
+		answers = h.chain.Resolve(ctx, questions)
+	}
+	return decide.Judge(&j.match, &j.task, &h.policy, questions, answers)
 }
 
 // confirm judges again before a deny from an older answer is spoken, so that

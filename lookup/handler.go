@@ -36,13 +36,8 @@ type handler struct {
 	logger      *slog.Logger
 }
 
-// NewHandler serves the directory as [Run] does, for a server of the caller's
-// own. An empty token asks for none: the caller must then see to it that only
-// the fence can reach the handler.
-func NewHandler(d *Directory, token string, logger *slog.Logger) http.Handler {
-	return newHandler(d, token, false, logger)
-}
-
+// newHandler serves a directory. An empty token asks for none; certificate wants
+// a client certificate that was verified.
 func newHandler(d directory, token string, certificate bool, logger *slog.Logger) http.Handler {
 	h := &handler{directory: d, certificate: certificate, metrics: newMetrics(), logger: logger}
 	if token != "" {

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -58,7 +57,7 @@ func TestOwnersOverHTTP(t *testing.T) {
 	t.Parallel()
 	_, url := sqliteFiles().airflow(t, "3.2")
 	d := directoryOf(t, lookup.Options{Database: url, OwnershipFile: file(t, `assets: {"s3://x": team_s}`)})
-	h := lookup.NewHandler(d, bearer, slog.New(slog.DiscardHandler))
+	h := lookup.NewHandlerOf(d, bearer)
 	w := post(t, h, fmt.Sprintf(`{"questions":[
 		{"kind":"task","name":%q}, {"kind":"variable","name":"var_b"}, {"kind":"connection","name":"global_conn"},
 		{"kind":"dag","name":"none"}, {"kind":"asset","name":"s3://x"}, {"kind":"task","name":%q}]}`, taskAMapped, taskUnknown))

@@ -113,9 +113,6 @@ func (p *Process) Pid() int { return p.cmd.Process.Pid }
 // Output is what the process has printed so far, both streams.
 func (p *Process) Output() string { return p.output.String() }
 
-// Done is closed when the process has ended.
-func (p *Process) Done() <-chan struct{} { return p.done }
-
 // Stop ends the process: SIGTERM, then SIGKILL after ten seconds. It may be
 // called more than once.
 func (p *Process) Stop() {

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/dagfence/dagfence/tests/services"
+	"github.com/dagfence/dagfence/tests/sidecar"
 )
 
 // TestAccessMatrix asks each request of the matrix twice, of two api-servers on
@@ -21,7 +22,7 @@ func TestAccessMatrix(t *testing.T) {
 
 	straightURL, wait := airflow.serve(t, server.URL("airflow", "straight"))
 	upstream, waitUpstream := airflow.serve(t, server.URL("airflow", "fenced"))
-	dagfence := newFence(t, build(t), airflow)
+	dagfence := newFence(t, sidecar.Build(t), airflow)
 	wait()
 	waitUpstream()
 	lookup := dagfence.lookup(t, server.URL("dagfence", "fenced"))

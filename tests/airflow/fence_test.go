@@ -3,7 +3,6 @@ package airflow_test
 import (
 	"fmt"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -21,18 +20,6 @@ var grants = []string{
 	"GRANT SELECT (dag_bundle_name, team_name) ON dag_bundle_team TO dagfence",
 	"GRANT SELECT (key, team_name) ON variable TO dagfence",
 	"GRANT SELECT (conn_id, team_name) ON connection TO dagfence",
-}
-
-// build makes the dagfence binary of this tree.
-func build(t *testing.T) string {
-	t.Helper()
-	program := filepath.Join(t.TempDir(), "dagfence")
-	cmd := exec.CommandContext(t.Context(), "go", "build", "-o", program, "./cmd/dagfence")
-	cmd.Dir = filepath.Join("..", "..")
-	if output, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("building dagfence: %v\n%s", err, output)
-	}
-	return program
 }
 
 // A fence is a dagfence binary in a deployment, and the processes that it runs

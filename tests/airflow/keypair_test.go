@@ -17,13 +17,14 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/dagfence/dagfence/tests/services"
+	"github.com/dagfence/dagfence/tests/sidecar"
 )
 
 // TestKeyPairs lets Airflow sign with a private key. The sidecar has the same
 // environment as the api-server, and reads the database itself: no lookup
 // service, no Redis.
 func TestKeyPairs(t *testing.T) {
-	plain, program := install(t, latest), build(t)
+	plain, program := install(t, latest), sidecar.Build(t)
 	server := services.Postgres(t)
 	w := seed(t, plain, server)
 	url := server.URL("airflow", "airflow")

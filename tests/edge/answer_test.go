@@ -65,20 +65,20 @@ func TestTargetsThatAreNoPathAreRefusedEverywhere(t *testing.T) {
 		if status, rest := e.raw(t, target+bearer); status != "400" {
 			t.Errorf("%s: %s %s, want 400", target, status, rest)
 		}
-		if arrived := e.upstream.take(); len(arrived) != 0 {
-			t.Errorf("%s arrived as %s", target, arrived[0].target)
+		if arrived := e.upstream.Take(); len(arrived) != 0 {
+			t.Errorf("%s arrived as %s", target, arrived[0].Target)
 		}
 	}
 	// Go's server answers this one itself.
-	if status, _ := e.raw(t, "OPTIONS *"+bearer); status != "200" || len(e.upstream.take()) != 0 {
+	if status, _ := e.raw(t, "OPTIONS *"+bearer); status != "200" || len(e.upstream.Take()) != 0 {
 		t.Errorf("OPTIONS *: %s, want 200, and nothing at upstream", status)
 	}
 	for _, target := range []string{"GET /execution%2Fvariables%2Fvar_b", "GET /execution/v%61riables/v%61r_b", "GET /%65xecution/variables/var_b"} {
 		if status, rest := e.raw(t, target+bearer); status != "403" {
 			t.Errorf("%s: %s %s, want 403", target, status, rest)
 		}
-		if arrived := e.upstream.take(); len(arrived) != 0 {
-			t.Errorf("%s arrived as %s", target, arrived[0].target)
+		if arrived := e.upstream.Take(); len(arrived) != 0 {
+			t.Errorf("%s arrived as %s", target, arrived[0].Target)
 		}
 	}
 }
@@ -104,7 +104,7 @@ func TestRequestsThatSwitchTheProtocolAreRefusedEverywhere(t *testing.T) {
 			if status != "400" {
 				t.Errorf("%s: %s %s, want 400", line, status, answered)
 			}
-			if arrived := e.upstream.take(); len(arrived) != 0 {
+			if arrived := e.upstream.Take(); len(arrived) != 0 {
 				t.Errorf("%s: %v arrived", line, arrived)
 			}
 		}
@@ -149,8 +149,8 @@ func TestWriteIsJudgedAgainWhenItsBodyTookItsTime(t *testing.T) {
 			if !strings.HasPrefix(string(answered), "HTTP/1.1 "+want) {
 				t.Errorf("%s, taken by another team meanwhile %v: %s, want %s", name, taken, answered, want)
 			}
-			for _, arrived := range e.upstream.take() {
-				if taken && arrived.body == `{"value":"v"}` {
+			for _, arrived := range e.upstream.Take() {
+				if taken && arrived.Body == `{"value":"v"}` {
 					t.Errorf("%s: the whole body arrived", name)
 				}
 			}
@@ -169,7 +169,7 @@ func TestDenyThatHasJustBeenLiftedIsNotSpoken(t *testing.T) {
 func TestWriteForgetsTheOwnerBeforeItsAnswerIsComplete(t *testing.T) {
 	e := start(t, "cache {\n ttl 1m\n}")
 	e.allowed(t, taskA, "GET /variables/new")
-	e.upstream.answer(func(w http.ResponseWriter, r *http.Request) {
+	e.upstream.Answer(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodPut {
 			e.world.Own(resolver.KindVariable, "new", "team_a")
 		}
@@ -184,14 +184,14 @@ func TestWriteForgetsTheOwnerBeforeItsAnswerIsComplete(t *testing.T) {
 func TestWriteThatUpstreamNeverAnsweredForgetsTheOwnerToo(t *testing.T) {
 	e := start(t, "cache {\n ttl 1m\n}")
 	e.allowed(t, taskB, "GET /variables/new")
-	e.upstream.answer(func(http.ResponseWriter, *http.Request) {
+	e.upstream.Answer(func(http.ResponseWriter, *http.Request) {
 		e.world.Own(resolver.KindVariable, "new", "team_a")
 		panic(http.ErrAbortHandler)
 	})
 	if answered := e.do(t, taskA, "PUT /variables/new"); answered.StatusCode != http.StatusBadGateway {
 		t.Errorf("%d, want 502", answered.StatusCode)
 	}
-	e.upstream.answer(nil)
-	e.upstream.take()
+	e.upstream.Answer(nil)
+	e.upstream.Take()
 	e.denied(t, taskB, "GET /variables/new")
 }

@@ -38,11 +38,11 @@ func TestSmuggledRequestsAreJudgedLikeAnyOther(t *testing.T) {
 		"pipelined":                            put + "Content-Length: 0\r\n\r\n" + hidden,
 	} {
 		_, answered := e.raw(t, request)
-		for _, arrived := range e.upstream.take() {
-			if arrived.method != http.MethodPut || arrived.target != "/execution/variables/var_a" {
-				t.Errorf("%s: %s %s arrived", name, arrived.method, arrived.target)
+		for _, arrived := range e.upstream.Take() {
+			if arrived.Method != http.MethodPut || arrived.Target != "/execution/variables/var_a" {
+				t.Errorf("%s: %s %s arrived", name, arrived.Method, arrived.Target)
 			}
-			if strings.Contains(arrived.body, "var_b") {
+			if strings.Contains(arrived.Body, "var_b") {
 				t.Errorf("%s: the hidden request arrived as a body: it would be one for another parser", name)
 			}
 		}
@@ -71,7 +71,7 @@ func TestRulesHoldOverHTTP2(t *testing.T) {
 			t.Fatal(err)
 		}
 		answered.Body.Close()
-		arrived := e.upstream.take()
+		arrived := e.upstream.Take()
 		if answered.ProtoMajor != 2 || answered.StatusCode != want || (len(arrived) == 1) != (want == 200) {
 			t.Errorf("%s over %s: %d with %d arrivals, want %d", path, answered.Proto, answered.StatusCode, len(arrived), want)
 		}
@@ -92,7 +92,7 @@ func TestHugeRequestsAreRefusedCheaply(t *testing.T) {
 	}
 	for _, dots := range []int{10_000, 900_000} {
 		answered := e.send(t, "GET /variables/var_a", "Authorization: Bearer "+strings.Repeat(".", dots))
-		if answered.StatusCode != http.StatusRequestHeaderFieldsTooLarge || len(e.upstream.take()) != 0 {
+		if answered.StatusCode != http.StatusRequestHeaderFieldsTooLarge || len(e.upstream.Take()) != 0 {
 			t.Errorf("a token of %d dots: %d, want 431", dots, answered.StatusCode)
 		}
 	}
@@ -124,7 +124,7 @@ func TestDeniedBodyOfAnySizeTakesNoMemoryAndNoTime(t *testing.T) {
 	conn.Close()
 	<-sent
 	runtime.ReadMemStats(&after)
-	if answered.StatusCode != http.StatusForbidden || took > time.Second || len(e.upstream.take()) != 0 {
+	if answered.StatusCode != http.StatusForbidden || took > time.Second || len(e.upstream.Take()) != 0 {
 		t.Errorf("%d after %v", answered.StatusCode, took)
 	}
 	if grown := int64(after.TotalAlloc - before.TotalAlloc); grown > 16<<20 {
@@ -155,12 +155,12 @@ func TestHeadersThatAClientMaySpoofChangeNothing(t *testing.T) {
 
 func TestRedirectsOfUpstreamNeverShowItsAddress(t *testing.T) {
 	e := start(t, "")
-	e.upstream.answer(func(w http.ResponseWriter, r *http.Request) {
+	e.upstream.Answer(func(w http.ResponseWriter, r *http.Request) {
 		// As Starlette makes it, of the Host that it was asked for.
 		http.Redirect(w, r, "http://"+r.Host+r.URL.Path+"/", http.StatusTemporaryRedirect)
 	})
 	location := e.do(t, taskA, "GET /health").Header.Get("Location")
-	if strings.Contains(location, e.upstream.addr) || !strings.Contains(location, e.addr) {
+	if strings.Contains(location, e.upstream.Addr) || !strings.Contains(location, e.addr) {
 		t.Errorf("Location: %s", location)
 	}
 }

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -27,6 +26,7 @@ import (
 	"github.com/dagfence/dagfence/resolver"
 	"github.com/dagfence/dagfence/resolver/resolvertest"
 	"github.com/dagfence/dagfence/tests/services"
+	"github.com/dagfence/dagfence/tests/sidecar"
 )
 
 const (
@@ -64,7 +64,7 @@ func newWorld() *resolvertest.World {
 type edge struct {
 	addr     string
 	world    *resolvertest.World
-	upstream *recorder
+	upstream *sidecar.Recorder
 }
 
 // site is the Caddyfile's site block around the fence: %s is the directive with
@@ -82,7 +82,7 @@ func startSite(t *testing.T, block, options string) *edge {
 	port := services.FreePort(t)
 	e := &edge{
 		addr:  fmt.Sprintf("127.0.0.1:%d", port),
-		world: newWorld(), upstream: newRecorder(t),
+		world: newWorld(), upstream: sidecar.NewRecorder(t),
 	}
 	lookup := httptest.NewServer(resolvertest.Service(e.world))
 	t.Cleanup(lookup.Close)
@@ -93,7 +93,7 @@ func startSite(t *testing.T, block, options string) *edge {
 	if !strings.Contains(options, "token {") {
 		directive = strings.Replace(directive, "dagfence {", "dagfence {\n token {\n  secret "+secret+"\n }", 1)
 	}
-	block = strings.ReplaceAll(fmt.Sprintf(block, directive), "UPSTREAM", e.upstream.addr)
+	block = strings.ReplaceAll(fmt.Sprintf(block, directive), "UPSTREAM", e.upstream.Addr)
 	load(t, fmt.Sprintf("{\n admin off\n persist_config off\n auto_https off\n log {\n  output discard\n }\n}\nhttp://:%d {\nbind 127.0.0.1\n%s\n}\n", port, block))
 	return e
 }
@@ -117,75 +117,10 @@ func tryLoad(t *testing.T, caddyfile string) error {
 	return caddy.Load(adapted, true)
 }
 
-// arrival is a request that upstream got.
-type arrival struct {
-	method, target string
-	header         http.Header
-	body           string
-}
-
-// recorder is an upstream that remembers what arrived.
-type recorder struct {
-	addr string
-
-	mu      sync.Mutex
-	arrived []arrival
-	handler http.HandlerFunc // answers; 200 and a body where nil
-}
-
-func newRecorder(t *testing.T) *recorder {
-	t.Helper()
-	rec := new(recorder)
-	server := httptest.NewServer(rec)
-	t.Cleanup(server.Close)
-	rec.addr = server.Listener.Addr().String()
-	return rec
-}
-
-func (rec *recorder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	body, _ := io.ReadAll(r.Body)
-	rec.mu.Lock()
-	rec.arrived = append(rec.arrived, arrival{r.Method, r.RequestURI, r.Header.Clone(), string(body)})
-	handler := rec.handler
-	rec.mu.Unlock()
-	if handler != nil {
-		handler(w, r)
-		return
-	}
-	_, _ = io.WriteString(w, `{"from":"upstream"}`)
-}
-
-func (rec *recorder) answer(with http.HandlerFunc) {
-	rec.mu.Lock()
-	defer rec.mu.Unlock()
-	rec.handler = with
-}
-
-// take gives what has arrived since the last call.
-func (rec *recorder) take() []arrival {
-	rec.mu.Lock()
-	defer rec.mu.Unlock()
-	arrived := rec.arrived
-	rec.arrived = nil
-	return arrived
-}
-
-// sign makes a token as Airflow's JWTGenerator does, with changed claims.
+// sign makes a token as Airflow does, with changed claims.
 func sign(t *testing.T, id string, change func(jwt.MapClaims)) string {
 	t.Helper()
-	now := time.Now()
-	claims := jwt.MapClaims{
-		"sub": id, "scope": "execution", "aud": "urn:airflow.apache.org:task", "jti": "x",
-		"iat": now.Unix(), "nbf": now.Unix(), "exp": now.Add(10 * time.Minute).Unix(),
-	}
-	if change != nil {
-		change(claims)
-	}
-	signed, err := jwt.NewWithClaims(jwt.SigningMethodHS512, claims).SignedString([]byte(secret))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return signed
+	return sidecar.Token(t, secret, id, change)
 }
 
 // client follows no redirects and adds no headers of its own accord.
@@ -278,15 +213,15 @@ func (e *edge) raw(t *testing.T, request string) (status, rest string) {
 func (e *edge) allowed(t *testing.T, id, request string, header ...string) {
 	t.Helper()
 	answered := e.do(t, id, request, header...)
-	arrived := e.upstream.take()
+	arrived := e.upstream.Take()
 	method, path, _ := strings.Cut(request, " ")
 	switch {
 	case answered.StatusCode != http.StatusOK:
 		t.Errorf("%s: %d %s, want it to pass", request, answered.StatusCode, answered.body)
 	case len(arrived) != 1:
 		t.Errorf("%s: %d requests arrived, want one", request, len(arrived))
-	case arrived[0].method != method || arrived[0].target != "/execution"+path:
-		t.Errorf("%s arrived as %s %s", request, arrived[0].method, arrived[0].target)
+	case arrived[0].Method != method || arrived[0].Target != "/execution"+path:
+		t.Errorf("%s arrived as %s %s", request, arrived[0].Method, arrived[0].Target)
 	}
 }
 
@@ -309,7 +244,7 @@ func (e *edge) isRefusal(t *testing.T, request string, answered response, status
 	if got := answered.Header["Content-Type"]; len(got) != 1 || got[0] != "application/json" {
 		t.Errorf("%s: Content-Type %q", request, got)
 	}
-	if arrived := e.upstream.take(); len(arrived) != 0 {
+	if arrived := e.upstream.Take(); len(arrived) != 0 {
 		t.Errorf("%s: %d requests arrived at upstream", request, len(arrived))
 	}
 }

@@ -21,7 +21,7 @@ func TestWhatPassesArrivesAsItWasSent(t *testing.T) {
 	token := sign(t, taskA, nil)
 	e.send(t, "PUT /variables/var_a", "Authorization: bearer "+token, "Airflow-API-Version: 2026-06-30", "correlation-id: 7",
 		"Traceparent: 00-1-2-3", "X-Forwarded-Uri: /execution/variables/var_b", "X-Custom: a", "X-Custom: b")
-	arrived := e.upstream.take()
+	arrived := e.upstream.Take()
 	if len(arrived) != 1 {
 		t.Fatalf("%d requests arrived", len(arrived))
 	}
@@ -29,18 +29,18 @@ func TestWhatPassesArrivesAsItWasSent(t *testing.T) {
 		"Authorization": "bearer " + token, "Airflow-Api-Version": "2026-06-30", "Correlation-Id": "7",
 		"Traceparent": "00-1-2-3", "X-Custom": "a,b",
 	} {
-		if got := strings.Join(arrived[0].header.Values(name), ","); got != want {
+		if got := strings.Join(arrived[0].Header.Values(name), ","); got != want {
 			t.Errorf("%s arrived as %q, want %q", name, got, want)
 		}
 	}
-	if arrived[0].body != `{"value":"v"}` {
-		t.Errorf("body %q", arrived[0].body)
+	if arrived[0].Body != `{"value":"v"}` {
+		t.Errorf("body %q", arrived[0].Body)
 	}
 }
 
 func TestResponsesThatPassAreUpstreams(t *testing.T) {
 	e := start(t, "")
-	e.upstream.answer(func(w http.ResponseWriter, _ *http.Request) {
+	e.upstream.Answer(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Refreshed-API-Token", "new.token.here")
 		w.Header().Set("correlation-id", "7")
 		w.Header().Set("Content-Range", "map_indexes 3")
@@ -66,7 +66,7 @@ func TestResponsesThatPassAreUpstreams(t *testing.T) {
 func TestResponsesAreStreamed(t *testing.T) {
 	e := start(t, "")
 	goOn := make(chan struct{})
-	e.upstream.answer(func(w http.ResponseWriter, _ *http.Request) {
+	e.upstream.Answer(func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, "first\n")
 		_ = http.NewResponseController(w).Flush()
 		<-goOn
@@ -112,7 +112,7 @@ func TestDeniedRequestsBodyIsNeitherAwaitedNorAskedFor(t *testing.T) {
 		if answered.StatusCode != http.StatusForbidden || !strings.Contains(string(body), "access_denied") {
 			t.Errorf("%s: %d %s, want 403", framing, answered.StatusCode, body)
 		}
-		if arrived := e.upstream.take(); len(arrived) != 0 {
+		if arrived := e.upstream.Take(); len(arrived) != 0 {
 			t.Errorf("%s: %d requests arrived", framing, len(arrived))
 		}
 	}
@@ -123,8 +123,8 @@ func TestOutsideTheMountNothingIsTouched(t *testing.T) {
 	bearer := " HTTP/1.1\r\nHost: " + e.addr + "\r\nConnection: close\r\n\r\n"
 	for _, target := range []string{"/", "/ui/../api", "/executions/x", "/api/v2/dags/execution/dagRuns?x=1&x=2", "/Execution/x", "/a%0Ab", "/api//v2"} {
 		status, rest := e.raw(t, "GET "+target+bearer)
-		arrived := e.upstream.take()
-		if status != "200" || len(arrived) != 1 || arrived[0].target != target {
+		arrived := e.upstream.Take()
+		if status != "200" || len(arrived) != 1 || arrived[0].Target != target {
 			t.Errorf("%s: %s %s, arrived %v", target, status, rest, arrived)
 		}
 	}
@@ -146,7 +146,7 @@ func TestFenceBesideAHandleBlockIsNoBypass(t *testing.T) {
 				"//execution/variables/var_b": "400", "/%65xecution/variables/var_b": "403", "/execution/variables/var_a": "200",
 			} {
 				status, rest := e.raw(t, "GET "+target+bearer)
-				arrived := e.upstream.take()
+				arrived := e.upstream.Take()
 				if status != want || (want != "200" && len(arrived) != 0) {
 					t.Errorf("%s: %s %s, arrived %v; want %s", target, status, rest, arrived, want)
 				}

@@ -36,8 +36,8 @@ func TestDagThatDoesNotExistIsNotFoundButCounted(t *testing.T) {
 
 func TestVariableWithoutARowIsUpstreamsToAnswer(t *testing.T) {
 	e := start(t, "")
-	e.upstream.answer(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, `{"detail":"nope"}`, http.StatusNotFound) })
-	if answered := e.do(t, taskA, "GET /variables/in_a_vault"); answered.StatusCode != http.StatusNotFound || len(e.upstream.take()) != 1 {
+	e.upstream.Answer(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, `{"detail":"nope"}`, http.StatusNotFound) })
+	if answered := e.do(t, taskA, "GET /variables/in_a_vault"); answered.StatusCode != http.StatusNotFound || len(e.upstream.Take()) != 1 {
 		t.Errorf("%d %s, want upstream's own 404", answered.StatusCode, answered.body)
 	}
 	e.denied(t, taskA, "GET /variables/_TEAM_B___SECRET")
@@ -58,7 +58,7 @@ func TestSelfEndpointsAreTheTasksOwn(t *testing.T) {
 func TestWorkloadTokenStartsItsTaskAndNothingElse(t *testing.T) {
 	e := start(t, "")
 	bearer := "Authorization: Bearer " + sign(t, taskA, func(c jwt.MapClaims) { c["scope"] = "workload" })
-	if answered := e.send(t, "PATCH /task-instances/"+taskA+"/run", bearer); answered.StatusCode != http.StatusOK || len(e.upstream.take()) != 1 {
+	if answered := e.send(t, "PATCH /task-instances/"+taskA+"/run", bearer); answered.StatusCode != http.StatusOK || len(e.upstream.Take()) != 1 {
 		t.Errorf("starting the own task: %d %s", answered.StatusCode, answered.body)
 	}
 	for _, request := range []string{"GET /variables/var_g", "PUT /task-instances/" + taskA + "/heartbeat", "PATCH /task-instances/" + taskB + "/run"} {
@@ -77,7 +77,7 @@ func TestUnknownTaskReachesItsOwnAndPublicEndpointsAlone(t *testing.T) {
 func TestPublicEndpointsNeedNoToken(t *testing.T) {
 	e := start(t, "")
 	for _, request := range []string{"GET /health", "GET /health/ping", "GET /docs", "GET /openapi.json", "HEAD /redoc"} {
-		if answered := e.send(t, request); answered.StatusCode != http.StatusOK || len(e.upstream.take()) != 1 {
+		if answered := e.send(t, request); answered.StatusCode != http.StatusOK || len(e.upstream.Take()) != 1 {
 			t.Errorf("%s: %d %s", request, answered.StatusCode, answered.body)
 		}
 	}
@@ -160,7 +160,7 @@ func TestAuditForwardsAllThatCanBeRead(t *testing.T) {
 	e.allowed(t, taskA, "PUT /task-instances/"+taskB+"/heartbeat")
 	e.world.Refuse(resolver.KindVariable, "var_down", resolver.Unavailable)
 	e.allowed(t, taskA, "GET /variables/var_down")
-	if answered := e.send(t, "GET /variables/var_a", "Authorization: Bearer not.a.token"); answered.StatusCode != http.StatusOK || len(e.upstream.take()) != 1 {
+	if answered := e.send(t, "GET /variables/var_a", "Authorization: Bearer not.a.token"); answered.StatusCode != http.StatusOK || len(e.upstream.Take()) != 1 {
 		t.Errorf("a bad token: %d %s, want it to pass", answered.StatusCode, answered.body)
 	}
 	e.refused(t, taskA, "GET /dag-runs/count?dag_id=dag_a&dag_id=dag_b", http.StatusBadRequest, "invalid_request")

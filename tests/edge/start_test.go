@@ -9,6 +9,7 @@ import (
 
 	"github.com/dagfence/dagfence/resolver"
 	"github.com/dagfence/dagfence/tests/services"
+	"github.com/dagfence/dagfence/tests/sidecar"
 )
 
 // fenceAlone is a Caddyfile with a fence and nothing else set.
@@ -59,8 +60,8 @@ func TestAirflowsEnvironmentIsAWholeConfiguration(t *testing.T) {
 	t.Setenv("AIRFLOW__CORE__MULTI_TEAM", "False")
 	port := services.FreePort(t)
 	t.Setenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "postgresql+psycopg2://airflow:airflow@127.0.0.1:1/airflow")
-	upstream := newRecorder(t)
-	load(t, fmt.Sprintf("{\n admin off\n persist_config off\n auto_https off\n log {\n  output discard\n }\n}\nhttp://127.0.0.1:%d {\ndagfence\nreverse_proxy %s\n}\n", port, upstream.addr))
+	upstream := sidecar.NewRecorder(t)
+	load(t, fmt.Sprintf("{\n admin off\n persist_config off\n auto_https off\n log {\n  output discard\n }\n}\nhttp://127.0.0.1:%d {\ndagfence\nreverse_proxy %s\n}\n", port, upstream.Addr))
 	e := &edge{addr: fmt.Sprintf("127.0.0.1:%d", port), upstream: upstream}
 	// Team rules are off, so the database, which is down, is not needed.
 	e.allowed(t, taskA, "GET /variables/var_b")

@@ -21,6 +21,7 @@ type metrics struct {
 	cacheRequests *prometheus.CounterVec
 	lookups       *prometheus.HistogramVec
 	invalidations *prometheus.CounterVec
+	notHonoured   map[string]*notHonoured // by the Task SDK's version
 	// cache holds cacheRequests' counters: each request raises several.
 	cache map[[2]string]prometheus.Counter
 }
@@ -50,12 +51,13 @@ func newMetrics(registry *prometheus.Registry) (*metrics, error) {
 			Help: "Owners that were forgotten before their time, by cause.",
 		}, []string{"cause"}),
 	}
-	var errs [5]error
+	var errs [6]error
 	m.decisions, errs[0] = registered(registry, m.decisions)
 	m.duration, errs[1] = registered(registry, m.duration)
 	m.cacheRequests, errs[2] = registered(registry, m.cacheRequests)
 	m.lookups, errs[3] = registered(registry, m.lookups)
 	m.invalidations, errs[4] = registered(registry, m.invalidations)
+	m.notHonoured, errs[5] = newNotHonoured(registry)
 	m.cache = make(map[[2]string]prometheus.Counter)
 	for _, tier := range []string{resolver.TierMemory, resolver.TierRedis} {
 		for _, result := range []string{

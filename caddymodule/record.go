@@ -15,6 +15,9 @@ import (
 // record counts a decision, sets its placeholders, and logs what did not pass.
 func (h *Handler) record(r *http.Request, j *judged, passes bool, took time.Duration) {
 	h.metrics.decided(j, took)
+	if !passes {
+		h.recordNotHonoured(r, j)
+	}
 	if placeholders, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
 		placeholders.Map(j.placeholder)
 	}

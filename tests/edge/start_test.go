@@ -68,9 +68,13 @@ func TestAirflowsEnvironmentIsAWholeConfiguration(t *testing.T) {
 	e.refused(t, taskA, "POST /xcoms/dag_b/"+run+"/t1/k", http.StatusServiceUnavailable, "owner_unavailable")
 }
 
-func TestStatusSite(t *testing.T) {
+// startWithStatus runs a fence with a status site beside it, which status asks.
+func startWithStatus(t *testing.T, options string) (e *edge, status func(path string) (int, string)) {
+	t.Helper()
 	port := services.FreePort(t)
-	status := func(path string) (int, string) {
+	e = startSite(t, fmt.Sprintf("%%s\nreverse_proxy UPSTREAM\n}\nhttp://127.0.0.1:%d {\ndagfence_status", port), options)
+	return e, func(path string) (int, string) {
+		t.Helper()
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, fmt.Sprintf("http://127.0.0.1:%d%s", port, path), nil)
 		if err != nil {
 			t.Fatal(err)
@@ -83,7 +87,10 @@ func TestStatusSite(t *testing.T) {
 		body, _ := io.ReadAll(answered.Body)
 		return answered.StatusCode, string(body)
 	}
-	e := startSite(t, fmt.Sprintf("%%s\nreverse_proxy UPSTREAM\n}\nhttp://127.0.0.1:%d {\ndagfence_status", port), "")
+}
+
+func TestStatusSite(t *testing.T) {
+	e, status := startWithStatus(t, "")
 	for path, want := range map[string]int{"/live": 200, "/ready": 200, "/metrics": 200, "/": 404, "/config": 404} {
 		if code, body := status(path); code != want {
 			t.Errorf("%s: %d %s, want %d", path, code, body, want)

@@ -7,6 +7,8 @@ SHELL := /bin/bash
 
 # The release that the fence is tested against.
 AIRFLOW := 3.3.2
+# The release that airflow-routes looks at.
+VERSION ?= $(AIRFLOW)
 
 GOLANGCI_LINT_VERSION := v2.15.0
 GOFUMPT_VERSION       := v0.12.0
@@ -25,10 +27,10 @@ COVERED  := ./caddymodule/route ./caddymodule/identity ./caddymodule/decide ./co
 REQUESTS := 1000000
 TOKENS   := 300000
 
-.PHONY: help run build test fuzz lint clean
+.PHONY: help run build test fuzz airflow-routes lint clean
 
 help: ## lists what there is to make
-	@sed -nE 's/^([a-z]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 
 run: build ## shows the fence at work, with everything embedded
 	bin/dagfence demo
@@ -52,6 +54,11 @@ fuzz: ## compares generated requests and tokens with Airflow's own reading, othe
 	scripts/airflow-env $(AIRFLOW)
 	DAGFENCE_FUZZ_REQUESTS=$(REQUESTS) DAGFENCE_FUZZ_SEED=$$RANDOM go test -count=1 -v -timeout 3h -run WhatArrives ./tests/router
 	DAGFENCE_FUZZ_TOKENS=$(TOKENS) go test -count=1 -v -timeout 1h -run AcceptsNoToken ./tests/tokens
+
+airflow-routes: build ## says what the table of endpoints lacks of Airflow VERSION
+	airflow=$$(scripts/airflow-env $(VERSION)) && \
+		{ $$airflow/bin/python scripts/airflow-routes.py >bin/airflow-$(VERSION).tsv 2>bin/airflow-routes.log || { cat bin/airflow-routes.log >&2; exit 1; }; }
+	bin/dagfence routes --compare bin/airflow-$(VERSION).tsv
 
 lint: $(GOLANGCI_LINT) $(GOFUMPT) ## installs the linters, and runs them
 	go mod verify

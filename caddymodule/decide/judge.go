@@ -52,7 +52,7 @@ func (d *Decision) judge(task *identity.Task, p *Policy, known facts) {
 		d.allow(IsPublic)
 		return
 	}
-	if !takesScope(r.Route, task.Scope) {
+	if !r.Route.TakesScope(task.Scope.String()) {
 		d.Mode = p.Mode
 		d.refuse(Deny, WrongScope)
 		return
@@ -76,18 +76,6 @@ func (d *Decision) judge(task *identity.Task, p *Policy, known facts) {
 		d.judgeTeams(task, p, known)
 	case nothing:
 	}
-}
-
-// takesScope tells whether an endpoint takes a token of the scope
-// (execution_api/security.py, require_auth).
-func takesScope(r *route.Route, scope identity.Scope) bool {
-	switch scope {
-	case identity.ScopeExecution:
-		return !r.WorkloadOnly
-	case identity.ScopeWorkload:
-		return r.Workload
-	}
-	return false
 }
 
 // judgeOwnXCom holds an XCom write or delete against the task's own identity.

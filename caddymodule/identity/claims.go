@@ -136,14 +136,15 @@ func readSubject(claim any) (string, error) {
 
 func readScope(claims jwt.MapClaims) (Scope, error) {
 	claim, given := claims["scope"]
-	switch {
-	case !given, claim == ScopeExecution.String():
+	if !given {
 		return ScopeExecution, nil
-	case claim == ScopeWorkload.String():
-		return ScopeWorkload, nil
-	default:
-		return 0, ErrScope
 	}
+	for scope := ScopeExecution; int(scope) < len(scopeNames); scope++ {
+		if claim == scopeNames[scope] {
+			return scope, nil
+		}
+	}
+	return 0, ErrScope
 }
 
 // readClaimed refuses a claim that is there but can't be what it says, rather

@@ -14,7 +14,7 @@ import (
 )
 
 // Scope says what a token was issued for. The zero Scope is none at all, and
-// no route takes it.
+// no route takes it. Which routes take which scope is the table's to say.
 type Scope uint8
 
 // The scopes that Airflow signs (execution_api/datamodels/token.py).
@@ -28,16 +28,15 @@ const (
 	ScopeWorkload
 )
 
-// String gives the scope's name in a token: "execution" or "workload".
+// scopeNames are the scopes' names in a token. A name that is not here is refused.
+var scopeNames = [...]string{ScopeExecution: "execution", ScopeWorkload: "workload"}
+
+// String gives the scope's name in a token, such as "execution".
 func (s Scope) String() string {
-	switch s {
-	case ScopeExecution:
-		return "execution"
-	case ScopeWorkload:
-		return "workload"
-	default:
-		return fmt.Sprintf("scope(%d)", uint8(s))
+	if s > 0 && int(s) < len(scopeNames) {
+		return scopeNames[s]
 	}
+	return fmt.Sprintf("scope(%d)", uint8(s))
 }
 
 // Claimed is what a token says, under its signature, about the task itself.

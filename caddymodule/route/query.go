@@ -1,6 +1,7 @@
 package route
 
 import (
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -10,7 +11,6 @@ import (
 // param is a query parameter that an endpoint reads.
 type param struct {
 	name string
-	list bool
 	kind paramKind
 	into field
 }
@@ -20,10 +20,11 @@ type paramKind uint8
 const (
 	text paramKind = iota
 	integer
+	list
 )
 
-// integers are the scalar parameters that FastAPI reads as int.
-var integers = []string{"limit", "map_index", "mapped_length", "offset", "start", "step", "stop"}
+// paramKinds are what may stand behind a parameter's name and a colon.
+var paramKinds = map[string]paramKind{"": text, "int": integer, "list": list}
 
 // queryFields are the query parameters that say what a request touches.
 var queryFields = map[string]field{
@@ -31,19 +32,20 @@ var queryFields = map[string]field{
 	"name": assetName, "alias_name": assetName, "uri": assetURI,
 }
 
-// parseParams compiles a route's Query.
-func parseParams(names string) []param {
-	if names == "" {
+// parseParams compiles a route's Query. It panics on a kind of parameter that is
+// unknown: the table is data of this package.
+func parseParams(query string) []param {
+	if query == "" {
 		return nil
 	}
 	var params []param
-	for name := range strings.SplitSeq(names, ",") {
-		name, list := strings.CutSuffix(name, "*")
-		p := param{name: name, list: list, into: queryFields[name]}
-		if slices.Contains(integers, name) {
-			p.kind = integer
+	for part := range strings.SplitSeq(query, ",") {
+		name, kindName, _ := strings.Cut(part, ":")
+		kind, known := paramKinds[kindName]
+		if !known {
+			panic(fmt.Sprintf("route: unknown kind of parameter in %q", query))
 		}
-		params = append(params, p)
+		params = append(params, param{name: name, kind: kind, into: queryFields[name]})
 	}
 	return params
 }
@@ -115,7 +117,7 @@ func (r *Reading) readQuery(values *captures, rawQuery string) error {
 		if !ok {
 			return errBadEscape
 		}
-		if i < 0 || r.Route.params[i].list {
+		if i < 0 || r.Route.params[i].kind == list {
 			continue
 		}
 		if seen&(1<<i) != 0 {

@@ -90,7 +90,8 @@ type Route struct {
 	// {name} takes one segment, {name:path} takes slashes too.
 	Pattern string
 	// Query names the query parameters that the endpoint reads, separated by
-	// commas; a name with a * behind it is a list, all others are scalars.
+	// commas: name is a scalar, name:int one that FastAPI reads as an integer,
+	// name:list a list.
 	Query string
 	// Since and Until bound the Airflow-API-Version values that have the
 	// endpoint, both included. An empty Until means that it is still there.
@@ -98,13 +99,27 @@ type Route struct {
 	// Kind and Action say what the endpoint touches and how.
 	Kind   Kind
 	Action Action
-	// Workload tells that a token of scope "workload" is taken, and
-	// WorkloadOnly that no other is.
-	Workload, WorkloadOnly bool
+	// Scopes names the token scopes that the endpoint takes, separated by commas.
+	// Empty means "execution" alone, as in Airflow (execution_api/security.py).
+	Scopes string
 
 	pattern  pattern
 	params   []param
 	versions versionSet
+}
+
+// TakesScope tells whether the endpoint takes a token of the scope. None takes
+// one without a scope.
+func (r *Route) TakesScope(scope string) bool {
+	if r.Scopes == "" {
+		return scope == "execution"
+	}
+	for taken := range strings.SplitSeq(r.Scopes, ",") {
+		if taken == scope {
+			return true
+		}
+	}
+	return false
 }
 
 // Reading is one way in which upstream may read a request. The strings point

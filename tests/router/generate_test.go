@@ -160,7 +160,7 @@ func (g *generator) query(r route.Route) string {
 		names = append(names, pick(g, []string{"dag_id", "map_index", "unknown", "name", "uri", "key", "run_id", "variable_key", "q.x", "dag_id[]", "Dag_id", "api_version"}))
 	}
 	for _, name := range names {
-		name = strings.TrimSuffix(name, "*")
+		name, _, _ = strings.Cut(name, ":")
 		required := strings.Contains("dag_id name uri alias_name key logical_date run_id", name)
 		if !required && !g.chance(25) || g.chance(4) {
 			continue
@@ -255,7 +255,7 @@ func (g *generator) version(r route.Route) string {
 
 func (g *generator) headers(r route.Route) []string {
 	token := g.execution
-	if r.WorkloadOnly || r.Workload && g.chance(50) {
+	if r.TakesScope("workload") && (!r.TakesScope("execution") || g.chance(50)) {
 		token = g.workload
 	}
 	headers := []string{"Authorization: Bearer " + token}

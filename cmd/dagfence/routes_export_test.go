@@ -1,0 +1,4 @@
+package main
+
+// CompareRoutes is what dagfence routes --compare does.
+var CompareRoutes = compareRoutes

@@ -33,6 +33,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if !inside {
 		return next.ServeHTTP(w, r)
 	}
+	h.usage.begin()
+	defer h.usage.done()
 	j := &judged{err: err}
 	if err == nil {
 		h.judge(r, request, j)
@@ -84,13 +86,12 @@ func (h *Handler) confirm(ctx context.Context, questions []resolver.Question, j 
 	j.Decision = h.decide(ctx, questions, j)
 }
 
-// verify gives the task that the request's token speaks for. A token under a
-// key that is not known yet is tried again once the keys were fetched anew.
+// verify gives the task that the request's token speaks for. A token that may
+// be under a newer key is tried again once the keys were read anew.
 func (h *Handler) verify(r *http.Request) (identity.Task, error) {
 	header := r.Header.Get(authorizationHeader)
 	task, err := h.verifier.Verify(header)
-	if errors.Is(err, identity.ErrUnknownKey) {
-		h.keys.UnknownKid(r.Context())
+	if err != nil && h.keys.Renew(r.Context(), err) {
 		return h.verifier.Verify(header)
 	}
 	return task, err

@@ -24,8 +24,10 @@ const (
 	jwksTimeout  = 5 * time.Second
 	// fileInterval is how often a key file is read again. Reading it whole
 	// notices what mtime and size miss, and needs no thought for the symbolic
-	// links that Kubernetes swaps.
+	// links that Kubernetes swaps. A token that may be under a newer key waits
+	// for a read that begins after it came, fileRetry apart at least.
 	fileInterval = 5 * time.Second
+	fileRetry    = 100 * time.Millisecond
 	// maxKeyBytes is the largest key file or JWKS that is read.
 	maxKeyBytes = 1 << 20
 )
@@ -48,7 +50,7 @@ type keySource struct {
 	parse  func([]byte) (*identity.Keys, error)
 	// interval is the time between two reads; retry after one that failed.
 	interval, retry time.Duration
-	remote          bool
+	remote, fixed   bool
 	logger          *zap.Logger
 
 	state   atomic.Pointer[keyState]
@@ -114,7 +116,7 @@ func (s *keySource) choose(opts keyOptions, transport http.RoundTripper) error {
 	case opts.Secret != "" && opts.SecretFile != "":
 		return errors.New("token: secret and secret_file are both set; keep one of them")
 	case opts.Secret != "":
-		s.option, s.parse = "token secret", identity.NewSecret
+		s.option, s.parse, s.fixed = "token secret", identity.NewSecret, true
 		s.read = func(context.Context) ([]byte, error) { return []byte(opts.Secret), nil }
 		s.mend = "give the value of Airflow's [api_auth] jwt_secret"
 	case opts.SecretFile != "":
@@ -137,26 +139,28 @@ func (s *keySource) Err() error {
 	return nil
 }
 
-// UnknownKid tells that a token names a key that is not in Current, which may
-// mean that keys were rotated. It fetches a JWKS URL anew, unless that was done
-// within the last 10 s, and returns when that is over or ctx ends; then the
-// token is worth one more try. However many call it, one fetch serves them all.
-func (s *keySource) UnknownKid(ctx context.Context) {
-	if !s.remote {
-		return
+// Renew reads the keys anew where err, of a token that was refused, may mean
+// that they were rotated, and tells whether the token is worth one more try. A
+// JWKS URL is not fetched again within 10 s of the last time, however many ask.
+// It returns when the read is over or ctx ends.
+func (s *keySource) Renew(ctx context.Context, err error) bool {
+	rotated := errors.Is(err, identity.ErrUnknownKey) || !s.remote && errors.Is(err, identity.ErrSignature)
+	if !rotated || s.fixed {
+		return false
 	}
 	done := make(chan struct{})
 	select {
 	case s.asks <- done:
 	case <-ctx.Done():
-		return
+		return false
 	case <-s.stopped:
-		return
+		return false
 	}
 	select {
 	case <-done:
 	case <-ctx.Done():
 	}
+	return true
 }
 
 // Close stops all reading. Current stays as it is.
@@ -170,14 +174,11 @@ func (s *keySource) Close() {
 func (s *keySource) keepCurrent(ctx context.Context) {
 	defer close(s.stopped)
 	for {
-		last := time.Now()
-		timer := time.NewTimer(s.wait())
-		done := s.awaitReason(ctx, timer, last)
-		timer.Stop()
+		asked := s.awaitReason(ctx)
 		if ctx.Err() == nil {
 			s.refresh(ctx)
 		}
-		if done != nil {
+		for _, done := range asked {
 			close(done)
 		}
 		if ctx.Err() != nil {
@@ -186,20 +187,28 @@ func (s *keySource) keepCurrent(ctx context.Context) {
 	}
 }
 
-// awaitReason returns when it is time to read again. Who asks too soon after
-// the last read is let go at once.
-func (s *keySource) awaitReason(ctx context.Context, timer *time.Timer, last time.Time) chan struct{} {
+// awaitReason returns when it is time to read again, with those who wait for
+// it. Who asks for a URL too soon after the last read is let go at once; for a
+// file, the read is brought forward.
+func (s *keySource) awaitReason(ctx context.Context) []chan struct{} {
+	last, timer := time.Now(), time.NewTimer(s.wait())
+	defer timer.Stop()
+	var asked []chan struct{}
 	for {
 		select {
 		case <-ctx.Done():
-			return nil
+			return asked
 		case <-timer.C:
-			return nil
+			return asked
 		case done := <-s.asks:
-			if time.Since(last) >= jwksRetry {
-				return done
+			if s.remote && time.Since(last) < jwksRetry {
+				close(done)
+				continue
 			}
-			close(done)
+			if asked = append(asked, done); s.remote {
+				return asked
+			}
+			timer.Reset(fileRetry - time.Since(last))
 		}
 	}
 }

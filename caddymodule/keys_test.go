@@ -170,7 +170,7 @@ func TestKeysAreReadFromWhereTheOptionsSay(t *testing.T) {
 				verifies(t, keys, jwt.SigningMethodHS512, []byte(tc.opts.Secret), "") {
 				t.Error("a token signed with the secret that lost passes")
 			}
-			keys.UnknownKid(t.Context()) // returns at once: there is nowhere to fetch from
+			keys.Renew(t.Context(), identity.ErrUnknownKey) // returns at once: there is nowhere to fetch from
 		})
 	}
 }
@@ -333,6 +333,69 @@ func TestKeyFileBehindASwappedLinkIsFollowed(t *testing.T) {
 	})
 }
 
+func TestTokenUnderANewKeyOfAFileIsNotRefused(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for name, rotation := range map[string]struct {
+		options  func(path string) caddymodule.KeyOptions
+		old, now string
+		refusal  error
+		method   jwt.SigningMethod
+		key      any
+		kid      string
+	}{
+		"secret": {
+			func(path string) caddymodule.KeyOptions { return caddymodule.KeyOptions{SecretFile: path} },
+			"first", "other", identity.ErrSignature, jwt.SigningMethodHS512, []byte("other"), "",
+		},
+		"public key": {
+			func(path string) caddymodule.KeyOptions { return caddymodule.KeyOptions{PublicKey: path} },
+			publicPEM(t, testKey(1)), publicPEM(t, testKey(2)), identity.ErrUnknownKey,
+			jwt.SigningMethodEdDSA, testKey(2), thumbprint(t, testKey(2)),
+		},
+		"key set": {
+			func(path string) caddymodule.KeyOptions { return caddymodule.KeyOptions{JWKS: path} },
+			keySetOf(t, 1), keySetOf(t, 1, 2), identity.ErrUnknownKey, jwt.SigningMethodEdDSA, testKey(2), "2",
+		},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			path := write(t, filepath.Join(dir, strings.ReplaceAll(name, " ", "")), rotation.old)
+			keys, _ := open(t, rotation.options(path), nil)
+			defer keys.Close()
+			for round := range 3 { // the last read is never long ago
+				write(t, path, rotation.old)
+				keys.Renew(t.Context(), rotation.refusal)
+				write(t, path, rotation.now)
+				var group sync.WaitGroup
+				start := time.Now()
+				for range 20 {
+					group.Go(func() {
+						if !keys.Renew(t.Context(), rotation.refusal) || !verifies(t, keys, rotation.method, rotation.key, rotation.kid) {
+							t.Errorf("%s, round %d: a token under the new key is refused", name, round)
+						}
+					})
+				}
+				group.Wait()
+				if waited := time.Since(start); waited > 200*time.Millisecond {
+					t.Errorf("%s: twenty tokens waited %v", name, waited)
+				}
+			}
+			if keys.Renew(t.Context(), identity.ErrExpired) {
+				t.Errorf("%s: an expired token is worth reading the file for", name)
+			}
+		})
+	}
+}
+
+func TestSecretThatIsSetIsNotReadAgain(t *testing.T) {
+	t.Parallel()
+	keys, _ := open(t, caddymodule.KeyOptions{Secret: "first"}, nil)
+	defer keys.Close()
+	if keys.Renew(t.Context(), identity.ErrSignature) {
+		t.Error("a forged token makes it read what cannot change")
+	}
+}
+
 // keyServer is a JWKS server without a network.
 type keyServer struct {
 	mu     sync.Mutex
@@ -425,15 +488,22 @@ func TestJWKSURLIsReadEveryHour(t *testing.T) {
 			t.Fatalf("asked %d times, the same keys: %v", n, keys.Current() == first)
 		}
 
+		server.set(func(s *keyServer) { s.err = errors.New("connection refused") })
+		time.Sleep(2 * time.Hour)
+		if asked := server.times(); asked < 300 || asked > 800 {
+			t.Errorf("asked %d times in two hours, want about every 10 s since the first time that it was due", asked)
+		}
 		for _, fault := range []func(*keyServer){
-			func(s *keyServer) { s.err = errors.New("connection refused") },
 			func(s *keyServer) { s.err, s.status = nil, http.StatusInternalServerError },
 			func(s *keyServer) { s.status, s.body = http.StatusOK, "<html>" },
 			func(s *keyServer) { s.body = `{"keys":[]}` },
+			func(s *keyServer) { s.body = "" },
+			func(s *keyServer) { s.body = keySetOf(t, 2, 2) }, // one kid, twice
+			func(s *keyServer) { s.body = keySetOf(t, 2) + strings.Repeat(" ", 5<<20) },
 			func(s *keyServer) { s.delay = time.Hour },
 		} {
 			server.set(fault)
-			time.Sleep(time.Hour)
+			time.Sleep(time.Minute)
 			if keys.Current() != first || keys.Err() != nil {
 				t.Fatalf("a fault took the last good keys: %v", keys.Err())
 			}
@@ -456,7 +526,7 @@ func TestUnknownKidFetchesOnceForAll(t *testing.T) {
 		defer keys.Close()
 		server.set(func(s *keyServer) { s.body, s.delay = keySetOf(t, 1, 2), time.Second })
 
-		keys.UnknownKid(t.Context())
+		keys.Renew(t.Context(), identity.ErrUnknownKey)
 		if n := server.times(); n != 1 {
 			t.Errorf("fetched anew right after the last time (%d)", n)
 		}
@@ -464,16 +534,16 @@ func TestUnknownKidFetchesOnceForAll(t *testing.T) {
 		var group sync.WaitGroup
 		for range 50 {
 			group.Go(func() {
-				keys.UnknownKid(t.Context())
+				keys.Renew(t.Context(), identity.ErrUnknownKey)
 				if !verifiesNumber(t, keys, 2) {
 					t.Error("the new key is not there once the fetch is over")
 				}
 			})
 		}
 		group.Wait()
-		for range 100 { // a flood of forged kids, one a tenth of a second
-			keys.UnknownKid(t.Context())
-			time.Sleep(100 * time.Millisecond)
+		for range 10_000 { // a flood of forged kids, for 10 s
+			keys.Renew(t.Context(), identity.ErrUnknownKey)
+			time.Sleep(time.Millisecond)
 		}
 		if n := server.times(); n > 3 {
 			t.Errorf("fetched %d times in 21 s", n)
@@ -494,7 +564,7 @@ func TestUnknownKidWaitsNoLongerThanTheRequest(t *testing.T) {
 			group.Go(func() {
 				ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 				defer cancel()
-				keys.UnknownKid(ctx)
+				keys.Renew(ctx, identity.ErrUnknownKey)
 			})
 		}
 		group.Wait()
@@ -502,7 +572,7 @@ func TestUnknownKidWaitsNoLongerThanTheRequest(t *testing.T) {
 			t.Errorf("waited %v", waited)
 		}
 		time.Sleep(time.Second)
-		group.Go(func() { keys.UnknownKid(t.Context()) })
+		group.Go(func() { keys.Renew(t.Context(), identity.ErrUnknownKey) })
 		synctest.Wait()
 		keys.Close() // in the middle of a fetch, with one in line
 		group.Wait()
@@ -512,7 +582,7 @@ func TestUnknownKidWaitsNoLongerThanTheRequest(t *testing.T) {
 		if !verifiesNumber(t, keys, 1) {
 			t.Error("the keys are gone after Close")
 		}
-		keys.UnknownKid(t.Context())
+		keys.Renew(t.Context(), identity.ErrUnknownKey)
 	})
 }
 

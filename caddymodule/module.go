@@ -7,20 +7,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"slices"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
 	"github.com/dagfence/dagfence/caddymodule/decide"
 	"github.com/dagfence/dagfence/caddymodule/identity"
 	"github.com/dagfence/dagfence/caddymodule/route"
 	"github.com/dagfence/dagfence/config"
-	"github.com/dagfence/dagfence/resolver"
 )
 
 func init() {
@@ -48,17 +47,23 @@ type Handler struct {
 	denyUnbeknown bool
 
 	keys     *keySource
-	verifier *identity.Verifier
-	chain    *resolver.Chain
+	verifier tokens
+	chain    *owners
 	metrics  *metrics
 	logger   *zap.Logger
+	// configuration is what all modules of one loaded configuration have in common.
+	configuration *prometheus.Registry
+
+	usage    *usage
 	cleanups []func()
 }
+
+const moduleID = "http.handlers.dagfence"
 
 // CaddyModule returns the Caddy module information.
 func (Handler) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{
-		ID:  "http.handlers.dagfence",
+		ID:  moduleID,
 		New: func() caddy.Module { return new(Handler) },
 	}
 }
@@ -67,7 +72,7 @@ func (Handler) CaddyModule() caddy.ModuleInfo {
 // defaults, checks it, and opens what the decisions need. Settings from
 // placeholders and the environment stay out of h.Config.
 func (h *Handler) Provision(ctx caddy.Context) error {
-	h.logger = ctx.Logger()
+	h.logger, h.usage = ctx.Logger(), new(usage)
 	settings, err := complete(h.Config, os.LookupEnv)
 	if err != nil {
 		return err
@@ -79,52 +84,51 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if h.metrics, err = newMetrics(ctx.GetMetricsRegistry()); err != nil {
 		return err
 	}
-	return errors.Join(h.openKeys(settings), h.openChain(settings, ctx.Slogger()))
-}
-
-// openKeys starts verifying tokens.
-func (h *Handler) openKeys(settings config.Config) error {
-	keys, err := newKeySource(keyOptions{
-		Secret: settings.Token.Secret, SecretFile: settings.Token.SecretFile,
-		PublicKey: settings.Token.PublicKey, JWKS: settings.Token.JWKS,
-	}, h.logger)
-	if err != nil {
+	own := &outlet{h.logger, h.metrics}
+	outlets.add(own)
+	h.cleanups = append(h.cleanups, func() { outlets.remove(own) })
+	if err := errors.Join(h.openKeys(settings), h.openChain(settings)); err != nil {
 		return err
 	}
-	h.keys = keys
-	h.cleanups = append(h.cleanups, keys.Close)
-	h.verifier = identity.New(identity.Config{
-		Algorithms: settings.Token.Algorithms, Audience: settings.Token.Audience,
-		Issuer: settings.Token.Issuer, Leeway: time.Duration(*settings.Token.Leeway),
-	}, keys.Current, time.Now, tokenCacheSize)
+	// Who loads a configuration again may have rotated keys, or taken one away.
+	go h.keys.Renew(context.WithoutCancel(ctx), identity.ErrUnknownKey)
+	h.configuration = ctx.GetMetricsRegistry()
+	fences.add(h)
 	return nil
 }
 
-// openChain starts answering who owns what.
-func (h *Handler) openChain(settings config.Config, logger *slog.Logger) error {
-	source, name, closeSource, err := openSource(settings, logger)
-	if err != nil {
-		return err
+// openKeys starts verifying tokens. What was verified is forgotten as soon as
+// any setting of a token is another one; the keys, only where they come from
+// elsewhere.
+func (h *Handler) openKeys(settings config.Config) error {
+	options := keyOptions{
+		Secret: settings.Token.Secret, SecretFile: settings.Token.SecretFile,
+		PublicKey: settings.Token.PublicKey, JWKS: settings.Token.JWKS,
 	}
-	h.cleanups = append(h.cleanups, closeSource)
-	secret, err := sealSecret(settings)
-	if err != nil {
-		return err
-	}
-	h.chain, err = resolver.New(resolver.Options{
-		Source: resolver.Observe(source, name, h.metrics),
-		Redis:  settings.Redis, Secret: secret,
-		Size: settings.Cache.Size, TTL: time.Duration(settings.Cache.TTL), TaskTTL: time.Duration(settings.Cache.TaskTTL),
-		Observer: h.metrics, Logger: logger,
+	keys, err := share(h, options, func() (*keySource, error) {
+		return newKeySource(options, zap.New(outletCore{}).Named(moduleID))
 	})
 	if err != nil {
 		return err
 	}
-	// Before its source, in the order of the cleanups.
-	h.cleanups = append(h.cleanups, func() { _ = h.chain.Close() })
-	fences.add(h)
-	h.cleanups = append(h.cleanups, func() { fences.remove(h) })
-	return nil
+	h.keys = keys
+	h.verifier, err = share(h, settings.Token, func() (tokens, error) {
+		return tokens{identity.New(identity.Config{
+			Algorithms: settings.Token.Algorithms, Audience: settings.Token.Audience,
+			Issuer: settings.Token.Issuer, Leeway: time.Duration(*settings.Token.Leeway),
+		}, keys.Current, time.Now, tokenCacheSize)}, nil
+	})
+	return err
+}
+
+// openChain starts answering who owns what.
+func (h *Handler) openChain(settings config.Config) error {
+	known, err := ownerSettingsOf(settings)
+	if err != nil {
+		return err
+	}
+	h.chain, err = share(h, known, func() (*owners, error) { return openOwners(settings, known.Seal) })
+	return err
 }
 
 // warn names the settings that weaken the fence, once.
@@ -147,7 +151,7 @@ func (h *Handler) warn(settings config.Config) {
 
 // Validate makes sure that nothing is served that was not provisioned.
 func (h *Handler) Validate() error {
-	if h.verifier == nil || h.chain == nil || h.mount == "" {
+	if h.verifier.Verifier == nil || h.chain == nil || h.mount == "" {
 		return errors.New("dagfence: not provisioned")
 	}
 	return nil
@@ -164,11 +168,15 @@ func (h *Handler) Ready(ctx context.Context) error {
 	return nil
 }
 
-// Cleanup closes what Provision opened, last first.
+// Cleanup lets go of what Provision opened, last first, once no request needs
+// it any more.
 func (h *Handler) Cleanup() error {
-	for _, cleanup := range slices.Backward(h.cleanups) {
-		cleanup()
-	}
+	fences.remove(h)
+	h.usage.end(func() {
+		for _, cleanup := range slices.Backward(h.cleanups) {
+			cleanup()
+		}
+	})
 	return nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
@@ -43,14 +44,27 @@ func (s *fenceSet) remove(h *Handler) {
 	delete(s.all, h)
 }
 
-// ready gives nil if there is a fence and each is ready.
-func (s *fenceSet) ready(ctx context.Context) error {
+// of lists the fences of one configuration: during a reload there are those of
+// another one too, which may yet fail to load.
+func (s *fenceSet) of(configuration *prometheus.Registry) []*Handler {
 	s.mu.Lock()
-	handlers := make([]*Handler, 0, len(s.all))
+	defer s.mu.Unlock()
+	var all []*Handler
 	for h := range s.all {
-		handlers = append(handlers, h)
+		if h.configuration == configuration {
+			all = append(all, h)
+		}
 	}
-	s.mu.Unlock()
+	return all
+}
+
+// ready gives nil if there is a fence in the configuration and each is ready,
+// and the process is not about to end.
+func (s *fenceSet) ready(ctx context.Context, configuration *prometheus.Registry) error {
+	if caddy.Exiting() {
+		return errors.New("shutting down")
+	}
+	handlers := s.of(configuration)
 	if len(handlers) == 0 {
 		return errors.New("no fence is configured")
 	}
@@ -63,10 +77,11 @@ func (s *fenceSet) ready(ctx context.Context) error {
 
 // Status serves, in a site of its own, GET /live, /ready and /metrics of every
 // dagfence handler in the process, and nothing else: /live as long as the
-// process serves, /ready while requests can be judged (503 and why, if not),
-// /metrics in Prometheus' format.
+// process serves, /ready while requests can be judged and the process is to stay
+// (503 and why, if not), /metrics in Prometheus' format.
 type Status struct {
-	metrics http.Handler
+	configuration *prometheus.Registry
+	metrics       http.Handler
 }
 
 // CaddyModule returns the Caddy module information.
@@ -79,7 +94,8 @@ func (Status) CaddyModule() caddy.ModuleInfo {
 
 // Provision finds the metrics of the configuration.
 func (s *Status) Provision(ctx caddy.Context) error {
-	s.metrics = promhttp.HandlerFor(ctx.GetMetricsRegistry(), promhttp.HandlerOpts{})
+	s.configuration = ctx.GetMetricsRegistry()
+	s.metrics = promhttp.HandlerFor(s.configuration, promhttp.HandlerOpts{})
 	return nil
 }
 
@@ -93,7 +109,7 @@ func (s *Status) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.H
 	case "/live":
 		return writeStatus(w, http.StatusOK, "live")
 	case "/ready":
-		if err := fences.ready(r.Context()); err != nil {
+		if err := fences.ready(r.Context(), s.configuration); err != nil {
 			return writeStatus(w, http.StatusServiceUnavailable, err.Error())
 		}
 		return writeStatus(w, http.StatusOK, "ready")

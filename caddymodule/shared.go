@@ -1,0 +1,134 @@
+package caddymodule
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/gob"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
+	"go.uber.org/zap/exp/zapslog"
+
+	"github.com/dagfence/dagfence/caddymodule/identity"
+	"github.com/dagfence/dagfence/config"
+	"github.com/dagfence/dagfence/resolver"
+)
+
+// pool holds what a reload must not lose where its settings stay the same: the
+// keys, the tokens that were verified, and what is known of owners with its
+// connections. Caddy provisions a new configuration before it cleans up the old
+// one, so that what both use is never closed in between.
+var pool = caddy.NewUsagePool()
+
+// share gives what was made of the same settings before and is still in use, or
+// else makes it. It is let go of when the handler is.
+func share[T caddy.Destructor](h *Handler, settings any, open func() (T, error)) (T, error) {
+	var none T
+	key, err := fingerprint(none, settings)
+	if err != nil {
+		return none, err
+	}
+	value, _, err := pool.LoadOrNew(key, func() (caddy.Destructor, error) { return open() })
+	if err != nil {
+		return none, err
+	}
+	h.cleanups = append(h.cleanups, func() {
+		if _, err := pool.Delete(key); err != nil {
+			h.logger.Warn("closing what no configuration uses any more", zap.Error(err))
+		}
+	})
+	shared, ok := value.(T)
+	if !ok {
+		return none, fmt.Errorf("sharing %T: the pool holds a %T under its key", none, value)
+	}
+	return shared, nil
+}
+
+// fingerprint is what stands for settings in the pool: a hash, since they hold
+// secrets. It keeps any two apart byte by byte, as JSON would not: it has one
+// letter for all bytes that are not UTF-8.
+func fingerprint(kind, settings any) ([sha256.Size]byte, error) {
+	var text bytes.Buffer
+	fmt.Fprintf(&text, "%T ", kind)
+	if err := gob.NewEncoder(&text).Encode(settings); err != nil {
+		return [sha256.Size]byte{}, fmt.Errorf("comparing settings: %w", err)
+	}
+	return sha256.Sum256(text.Bytes()), nil
+}
+
+// Destruct implements caddy.Destructor.
+func (s *keySource) Destruct() error {
+	s.Close()
+	return nil
+}
+
+// tokens verifies tokens, and remembers those that it found good.
+type tokens struct{ *identity.Verifier }
+
+// Destruct implements caddy.Destructor.
+func (tokens) Destruct() error { return nil }
+
+// owners answers who owns what.
+type owners struct {
+	*resolver.Chain
+	closeSource func()
+}
+
+// Destruct implements caddy.Destructor.
+func (o *owners) Destruct() error {
+	defer o.closeSource()
+	return o.Close()
+}
+
+// ownerSettings are those that what is known of owners depends on. Those that
+// are left out only say what is made of it; any other is taken to matter, so
+// that one that is new to Config does.
+type ownerSettings struct {
+	config.Config
+	Seal []byte
+	// Authorities are read once; the other files are followed.
+	Authorities []byte
+}
+
+func ownerSettingsOf(c config.Config) (ownerSettings, error) {
+	seal, err := sealSecret(c)
+	if err != nil {
+		return ownerSettings{}, err
+	}
+	settings := ownerSettings{Config: c, Seal: seal}
+	settings.Mode, settings.BasePath, settings.OnUnavailable = "", "", ""
+	settings.Token, settings.Rules = config.Token{}, config.Rules{}
+	if c.Lookup.CA != "" {
+		settings.Authorities, err = os.ReadFile(c.Lookup.CA)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return ownerSettings{}, fmt.Errorf("lookup ca: %w", err)
+		}
+	}
+	return settings, nil
+}
+
+// openOwners starts answering who owns what.
+func openOwners(settings config.Config, seal []byte) (*owners, error) {
+	logger := slog.New(zapslog.NewHandler(outletCore{}, zapslog.WithName(moduleID), zapslog.AddStacktraceAt(noStacktrace)))
+	source, name, closeSource, err := openSource(settings, logger)
+	if err != nil {
+		return nil, err
+	}
+	chain, err := resolver.New(resolver.Options{
+		Source: resolver.Observe(source, name, outletObserver{}),
+		Redis:  settings.Redis, Secret: seal,
+		Size: settings.Cache.Size, TTL: time.Duration(settings.Cache.TTL), TaskTTL: time.Duration(settings.Cache.TaskTTL),
+		Observer: outletObserver{}, Logger: logger,
+	})
+	if err != nil {
+		closeSource()
+		return nil, err
+	}
+	return &owners{chain, closeSource}, nil
+}

@@ -14,13 +14,15 @@ type dialect struct {
 	numbered bool
 	// nativeUUID: ids are compared as UUIDs, however they are written.
 	nativeUUID bool
+	// stamped: the watch asks for a [stamp], and then for rows written since.
+	stamped bool
 	// connector makes read-only connections whose statements the server ends
 	// after the timeout. It connects to nothing yet.
 	connector func(u databaseURL, timeout time.Duration, logger *slog.Logger) (driver.Connector, error)
 }
 
 var (
-	postgresql = dialect{name: "postgresql", numbered: true, nativeUUID: true, connector: postgresConnector}
+	postgresql = dialect{name: "postgresql", numbered: true, nativeUUID: true, stamped: true, connector: postgresConnector}
 	mySQL      = dialect{name: "mysql", connector: mysqlConnector}
 	sqlite     = dialect{name: "sqlite", connector: sqliteConnector}
 

@@ -1,6 +1,7 @@
 package lookup
 
 import (
+	"context"
 	"database/sql"
 	"log/slog"
 	"net/http"
@@ -20,5 +21,17 @@ func PostgresDSN(raw string) (dsn, password string, err error) {
 
 // NewHandlerOf serves a stand-in for a directory.
 func NewHandlerOf(d directory, token string) http.Handler {
-	return newHandler(d, token, false, slog.New(slog.DiscardHandler))
+	return newHandler(d, token, false, newMetrics(), slog.New(slog.DiscardHandler))
 }
+
+// Watch is the watch, a look at a time.
+type Watch struct{ *watch }
+
+func NewWatch(d *Directory, logger *slog.Logger, forget Forget) Watch {
+	return Watch{newWatch(d, logger, forget)}
+}
+
+func (w Watch) Look(ctx context.Context) { w.look(ctx) }
+
+// Known is how many owners it remembers.
+func (w Watch) Known() int { return len(w.seen) }

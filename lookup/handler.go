@@ -38,8 +38,8 @@ type handler struct {
 
 // newHandler serves a directory. An empty token asks for none; certificate wants
 // a client certificate that was verified.
-func newHandler(d directory, token string, certificate bool, logger *slog.Logger) http.Handler {
-	h := &handler{directory: d, certificate: certificate, metrics: newMetrics(), logger: logger}
+func newHandler(d directory, token string, certificate bool, metrics *metrics, logger *slog.Logger) http.Handler {
+	h := &handler{directory: d, certificate: certificate, metrics: metrics, logger: logger}
 	if token != "" {
 		hash := sha256.Sum256([]byte(token))
 		h.token = &hash

@@ -1,6 +1,7 @@
 package lookup
 
 import (
+	"context"
 	"net/http"
 	"time"
 
@@ -13,9 +14,10 @@ import (
 
 // metrics are the service's; their label sets are closed.
 type metrics struct {
-	registry  *prometheus.Registry
-	duration  *prometheus.HistogramVec
-	questions *prometheus.CounterVec
+	registry      *prometheus.Registry
+	duration      *prometheus.HistogramVec
+	questions     *prometheus.CounterVec
+	invalidations *prometheus.CounterVec
 }
 
 func newMetrics() *metrics {
@@ -30,8 +32,12 @@ func newMetrics() *metrics {
 			Name: "dagfence_lookup_questions_total",
 			Help: "Questions answered, by kind and outcome.",
 		}, []string{"kind", "outcome"}),
+		invalidations: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "dagfence_invalidations_total",
+			Help: "Keys that every cache was told to forget, by cause.",
+		}, []string{"cause"}),
 	}
-	m.registry.MustRegister(m.duration, m.questions, collectors.NewBuildInfoCollector(),
+	m.registry.MustRegister(m.duration, m.questions, m.invalidations, collectors.NewBuildInfoCollector(),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -43,6 +49,15 @@ func (m *metrics) observe(questions []resolver.Question, answers []resolver.Answ
 		m.questions.WithLabelValues(questions[i].Kind.String(), a.Outcome.String()).Inc()
 	}
 	m.duration.WithLabelValues("directory", worst.String()).Observe(took.Seconds())
+}
+
+// counted counts what the watch spreads.
+func (m *metrics) counted(forget Forget) Forget {
+	invalidations := m.invalidations.WithLabelValues("watch")
+	return func(ctx context.Context, keys ...resolver.Key) error {
+		invalidations.Add(float64(len(keys)))
+		return forget(ctx, keys...)
+	}
 }
 
 func (m *metrics) handler() http.Handler {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 
@@ -93,21 +94,23 @@ func (n *names) add(name, team string) {
 
 // of gives the team that the file gives the thing; a task is never named.
 func (o *owners) of(key resolver.Key) (team string, named bool) {
-	if o == nil {
-		return "", false
+	return o.section(key.Kind).find(key.Name)
+}
+
+// section has the names of a kind; none of a kind that the file does not name.
+func (o *owners) section(kind resolver.Kind) *names {
+	switch {
+	case o == nil:
+	case kind == resolver.KindDag:
+		return &o.dags
+	case kind == resolver.KindVariable:
+		return &o.variables
+	case kind == resolver.KindConnection:
+		return &o.connections
+	case kind == resolver.KindAsset:
+		return &o.assets
 	}
-	switch key.Kind {
-	case resolver.KindDag:
-		return o.dags.find(key.Name)
-	case resolver.KindVariable:
-		return o.variables.find(key.Name)
-	case resolver.KindConnection:
-		return o.connections.find(key.Name)
-	case resolver.KindAsset:
-		return o.assets.find(key.Name)
-	case resolver.KindTask:
-	}
-	return "", false
+	return new(names)
 }
 
 // inEnvironment gives the team of a variable or connection that no row stores.
@@ -222,4 +225,29 @@ func checkTeam(node *yaml.Node) error {
 		return errors.New("the team has blanks around it; remove them")
 	}
 	return nil
+}
+
+// renamed gives the names that the file gave an owner, or gives one now, and
+// not the same.
+func renamed(before, after *owners) []resolver.Key {
+	var keys []resolver.Key
+	for kind := resolver.KindDag; kind <= resolver.KindAsset; kind++ {
+		for name := range union(before.section(kind).exact, after.section(kind).exact) {
+			key := resolver.Key{Kind: kind, Name: name}
+			was, wasNamed := before.of(key)
+			is, isNamed := after.of(key)
+			if was != is || wasNamed != isNamed {
+				keys = append(keys, key)
+			}
+		}
+	}
+	return keys
+}
+
+// union has the names of both.
+func union(a, b map[string]string) map[string]string {
+	both := make(map[string]string, len(a)+len(b))
+	maps.Copy(both, a)
+	maps.Copy(both, b)
+	return both
 }

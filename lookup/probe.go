@@ -112,10 +112,14 @@ func (m *metadata) tryQueries(ctx context.Context, s *schema, learnt *learntSche
 func (d dialect) adapt(queries map[resolver.Kind]string) map[resolver.Kind]string {
 	adapted := make(map[resolver.Kind]string, len(queries))
 	for kind, text := range queries {
-		if d.numbered {
-			text = strings.ReplaceAll(text, "?", "$1")
-		}
-		adapted[kind] = text
+		adapted[kind] = d.adaptOne(text)
 	}
 	return adapted
+}
+
+func (d dialect) adaptOne(query string) string {
+	if d.numbered {
+		return strings.ReplaceAll(query, "?", "$1")
+	}
+	return query
 }

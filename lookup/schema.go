@@ -21,6 +21,35 @@ type schema struct {
 	// 0104 of 3.2.0).
 	hexIDs  bool
 	queries map[resolver.Kind]string
+	// watched are the tables whose rows the watch compares, and bundles gives
+	// each bundle's name and team; empty where there are no teams.
+	watched []watched
+	bundles string
+}
+
+// watched is a table whose rows have an owner.
+type watched struct {
+	kind resolver.Kind
+	// rows gives the name and the owner, as the row o writes it, of all rows;
+	// name is the column to page by.
+	rows, name string
+	// hinted: no row gets a team without a hint in the stamp.
+	hinted bool
+}
+
+// dagsOfBundle gives the dags of one bundle.
+const dagsOfBundle = "SELECT d.dag_id, d.bundle_name FROM dag d WHERE d.bundle_name = ?"
+
+var dagsWatched = watched{kind: resolver.KindDag, rows: "SELECT o.dag_id, o.bundle_name FROM dag o", name: "o.dag_id"}
+
+// watchedBy are the tables where a variable and a connection name their team in
+// the column.
+func watchedBy(team string) []watched {
+	return []watched{
+		dagsWatched,
+		{kind: resolver.KindVariable, rows: "SELECT o.key, o." + team + " FROM variable o", name: "o.key", hinted: true},
+		{kind: resolver.KindConnection, rows: "SELECT o.conn_id, o." + team + " FROM connection o", name: "o.conn_id", hinted: true},
+	}
 }
 
 // schemas are listed newest first. That 3.0 has no teams is believed of its
@@ -35,6 +64,8 @@ var schemas = []schema{
 			"COALESCE(b.team_name, '')", "LEFT JOIN dag_bundle_team b ON b.dag_bundle_name = d.bundle_name",
 			"COALESCE(o.team_name, '')", "",
 		),
+		watched: watchedBy("team_name"),
+		bundles: "SELECT b.dag_bundle_name, b.team_name FROM dag_bundle_team b ORDER BY b.dag_bundle_name, b.team_name",
 	},
 	{
 		releases: "3.1",
@@ -44,12 +75,15 @@ var schemas = []schema{
 			"LEFT JOIN dag_bundle_team b ON b.dag_bundle_name = d.bundle_name LEFT JOIN team t ON t.id = b.team_id",
 			"CASE WHEN o.team_id IS NULL THEN '' ELSE t.name END", "LEFT JOIN team t ON t.id = o.team_id",
 		),
+		watched: watchedBy("team_id"),
+		bundles: "SELECT b.dag_bundle_name, b.team_id FROM dag_bundle_team b ORDER BY b.dag_bundle_name, b.team_id",
 	},
 	{
 		releases:  "3.0",
 		marker:    "SELECT a.version_num FROM alembic_version a",
 		revisions: []string{"29ce7909c52b", "fe199e1abd77"},
 		queries:   queries("''", "", "''", ""),
+		watched:   []watched{dagsWatched},
 	},
 }
 

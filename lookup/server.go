@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -33,6 +34,9 @@ type ServerOptions struct {
 	// ClientCA is a PEM file: POST /v1/owners takes only clients whose
 	// certificate it has signed. It needs TLSCert and TLSKey.
 	ClientCA string
+	// Forget is told of what gets another owner, by [Directory.Watch]. Nil for
+	// nobody.
+	Forget Forget
 	// Logger is nil for [slog.Default].
 	Logger *slog.Logger
 }
@@ -58,8 +62,9 @@ func Run(ctx context.Context, d *Directory, options ServerOptions) error {
 	if err != nil {
 		return fmt.Errorf("listen: %w; give a free address as host:port", err)
 	}
+	metrics := newMetrics()
 	server := &http.Server{
-		Handler:           newHandler(d, token, options.ClientCA != "", options.Logger),
+		Handler:           newHandler(d, token, options.ClientCA != "", metrics, options.Logger),
 		TLSConfig:         tlsConfig,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
@@ -68,7 +73,14 @@ func Run(ctx context.Context, d *Directory, options ServerOptions) error {
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          slog.NewLogLogger(options.Logger.Handler(), slog.LevelDebug),
 	}
-	options.Logger.Info("lookup service listens", "address", listener.Addr().String(), "tls", tlsConfig != nil)
+	options.Logger.Info("lookup service listens", "address", listener.Addr().String(), "tls", tlsConfig != nil, "watch", options.Forget != nil)
+	if options.Forget != nil {
+		watching, stop := context.WithCancel(ctx)
+		var done sync.WaitGroup
+		done.Go(func() { d.Watch(watching, options.Logger, metrics.counted(options.Forget)) })
+		defer done.Wait()
+		defer stop()
+	}
 	return serve(ctx, server, listener)
 }
 

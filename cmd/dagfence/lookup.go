@@ -1,7 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -11,21 +14,28 @@ import (
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
 
+	"github.com/dagfence/dagfence/config"
 	"github.com/dagfence/dagfence/lookup"
+	"github.com/dagfence/dagfence/resolver"
 )
 
 func init() {
 	caddycmd.RegisterCommand(caddycmd.Command{
 		Name: "lookup",
 		Usage: "--listen <address> [--database <url>] [--ownership-file <file>] [--token-file <file>] " +
-			"[--tls-cert <file> --tls-key <file> --client-ca <file>]",
+			"[--tls-cert <file> --tls-key <file> --client-ca <file>] [--redis <url> [--cache-key-file <file>]]",
 		Short: "Runs the lookup service, which tells fences who owns what",
 		Long: `
 Serves POST /v1/owners, /live, /ready and /metrics from Airflow's metadata
 database, which is only read, and the ownership file, which wins over it.
 Without --database, AIRFLOW__DATABASE__SQL_ALCHEMY_CONN names it.
 
-Without --token-file and --client-ca it listens on loopback only.`,
+Without --token-file and --client-ca it listens on loopback only.
+
+With --redis it also watches the database and the file, and what gets another
+owner is forgotten by all fences on that Redis within a second. Messages are
+sealed as the fences seal them: with the cache key in --cache-key-file, else with
+the secret in AIRFLOW__API_AUTH__JWT_SECRET.`,
 		CobraFunc: func(cmd *cobra.Command) {
 			cmd.Flags().String("listen", "127.0.0.1:8082", "Address to receive questions on, host:port")
 			cmd.Flags().String("database", "", "SQLAlchemy URL of Airflow's metadata database")
@@ -34,6 +44,8 @@ Without --token-file and --client-ca it listens on loopback only.`,
 			cmd.Flags().String("tls-cert", "", "Certificate to serve HTTPS with, PEM")
 			cmd.Flags().String("tls-key", "", "Its private key, PEM")
 			cmd.Flags().String("client-ca", "", "Authorities that a fence's own certificate has to come from, PEM")
+			cmd.Flags().String("redis", "", "URL of the Redis that fences share, to tell them what got another owner")
+			cmd.Flags().String("cache-key-file", "", "File with the cache key of those fences, where they have one")
 			cmd.RunE = caddycmd.WrapCommandFuncForCobra(serveLookup)
 		},
 	})
@@ -52,14 +64,69 @@ func serveLookup(flags caddycmd.Flags) (int, error) {
 		return caddy.ExitCodeFailedStartup, err
 	}
 	defer directory.Close()
+	forget, leave, err := joinBus(flags.String("redis"), flags.String("cache-key-file"), database)
+	if err != nil {
+		return caddy.ExitCodeFailedStartup, err
+	}
+	defer leave()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := lookup.Run(ctx, directory, lookup.ServerOptions{
 		Listen: flags.String("listen"), TokenFile: flags.String("token-file"),
 		TLSCert: flags.String("tls-cert"), TLSKey: flags.String("tls-key"), ClientCA: flags.String("client-ca"),
-		Logger: logger,
+		Forget: forget, Logger: logger,
 	}); err != nil {
 		return caddy.ExitCodeFailedStartup, err
 	}
 	return caddy.ExitCodeSuccess, nil
+}
+
+// joinBus gives what makes the fences on a Redis forget keys, and what leaves
+// them again; nil without a Redis.
+func joinBus(url, keyFile, database string) (forget lookup.Forget, leave func(), err error) {
+	if url == "" {
+		if keyFile != "" {
+			return nil, nil, errors.New("cache-key-file: nothing is sealed without a Redis: set --redis, or leave the file out")
+		}
+		return nil, func() {}, nil
+	}
+	secret, err := busSecret(keyFile, database)
+	if err != nil {
+		return nil, nil, err
+	}
+	client, err := resolver.OpenRedis(url)
+	if err != nil {
+		return nil, nil, err
+	}
+	bus, err := resolver.NewBus(client, resolver.Options{Secret: secret})
+	if err != nil {
+		return nil, nil, errors.Join(err, client.Close())
+	}
+	return bus.Invalidate, func() { _ = client.Close() }, nil
+}
+
+// busSecret is what the fences seal with: their cache key, or else the secret
+// that they verify tokens with.
+func busSecret(keyFile, database string) ([]byte, error) {
+	if keyFile != "" {
+		content, err := os.ReadFile(keyFile) //nolint:gosec // the path is the operator's own setting
+		if err != nil {
+			return nil, fmt.Errorf("cache-key-file: %w; give the path of a readable file", err)
+		}
+		// As Caddy's {file.*} takes it.
+		key := bytes.TrimSuffix(bytes.TrimSuffix(content, []byte("\n")), []byte("\r"))
+		if len(key) == 0 {
+			return nil, fmt.Errorf("cache-key-file: %s is empty: write the cache key of the fences into it", keyFile)
+		}
+		return key, nil
+	}
+	c := config.Config{Database: database}
+	if err := c.FillFromEnvironment(os.LookupEnv); err != nil {
+		return nil, err
+	}
+	if c.Token.Secret == "" {
+		return nil, errors.New("redis: no secret to seal messages with: set --cache-key-file to the cache key of the fences, " +
+			"or AIRFLOW__API_AUTH__JWT_SECRET where they have none")
+	}
+	return []byte(c.Token.Secret), nil
 }

@@ -8,6 +8,8 @@
 --     psql -c '\password dagfence' "$AIRFLOW_DATABASE"
 --
 -- It grants those of the columns that this release of Airflow has (3.0, 3.1, 3.2 and later).
+-- xmin and xmax are PostgreSQL's own: which transaction wrote or locked a row. By them a
+-- lookup service with --redis notices what has changed.
 DO $$
 DECLARE
     wanted record;
@@ -26,13 +28,13 @@ BEGIN
         SELECT c.oid::regclass AS tbl, n.nspname AS schema, string_agg(quote_ident(a.attname), ', ') AS cols
         FROM (VALUES
             ('alembic_version', '{version_num}'::name[]),
-            ('team', '{id,name}'),
+            ('team', '{id,name,xmax}'),
             ('dag_bundle_team', '{dag_bundle_name,team_id,team_name}'),
-            ('dag', '{dag_id,bundle_name}'),
+            ('dag', '{dag_id,bundle_name,xmin}'),
             ('task_instance', '{id,dag_id,run_id,task_id,map_index}'),
             ('task_instance_history', '{task_instance_id,dag_id,run_id,task_id,map_index}'),
-            ('variable', '{key,team_id,team_name}'),
-            ('connection', '{conn_id,team_id,team_name}')
+            ('variable', '{key,team_id,team_name,xmin}'),
+            ('connection', '{conn_id,team_id,team_name,xmin}')
         ) AS t (name, columns)
         JOIN pg_class c ON c.oid = to_regclass(t.name)
         JOIN pg_namespace n ON n.oid = c.relnamespace

@@ -1,0 +1,4 @@
+package main
+
+// JoinBus is what --redis and --cache-key-file do.
+var JoinBus = joinBus

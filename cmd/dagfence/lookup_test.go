@@ -1,0 +1,109 @@
+package main_test
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	main "github.com/dagfence/dagfence/cmd/dagfence"
+	"github.com/dagfence/dagfence/resolver"
+	"github.com/dagfence/dagfence/tests/services"
+)
+
+const busSecret = "a secret that both sides have"
+
+func TestLookupSealsWithWhatTheFencesSealWith(t *testing.T) {
+	server := services.Redis(t)
+	bus, err := resolver.NewBus(server.Client(t), resolver.Options{Secret: []byte(busSecret)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var heard atomic.Int64
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		bus.Listen(ctx, func(keys []resolver.Key) { heard.Add(int64(len(keys))) })
+	}()
+	t.Cleanup(func() {
+		stop()
+		<-ended
+	})
+	keyFile := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(keyFile, []byte(busSecret+"\r\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, test := range map[string]struct {
+		environment map[string]string
+		keyFile     string
+	}{
+		"token secret":               {map[string]string{"AIRFLOW__API_AUTH__JWT_SECRET": busSecret}, ""},
+		"token secret by reference":  {map[string]string{"AIRFLOW__API_AUTH__JWT_SECRET": "$ANOTHER", "ANOTHER": busSecret}, ""},
+		"cache key":                  {nil, keyFile},
+		"cache key wins over secret": {map[string]string{"AIRFLOW__API_AUTH__JWT_SECRET": "another secret"}, keyFile},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for variable, value := range test.environment {
+				t.Setenv(variable, value)
+			}
+			forget, leave, err := main.JoinBus(server.URL(), test.keyFile, "sqlite:////x")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer leave()
+			before, deadline := heard.Load(), time.Now().Add(10*time.Second)
+			for ; heard.Load() == before; time.Sleep(10 * time.Millisecond) {
+				if err := forget(t.Context(), resolver.Key{Kind: resolver.KindDag, Name: "dag_a"}); err != nil {
+					t.Fatal(err)
+				}
+				if time.Now().After(deadline) {
+					t.Fatal("the fences do not hear of it")
+				}
+			}
+		})
+	}
+}
+
+func TestLookupNamesTheFlagThatCannotBeUsed(t *testing.T) {
+	empty := filepath.Join(t.TempDir(), "empty")
+	if err := os.WriteFile(empty, []byte("\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, test := range map[string]struct {
+		url, keyFile string
+		environment  map[string]string
+		says         []string
+	}{
+		"no secret":          {"redis://cache", "", nil, []string{"--cache-key-file", "AIRFLOW__API_AUTH__JWT_SECRET"}},
+		"public keys":        {"redis://cache", "", map[string]string{"AIRFLOW__API_AUTH__TRUSTED_JWKS_URL": "https://x", "AIRFLOW__API_AUTH__JWT_SECRET": busSecret}, []string{"--cache-key-file"}},
+		"secret by command":  {"redis://cache", "", map[string]string{"AIRFLOW__API_AUTH__JWT_SECRET_CMD": "cat x"}, []string{"AIRFLOW__API_AUTH__JWT_SECRET"}},
+		"no such file":       {"redis://cache", "/no/such/file", nil, []string{"cache-key-file: ", "readable"}},
+		"empty file":         {"redis://cache", empty, nil, []string{"cache-key-file: ", "empty"}},
+		"key but no redis":   {"", empty, nil, []string{"cache-key-file: ", "--redis"}},
+		"not a Redis at all": {"memcached://u:hidden@x", "", map[string]string{"AIRFLOW__API_AUTH__JWT_SECRET": busSecret}, []string{"redis: "}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for variable, value := range test.environment {
+				t.Setenv(variable, value)
+			}
+			forget, _, err := main.JoinBus(test.url, test.keyFile, "sqlite:////x")
+			if err == nil || forget != nil {
+				t.Fatal("it is taken")
+			}
+			for _, word := range test.says {
+				if !strings.Contains(err.Error(), word) || strings.Contains(err.Error(), "hidden") || strings.Contains(err.Error(), busSecret) {
+					t.Errorf("the error is %q, want it to say %q and no secret", err, word)
+				}
+			}
+		})
+	}
+	if forget, leave, err := main.JoinBus("", "", ""); forget != nil || err != nil {
+		t.Errorf("without a Redis: %v", err)
+	} else {
+		leave()
+	}
+}

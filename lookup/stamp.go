@@ -1,0 +1,97 @@
+package lookup
+
+import (
+	"context"
+	"database/sql"
+	"strconv"
+)
+
+// pageSize is how many rows are read in one statement, so that none takes long.
+const pageSize = 20_000
+
+// stamp is a place in the history of a PostgreSQL database; zero elsewhere.
+//
+// Whoever gives a variable or connection to a team locks the team's row, because
+// the foreign key is checked with FOR KEY SHARE, and the row's xmax then has the
+// transaction's id. So the few rows of team tell whether any of the many rows of
+// variable and connection may have changed hands. A row of a team locked by a
+// transaction that is still to commit has its new xmax already.
+type stamp struct {
+	// oldest is the id of the oldest transaction that was under way, and next
+	// the first that was not handed out.
+	oldest, next int64
+	hint         string
+}
+
+const (
+	// A snapshot's xmax comes behind the last transaction that ended; younger
+	// ones may be under way.
+	stampQuery = "SELECT pg_snapshot_xmin(s)::text::bigint, pg_snapshot_xmax(s)::text::bigint + age(pg_snapshot_xmax(s)::xid), "
+	stampHint  = "(SELECT COALESCE(string_agg(t.name || ' ' || t.xmax::text, ',' ORDER BY t.name), '') FROM team t)"
+	stampFrom  = " FROM pg_current_snapshot() s"
+	// sinceStamp is true of rows that were written by a transaction, or a later
+	// one. Ids are compared by their age, as they wrap around.
+	sinceStamp = " WHERE age(o.xmin) <= (SELECT age($1::text::xid))"
+)
+
+// stampNow gives the stamp of now.
+func (m *metadata) stampNow(ctx context.Context, s *schema) (stamp, error) {
+	if !m.dialect.stamped {
+		return stamp{}, nil
+	}
+	hint := "''"
+	if s.bundles != "" { // there are teams
+		hint = stampHint
+	}
+	ctx, cancel := context.WithTimeout(ctx, m.timeout)
+	defer cancel()
+	var now stamp
+	if err := m.db.QueryRowContext(ctx, stampQuery+hint+stampFrom).Scan(&now.oldest, &now.next, &now.hint); err != nil {
+		return stamp{}, m.explain("watching the metadata database", err)
+	}
+	return now, nil
+}
+
+// rowsSince visits the rows that were written by the transaction or a later one;
+// all rows if it is 0.
+func (m *metadata) rowsSince(ctx context.Context, table *watched, transaction int64, visit func(name, value string)) error {
+	if transaction != 0 {
+		low := strconv.FormatInt(transaction&0xffffffff, 10) // a row has the lower half
+		return m.pairs(ctx, table.rows+sinceStamp, []any{low}, visit)
+	}
+	query := m.dialect.adaptOne(table.rows + " WHERE " + table.name + " > ? ORDER BY " + table.name + " LIMIT " + strconv.Itoa(pageSize))
+	last, read := "", pageSize
+	for read == pageSize {
+		read = 0
+		if err := m.pairs(ctx, query, []any{last}, func(name, value string) {
+			last = name
+			read++
+			visit(name, value)
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// pairs visits the rows of a query for two texts.
+func (m *metadata) pairs(ctx context.Context, query string, args []any, visit func(name, value string)) error {
+	ctx, cancel := context.WithTimeout(ctx, m.timeout)
+	defer cancel()
+	rows, err := m.db.QueryContext(ctx, query, args...)
+	if err != nil {
+		return m.explain("watching the metadata database", err)
+	}
+	defer rows.Close() //nolint:errcheck // rows.Err below tells of every fault of reading
+	var name, value sql.NullString
+	for rows.Next() {
+		if err := rows.Scan(&name, &value); err != nil {
+			return m.explain("watching the metadata database", err)
+		}
+		visit(name.String, value.String)
+	}
+	if err := rows.Err(); err != nil {
+		return m.explain("watching the metadata database", err)
+	}
+	return nil
+}

@@ -31,7 +31,7 @@ func NewWatch(d *Directory, logger *slog.Logger, forget Forget) Watch {
 	return Watch{newWatch(d, logger, forget)}
 }
 
-func (w Watch) Look(ctx context.Context) { w.look(ctx) }
+func (w Watch) Look(ctx context.Context) (usual bool) { return w.look(ctx) }
 
 // Known is how many owners it remembers.
 func (w Watch) Known() int { return len(w.seen) }

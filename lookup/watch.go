@@ -12,8 +12,8 @@ import (
 
 const (
 	// watchEvery is how long the watch rests between two looks, or watchShare
-	// times as long as a look took: so where a look is dear, as it is without
-	// stamps, it takes a twentieth of a core at most.
+	// times as long as a look took that was no more than usual: so where each
+	// reads everything, as without stamps, it takes a twentieth of a core at most.
 	watchEvery = 500 * time.Millisecond
 	watchShare = 20
 	// wholeEvery is how often everything is read anew, so that what is gone from
@@ -38,11 +38,14 @@ func (d *Directory) Watch(ctx context.Context, logger *slog.Logger, forget Forge
 	w := newWatch(d, logger, forget)
 	for {
 		started := time.Now()
-		w.look(ctx)
+		rest := watchEvery
+		if usual := w.look(ctx); usual {
+			rest = max(rest, watchShare*time.Since(started))
+		}
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(max(watchEvery, watchShare*time.Since(started))):
+		case <-time.After(rest):
 		}
 	}
 }
@@ -89,9 +92,10 @@ func (w *watch) report(failing *bool, err error, fails, works string) {
 	*failing = err != nil
 }
 
-// look finds what has changed, and tells of it.
-func (w *watch) look(ctx context.Context) {
-	owners := w.directory.owners()
+// look finds what has changed, and tells of it. A look that read more than the
+// next one will, because it had nothing to compare with, is not usual.
+func (w *watch) look(ctx context.Context) (usual bool) {
+	owners, read := w.directory.owners(), w.read
 	if owners != w.owners {
 		w.changed = renamed(w.owners, owners)
 		w.owners, w.read = owners, time.Time{}
@@ -102,12 +106,13 @@ func (w *watch) look(ctx context.Context) {
 	}
 	w.tell(ctx)
 	if ctx.Err() != nil {
-		return // it is to end, and what it ended in is no fault
+		return true // it is to end, and what it ended in is no fault
 	}
 	if err != nil {
 		w.read = time.Time{}
 	}
 	w.report(&w.blind, err, "owners are not watched; caches learn of changes by their time to live", "owners are watched again")
+	return err != nil || w.read.Equal(read)
 }
 
 // tell spreads what has changed.

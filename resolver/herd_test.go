@@ -1,0 +1,139 @@
+//go:build !race
+
+package resolver_test
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/dagfence/dagfence/resolver"
+	"github.com/dagfence/dagfence/resolver/resolvertest"
+)
+
+const (
+	herd = 10_000
+	// herdMemory is what a herd may take while it waits, stacks included.
+	herdMemory = 64 << 20
+)
+
+// The race detector takes memory too, so this is not built with it; and no test
+// here runs beside another.
+
+// inUse is the memory in use, stacks included.
+func inUse() uint64 {
+	var stats runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&stats)
+	return stats.HeapAlloc + stats.StackInuse
+}
+
+func TestHerdOnOneKeyMakesOneCallAndTakesLittle(t *testing.T) {
+	for _, question := range []resolver.Question{
+		ask(resolver.KindVariable, variableKey), as(resolver.Recent, ask(resolver.KindVariable, variableKey)), ask(resolver.KindTask, task1),
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			world := owned()
+			slow(world, 50*ms)
+			observer := new(counts)
+			chain := newChain(t, resolver.Options{Source: world, Observer: observer})
+			before, started := inUse(), time.Now()
+			var group sync.WaitGroup
+			for range herd {
+				group.Go(func() {
+					if answer := resolve(t, chain, question); answer.Outcome != resolver.Found {
+						t.Errorf("the answer is %v (%v)", answer.Outcome, answer.Err)
+					}
+				})
+			}
+			synctest.Wait()
+			if grown := int64(inUse()) - int64(before); grown > herdMemory {
+				t.Errorf("10,000 that wait take %d MiB", grown>>20)
+			}
+			group.Wait()
+			if took := time.Since(started); took != 50*ms {
+				t.Errorf("the last is answered after %v: want one look-up", took)
+			}
+			expectCalls(t, world, 1)
+			resolve(t, chain, question)
+			expectCalls(t, world, 0) // and it is kept
+			if misses := observer.result("memory", "miss"); misses != herd {
+				t.Errorf("%d missed", misses)
+			}
+		})
+	}
+}
+
+func TestHerdOverManyKeysIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var running, most, refused atomic.Int64
+		world := new(resolvertest.World)
+		world.Before = func(context.Context, []resolver.Question) error {
+			if now := running.Add(1); now > most.Load() {
+				most.Store(now)
+			}
+			defer running.Add(-1)
+			time.Sleep(50 * ms)
+			return nil
+		}
+		chain := newChain(t, resolver.Options{Source: world})
+		before := inUse()
+		var group sync.WaitGroup
+		for i := range herd {
+			group.Go(func() {
+				answer := resolve(t, chain, ask(resolver.KindDag, strconv.Itoa(i)))
+				switch {
+				case answer.Outcome == resolver.Unavailable && errors.Is(answer.Err, resolver.ErrUnavailable) && strings.Contains(answer.Err.Error(), "overload"):
+					refused.Add(1)
+				case answer.Outcome != resolver.NotFound:
+					t.Errorf("the answer is %v (%v)", answer.Outcome, answer.Err)
+				}
+			})
+		}
+		synctest.Wait()
+		if grown := int64(inUse()) - int64(before); grown > herdMemory {
+			t.Errorf("10,000 that wait take %d MiB", grown>>20)
+		}
+		group.Wait()
+		if most.Load() != resolver.MaxFlights || refused.Load() != herd-resolver.MaxFlights {
+			t.Errorf("%d calls at once, %d refused: want %d and the rest", most.Load(), refused.Load(), resolver.MaxFlights)
+		}
+		expectCalls(t, world, resolver.MaxFlights)
+		expect(t, resolve(t, chain, ask(resolver.KindDag, "afterwards")), resolver.NotFound, "")
+	})
+}
+
+func TestFloodOfUnknownNamesTakesNoMoreWithTime(t *testing.T) {
+	now := newClock()
+	nobody := resolver.Func(func(_ context.Context, questions []resolver.Question) []resolver.Answer {
+		answers := make([]resolver.Answer, len(questions))
+		for i := range answers {
+			answers[i] = resolver.Answer{Outcome: resolver.NotFound, Learnt: now.Now()}
+		}
+		return answers
+	})
+	chain := newChain(t, resolver.Options{Source: nobody, Clock: now.Now, Size: 2000})
+	n, long := 0, strings.Repeat("x", 8<<10) // no such name is kept at all
+	flood := func(names int) {
+		for range names {
+			n++
+			for _, name := range []string{strconv.Itoa(n) + long[:480], strconv.Itoa(n) + long} {
+				expect(t, resolve(t, chain, ask(resolver.KindVariable, name)), resolver.NotFound, "")
+			}
+			now.pass(ms)
+		}
+	}
+	flood(2_000)
+	early := inUse()
+	flood(10_000)
+	if late := inUse(); late > early+early/10 {
+		t.Errorf("%d KiB after 2,000 names, %d KiB after 12,000", early>>10, late>>10)
+	}
+}

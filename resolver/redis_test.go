@@ -386,6 +386,18 @@ func TestRedisFaultsAreMisses(t *testing.T) {
 			t.Helper()
 			return stub(t, "$9223372036854775807\r\nx\r\n")
 		},
+		"a length of gigabytes": func(t *testing.T) string {
+			t.Helper()
+			return stub(t, "$16000000000\r\nx\r\n")
+		},
+		"an array of gigabytes": func(t *testing.T) string {
+			t.Helper()
+			return stub(t, "*2000000000\r\n")
+		},
+		"an array in an array, and so on": func(t *testing.T) string {
+			t.Helper()
+			return stub(t, strings.Repeat("*1\r\n", 1<<16))
+		},
 		"silence": func(t *testing.T) string {
 			t.Helper()
 			return stub(t, "")
@@ -417,7 +429,9 @@ func TestRedisFaultsAreMisses(t *testing.T) {
 	}
 }
 
-// stub is a server that answers everything with the same words.
+// stub is a server that answers everything with the same words, but for a
+// greeting that it does not know, as before Redis 6: what the client makes of
+// the words is not seen otherwise.
 func stub(t *testing.T, words string) (url string) {
 	t.Helper()
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -435,10 +449,15 @@ func stub(t *testing.T, words string) (url string) {
 				defer func() { _ = conn.Close() }()
 				buffer := make([]byte, 1<<12)
 				for {
-					if _, err := conn.Read(buffer); err != nil {
+					n, err := conn.Read(buffer)
+					if err != nil {
 						return
 					}
-					_, _ = conn.Write([]byte(words))
+					answer := words
+					if strings.Contains(string(buffer[:n]), "hello") {
+						answer = "-ERR unknown command 'hello'\r\n"
+					}
+					_, _ = conn.Write([]byte(answer))
 				}
 			}()
 		}

@@ -50,6 +50,7 @@ func OpenRedis(raw string) (redis.UniversalClient, error) {
 	// Fewer commands when a connection is made, fewer rights that it needs.
 	options.Protocol, options.DisableIdentity = 2, true
 	options.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+	guardDials(options)
 	return redis.NewUniversalClient(options), nil
 }
 

@@ -1,0 +1,65 @@
+package faults_test
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/dagfence/dagfence/tests/services"
+)
+
+const (
+	taskA = "018f0000-0000-7000-8000-00000000000a" // dag_a, t1
+	runID = "r1"
+	// names is how many variables a_0, a_1, ... team_a has, and b_0, ... team_b.
+	names = 20_000
+)
+
+// rows are who owns what, in Airflow's tables.
+var rows = []string{
+	"INSERT INTO team VALUES ('team_a'), ('team_b')",
+	"INSERT INTO dag_bundle VALUES ('bundle_a'), ('bundle_b')",
+	"INSERT INTO dag_bundle_team VALUES ('bundle_a', 'team_a'), ('bundle_b', 'team_b')",
+	"INSERT INTO dag (dag_id, is_paused, bundle_name) VALUES ('dag_a', false, 'bundle_a'), ('dag_b', false, 'bundle_b')",
+	"INSERT INTO task_instance (id, task_id, dag_id, run_id) VALUES ('" + taskA + "', 't1', 'dag_a', '" + runID + "')",
+	fmt.Sprintf("INSERT INTO variable (key, val, team_name) SELECT l || '_' || n, 'v', 'team_' || l"+
+		" FROM unnest(ARRAY['a', 'b']) AS l, generate_series(0, %d) AS n", names-1),
+	"INSERT INTO connection (conn_id, conn_type, team_name) VALUES ('conn_a', 'http', 'team_a'), ('conn_b', 'http', 'team_b')",
+}
+
+// database is a PostgreSQL with the world in it.
+type database struct {
+	*services.PostgresServer
+
+	url string
+}
+
+func newDatabase(t *testing.T, settings ...string) *database {
+	t.Helper()
+	server := services.Postgres(t, settings...)
+	tables, err := os.ReadFile("../../lookup/testdata/airflow-3.2.postgresql.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	db := &database{server, server.URL("airflow", "airflow")}
+	db.connect(t, string(tables)+strings.Join(rows, ";\n"))
+	return db
+}
+
+// connect opens a session for as long as the test runs, and executes the
+// script in it.
+func (db *database) connect(t *testing.T, script string) *pgx.Conn {
+	t.Helper()
+	session, err := pgx.Connect(t.Context(), fmt.Sprintf("postgres://airflow@127.0.0.1:%d/airflow", db.Port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = session.Close(t.Context()) })
+	if _, err := session.Exec(t.Context(), script); err != nil {
+		t.Fatal(err)
+	}
+	return session
+}

@@ -61,10 +61,14 @@ func (h *Handler) judge(r *http.Request, request route.Request, j *judged) {
 			return
 		}
 	}
-	questions := decide.Needs(nil, &j.match, &j.task, &h.policy)
+	questions, asked := decide.Needs(nil, &j.match, &j.task, &h.policy), time.Now()
 	j.Decision = h.decide(r.Context(), questions, j)
-	if j.Outcome != decide.Allow && !j.Learnt.IsZero() && time.Since(j.Learnt) > resolver.RecentAge {
-		h.confirm(r.Context(), questions, j)
+	refused := j.Outcome == decide.Deny || j.Outcome == decide.NotFound
+	if refused && !j.Learnt.IsZero() && time.Since(j.Learnt) > resolver.RecentAge {
+		// Both resolves together take no longer than one may.
+		ctx, cancel := context.WithDeadline(r.Context(), asked.Add(resolver.DefaultTimeout))
+		defer cancel()
+		h.confirm(ctx, questions, j)
 	}
 }
 

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/dagfence/dagfence/resolver"
 )
 
@@ -91,19 +93,27 @@ func (m *metadata) tryMarker(ctx context.Context, s *schema) (miss string, err e
 	return "", err
 }
 
-// tryQueries runs each query for a name that nothing has.
+// tryQueries runs each query for a name that nothing has, all at once: where
+// every answer of the database takes long, one after the other would not end in
+// time.
 func (m *metadata) tryQueries(ctx context.Context, s *schema, learnt *learntSchema) (*learntSchema, error) {
+	var queries errgroup.Group
 	for kind := range s.queries {
-		nothing := resolver.Key{Kind: kind, Name: "00000000-0000-0000-0000-000000000000"}
-		_, err := m.query(ctx, learnt, nothing)
-		if err == nil {
-			continue
-		}
-		doing := fmt.Sprintf("asking the metadata database of Airflow %s for a %s", s.releases, kind)
-		if t := troubleOf(err); t == troubleAbsent || t == troubleDenied {
-			return nil, fmt.Errorf("%w: %w", errSchema, m.explain(doing, err))
-		}
-		return nil, m.explain(doing, err)
+		queries.Go(func() error {
+			nothing := resolver.Key{Kind: kind, Name: "00000000-0000-0000-0000-000000000000"}
+			_, err := m.query(ctx, learnt, nothing)
+			if err == nil {
+				return nil
+			}
+			doing := fmt.Sprintf("asking the metadata database of Airflow %s for a %s", s.releases, kind)
+			if t := troubleOf(err); t == troubleAbsent || t == troubleDenied {
+				return fmt.Errorf("%w: %w", errSchema, m.explain(doing, err))
+			}
+			return m.explain(doing, err)
+		})
+	}
+	if err := queries.Wait(); err != nil {
+		return nil, err
 	}
 	return learnt, nil
 }

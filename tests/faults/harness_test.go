@@ -65,6 +65,7 @@ type fence struct {
 	// upstream is what it forwards to; nil where a test has its own.
 	upstream *sidecar.Recorder
 	token    string
+	client   *http.Client
 	// round numbers the rounds of requests, so that each asks for new names.
 	round atomic.Int64
 }
@@ -86,6 +87,7 @@ func startBefore(tb testing.TB, upstream string, args ...string) *fence {
 		url:    fmt.Sprintf("http://127.0.0.1:%d", services.FreePort(tb)),
 		status: fmt.Sprintf("http://127.0.0.1:%d", services.FreePort(tb)),
 		token:  sidecar.Token(tb, secret, taskA, nil),
+		client: newClient(),
 	}
 	args = append([]string{
 		"proxy", "--listen", strings.TrimPrefix(f.url, "http://"), "--status", strings.TrimPrefix(f.status, "http://"),
@@ -94,6 +96,7 @@ func startBefore(tb testing.TB, upstream string, args ...string) *fence {
 	cmd := exec.CommandContext(tb.Context(), program(tb), args...)
 	cmd.Env = []string{"HOME=" + tb.TempDir(), "AIRFLOW__API_AUTH__JWT_SECRET=" + secret}
 	f.Process = services.Start(tb, cmd)
+	tb.Cleanup(f.client.CloseIdleConnections) // or the fence waits for requests on those that were never used
 	f.WaitReady(tb, func(ctx context.Context) error {
 		if status := f.probe(ctx, "/live"); status != http.StatusOK {
 			return fmt.Errorf("live: %d", status)
@@ -109,7 +112,7 @@ func (f *fence) probe(ctx context.Context, path string) int {
 	if err != nil {
 		return 0
 	}
-	answered, err := client.Do(r)
+	answered, err := f.client.Do(r)
 	if err != nil {
 		return 0
 	}
@@ -124,7 +127,7 @@ func (f *fence) metric(tb testing.TB, words ...string) float64 {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	answered, err := client.Do(r)
+	answered, err := f.client.Do(r)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -146,11 +149,13 @@ lines:
 	return sum
 }
 
-// client follows no redirects, and waits longer than the fence may take.
-var client = &http.Client{
-	Transport:     &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 64},
-	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	Timeout:       20 * time.Second,
+// newClient follows no redirects, and waits longer than the fence may take.
+func newClient() *http.Client {
+	return &http.Client{
+		Transport:     &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 64},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		Timeout:       20 * time.Second,
+	}
 }
 
 // answer is what came back for one request. Its status is 0 where nothing, or
@@ -179,7 +184,7 @@ func (f *fence) send(tb testing.TB, id, request string) answer {
 	r.Header.Set("Authorization", "Bearer "+f.token)
 	r.Header.Set("X-Request-Id", id)
 	started := time.Now()
-	answered, err := client.Do(r)
+	answered, err := f.client.Do(r)
 	if err != nil {
 		return answer{err: err, took: time.Since(started)}
 	}

@@ -63,7 +63,7 @@ const workers = 4
 // should have been denied, and nothing twice.
 func (f *fence) rounds(t *testing.T, n int, want wants) *report {
 	t.Helper()
-	r := &report{sent: make(map[string]kind), answers: make(map[kind]map[int]int)}
+	r := newReport()
 	f.upstream.Take()
 	var all sync.WaitGroup
 	for range workers {
@@ -71,33 +71,56 @@ func (f *fence) rounds(t *testing.T, n int, want wants) *report {
 			pace := time.NewTicker(100 * ms)
 			defer pace.Stop()
 			for range n {
-				f.round1(t, r)
+				number := f.round.Add(1) % names
+				for i := range round {
+					f.shoot(t, r, number, i)
+				}
 				<-pace.C
 			}
 		})
 	}
 	all.Wait()
+	f.check(t, r, want)
+	return r
+}
+
+// volley sends all requests of n rounds at once, and holds them to the same.
+func (f *fence) volley(t *testing.T, n int, want wants) *report {
+	t.Helper()
+	r := newReport()
+	f.upstream.Take()
+	var all sync.WaitGroup
+	for range n {
+		number := f.round.Add(1) % names
+		for i := range round {
+			all.Go(func() { f.shoot(t, r, number, i) })
+		}
+	}
+	all.Wait()
+	f.check(t, r, want)
+	return r
+}
+
+// shoot sends the ith request of a round.
+func (f *fence) shoot(t *testing.T, r *report, number int64, i int) {
+	t.Helper()
+	id := fmt.Sprintf("%d.%d", number, i)
+	a := f.send(t, id, strings.ReplaceAll(round[i].request, "{n}", fmt.Sprint(number)))
+	r.add(id, round[i].kind, a)
+	if a.status == http.StatusServiceUnavailable {
+		wantRetry(t, a)
+	}
+}
+
+// check holds a report to what is wanted, and to what arrived.
+func (f *fence) check(t *testing.T, r *report, want wants) {
+	t.Helper()
 	r.check(t, want)
 	arrived := make(map[string]int)
 	for _, a := range f.upstream.Take() {
 		id := a.Header.Get("X-Request-Id")
 		if arrived[id]++; arrived[id] > 1 || r.sent[id] == denied || r.sent[id] == "" {
 			t.Errorf("%s request %q has arrived: %s %s", r.sent[id], id, a.Method, a.Target)
-		}
-	}
-	return r
-}
-
-// round1 sends one round.
-func (f *fence) round1(t *testing.T, r *report) {
-	t.Helper()
-	n := f.round.Add(1) % names
-	for i, shot := range round {
-		id := fmt.Sprintf("%d.%d", n, i)
-		a := f.send(t, id, strings.ReplaceAll(shot.request, "{n}", fmt.Sprint(n)))
-		r.add(id, shot.kind, a)
-		if a.status == http.StatusServiceUnavailable {
-			wantRetry(t, a)
 		}
 	}
 }
@@ -109,6 +132,10 @@ func wantRetry(t *testing.T, a answer) {
 		!strings.Contains(a.body, `"owner_unavailable"`) {
 		t.Errorf("%d %v %s (%v), want a 503 that says when to come back", a.status, a.header, a.body, a.err)
 	}
+}
+
+func newReport() *report {
+	return &report{sent: make(map[string]kind), answers: make(map[kind]map[int]int)}
 }
 
 func (r *report) add(id string, k kind, a answer) {

@@ -1,6 +1,7 @@
 package faults_test
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"strings"
@@ -35,6 +36,8 @@ type database struct {
 	*services.PostgresServer
 
 	url string
+	// owner is the test that ends it.
+	owner *testing.T
 }
 
 func newDatabase(t *testing.T, settings ...string) *database {
@@ -44,7 +47,7 @@ func newDatabase(t *testing.T, settings ...string) *database {
 	if err != nil {
 		t.Fatal(err)
 	}
-	db := &database{server, server.URL("airflow", "airflow")}
+	db := &database{server, server.URL("airflow", "airflow"), t}
 	db.connect(t, string(tables)+strings.Join(rows, ";\n"))
 	return db
 }
@@ -53,7 +56,7 @@ func newDatabase(t *testing.T, settings ...string) *database {
 // script in it.
 func (db *database) connect(t *testing.T, script string) *pgx.Conn {
 	t.Helper()
-	session, err := pgx.Connect(t.Context(), fmt.Sprintf("postgres://airflow@127.0.0.1:%d/airflow", db.Port))
+	session, err := db.dial(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,4 +65,13 @@ func (db *database) connect(t *testing.T, script string) *pgx.Conn {
 		t.Fatal(err)
 	}
 	return session
+}
+
+func (db *database) dial(ctx context.Context) (*pgx.Conn, error) {
+	return pgx.Connect(ctx, fmt.Sprintf("postgres://airflow@127.0.0.1:%d/airflow", db.Port))
+}
+
+// through gives the database's URL with a wire in between.
+func (db *database) through(w wire) string {
+	return strings.Replace(db.url, fmt.Sprintf("127.0.0.1:%d", db.Port), w.Listen, 1) + "?sslmode=disable"
 }

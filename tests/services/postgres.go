@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os/exec"
 	"strconv"
+	"syscall"
 	"testing"
 )
 
@@ -13,6 +14,10 @@ type PostgresServer struct {
 	*Process
 	// Port is its TCP port on loopback.
 	Port int
+
+	home string
+	args []string
+	attr *syscall.SysProcAttr
 }
 
 // URL names a database of the server, reached as the given user, as Airflow's
@@ -37,10 +42,17 @@ func Postgres(tb testing.TB, settings ...string) *PostgresServer {
 	}, settings...) {
 		args = append(args, "-c", setting)
 	}
-	cmd := exec.CommandContext(tb.Context(), postgres, args...)
-	cmd.SysProcAttr, cmd.Dir = attr, home
-	server := &PostgresServer{Process: Start(tb, cmd), Port: port}
-	server.WaitReady(tb, Dial("unix", fmt.Sprintf("%s/.s.PGSQL.%d", home, port)))
+	server := &PostgresServer{Port: port, home: home, args: append([]string{postgres}, args...), attr: attr}
+	server.Start(tb)
 	run(tb, attr, home, createdb, "-h", home, "-p", strconv.Itoa(port), "-U", "airflow", "airflow")
 	return server
+}
+
+// Start starts the server where it has ended, with what it held.
+func (p *PostgresServer) Start(tb testing.TB) {
+	tb.Helper()
+	cmd := exec.CommandContext(tb.Context(), p.args[0], p.args[1:]...)
+	cmd.SysProcAttr, cmd.Dir = p.attr, p.home
+	p.Process = Start(tb, cmd)
+	p.WaitReady(tb, Dial("unix", fmt.Sprintf("%s/.s.PGSQL.%d", p.home, p.Port)))
 }

@@ -11,19 +11,48 @@ import (
 	"os"
 	"strings"
 
+	"go.uber.org/zap"
+
 	"github.com/dagfence/dagfence/caddymodule/identity"
+	"github.com/dagfence/dagfence/config"
 )
 
-// secretOf drops the one line break that editors and echo put at the end of a
-// file; any other blank may belong to the secret.
-func secretOf(content []byte) []byte {
+func keyOptionsOf(t config.Token) keyOptions {
+	return keyOptions{Secret: t.Secret, SecretFile: t.SecretFile, PublicKey: t.PublicKey, JWKS: t.JWKS}
+}
+
+// ReadKeys reads once what the fence verifies tokens with, and keeps current
+// while it serves. skipped are the keys of a JWKS that can't be used. The error
+// names the option.
+func ReadKeys(ctx context.Context, t config.Token) (keys *identity.Keys, skipped []error, err error) {
+	s := &keySource{logger: zap.NewNop()}
+	if err := s.choose(keyOptionsOf(t), &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true}); err != nil {
+		return nil, nil, err
+	}
+	content, err := s.read(ctx)
+	switch {
+	case err != nil:
+	case t.JWKS != "":
+		keys, skipped, err = identity.ParseJWKS(content)
+	default:
+		keys, err = s.parse(content)
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", s.option, err)
+	}
+	return keys, skipped, nil
+}
+
+// SecretOf gives the secret that a file holds: without the one line break that
+// editors and echo put at its end; any other blank may belong to the secret.
+func SecretOf(content []byte) []byte {
 	content, _ = bytes.CutSuffix(content, []byte("\n"))
 	content, _ = bytes.CutSuffix(content, []byte("\r"))
 	return content
 }
 
 func parseSecretFile(content []byte) (*identity.Keys, error) {
-	return identity.NewSecret(secretOf(content))
+	return identity.NewSecret(SecretOf(content))
 }
 
 // isURL tells a URL from a file as Airflow does, but for a file whose name

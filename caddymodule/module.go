@@ -73,7 +73,7 @@ func (Handler) CaddyModule() caddy.ModuleInfo {
 // placeholders and the environment stay out of h.Config.
 func (h *Handler) Provision(ctx caddy.Context) error {
 	h.logger, h.usage = ctx.Logger(), new(usage)
-	settings, err := complete(h.Config, os.LookupEnv)
+	settings, err := Complete(h.Config, os.LookupEnv)
 	if err != nil {
 		return err
 	}
@@ -101,10 +101,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 // any setting of a token is another one; the keys, only where they come from
 // elsewhere.
 func (h *Handler) openKeys(settings config.Config) error {
-	options := keyOptions{
-		Secret: settings.Token.Secret, SecretFile: settings.Token.SecretFile,
-		PublicKey: settings.Token.PublicKey, JWKS: settings.Token.JWKS,
-	}
+	options := keyOptionsOf(settings.Token)
 	keys, err := share(h, options, func() (*keySource, error) {
 		return newKeySource(options, zap.New(outletCore{}).Named(moduleID))
 	})
@@ -113,10 +110,7 @@ func (h *Handler) openKeys(settings config.Config) error {
 	}
 	h.keys = keys
 	h.verifier, err = share(h, settings.Token, func() (tokens, error) {
-		return tokens{identity.New(identity.Config{
-			Algorithms: settings.Token.Algorithms, Audience: settings.Token.Audience,
-			Issuer: settings.Token.Issuer, Leeway: time.Duration(*settings.Token.Leeway),
-		}, keys.Current, time.Now, tokenCacheSize)}, nil
+		return tokens{NewVerifier(settings.Token, keys.Current, time.Now)}, nil
 	})
 	return err
 }

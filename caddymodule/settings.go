@@ -10,13 +10,16 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/dagfence/dagfence/caddymodule/decide"
+	"github.com/dagfence/dagfence/caddymodule/identity"
 	"github.com/dagfence/dagfence/config"
 	"github.com/dagfence/dagfence/lookup"
 	"github.com/dagfence/dagfence/resolver"
 )
 
-// complete makes a configuration whole, in the order that package config gives.
-func complete(c config.Config, environment func(string) (string, bool)) (config.Config, error) {
+// Complete makes a configuration whole, in the order that package config gives:
+// what Provision does with it first. environment is [os.LookupEnv], or what
+// stands in for it.
+func Complete(c config.Config, environment func(string) (string, bool)) (config.Config, error) {
 	placeholders := caddy.NewReplacer()
 	if err := c.Replace(func(_, value string) (string, error) {
 		return placeholders.ReplaceOrErr(value, true, true)
@@ -59,9 +62,17 @@ func policyOf(c config.Config) decide.Policy {
 	}
 }
 
-// openSource opens the authority on owners that the settings name, with its
+// NewVerifier makes what verifies tokens as complete settings want it, with the
+// keys of the moment and a clock.
+func NewVerifier(t config.Token, keys func() *identity.Keys, now func() time.Time) *identity.Verifier {
+	return identity.New(identity.Config{
+		Algorithms: t.Algorithms, Audience: t.Audience, Issuer: t.Issuer, Leeway: time.Duration(*t.Leeway),
+	}, keys, now, tokenCacheSize)
+}
+
+// OpenSource opens the authority on owners that complete settings name, with its
 // name in metrics and what closes it.
-func openSource(c config.Config, logger *slog.Logger) (source resolver.Resolver, name string, closeSource func(), err error) {
+func OpenSource(c config.Config, logger *slog.Logger) (source resolver.Resolver, name string, closeSource func(), err error) {
 	if c.Lookup.URL != "" {
 		options := resolver.LookupOptions{
 			URL: c.Lookup.URL, Token: c.Lookup.Token, CAFile: c.Lookup.CA, Timeout: time.Duration(c.Lookup.Timeout),
@@ -86,9 +97,9 @@ func openSource(c config.Config, logger *slog.Logger) (source resolver.Resolver,
 	return directory, name, directory.Close, nil
 }
 
-// sealSecret is what entries in Redis are sealed with: the cache key, or else
+// SealSecret is what entries in Redis are sealed with: the cache key, or else
 // the secret of the tokens. Nil without Redis.
-func sealSecret(c config.Config) ([]byte, error) {
+func SealSecret(c config.Config) ([]byte, error) {
 	switch {
 	case c.Redis == "":
 		return nil, nil
@@ -101,7 +112,7 @@ func sealSecret(c config.Config) ([]byte, error) {
 		if err != nil {
 			return nil, fmt.Errorf("token secret_file: %w", err)
 		}
-		return secretOf(secret), nil
+		return SecretOf(secret), nil
 	}
 	return nil, errors.New("cache key: not set, and redis needs it where tokens are verified by public keys; set the same on every fence")
 }

@@ -97,7 +97,7 @@ type ownerSettings struct {
 }
 
 func ownerSettingsOf(c config.Config) (ownerSettings, error) {
-	seal, err := sealSecret(c)
+	seal, err := SealSecret(c)
 	if err != nil {
 		return ownerSettings{}, err
 	}
@@ -116,7 +116,7 @@ func ownerSettingsOf(c config.Config) (ownerSettings, error) {
 // openOwners starts answering who owns what.
 func openOwners(settings config.Config, seal []byte) (*owners, error) {
 	logger := slog.New(zapslog.NewHandler(outletCore{}, zapslog.WithName(moduleID), zapslog.AddStacktraceAt(noStacktrace)))
-	source, name, closeSource, err := openSource(settings, logger)
+	source, name, closeSource, err := OpenSource(settings, logger)
 	if err != nil {
 		return nil, err
 	}

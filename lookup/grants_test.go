@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -49,8 +50,29 @@ func testGrants(t *testing.T, s server, urlOf func(database string) string, setu
 					t.Errorf("%s passed", query)
 				}
 			}
+			testInspection(t, d, adminURL, s.dialect, release)
 			testMissingGrant(t, s, db, urlOf(database), release)
 		})
+	}
+}
+
+// testInspection: the fence's own role may do nothing that it should not, and
+// the administrator everything.
+func testInspection(t *testing.T, d *lookup.Directory, adminURL, dialect, release string) {
+	t.Helper()
+	everything := []string{"read variable.val", "read connection.password", "write variable", "write connection", "write dag"}
+	administrator := directoryOf(t, lookup.Options{Database: adminURL})
+	for name, of := range map[string]struct {
+		directory *lookup.Directory
+		excess    []string
+	}{"the fence's role": {d, nil}, "the administrator": {administrator, everything}} {
+		found, err := of.directory.Inspect(t.Context())
+		if err != nil || found.Dialect != dialect || !strings.HasPrefix(found.Releases, release) || found.Teams != (release != "3.0") {
+			t.Errorf("%s: found %+v, %v", name, found, err)
+		}
+		if !slices.Equal(found.Excess, of.excess) {
+			t.Errorf("%s may %q, want %q", name, found.Excess, of.excess)
+		}
 	}
 }
 

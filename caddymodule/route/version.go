@@ -11,6 +11,9 @@ var apiVersions = [...]string{
 	"2026-06-30", // 3.3
 }
 
+// Newest is the newest API version that the table knows.
+func Newest() string { return apiVersions[len(apiVersions)-1] }
+
 // versionSet has one bit for each of apiVersions.
 type versionSet uint16
 

@@ -1,0 +1,95 @@
+package resolver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// RedisTrial is a command that the Redis tier needs, and how it went.
+type RedisTrial struct {
+	// Command is its name, as in an ACL rule.
+	Command string
+	// Err is nil if it did what the tier needs.
+	Err error
+}
+
+// ErrRedisSlow means that Redis answers, but not within the time that the fence
+// waits for it: every answer would come too late.
+var ErrRedisSlow = fmt.Errorf("redis takes longer than the %v that the fence waits for it", redisTimeout)
+
+// errNotReturned: Redis takes what is written, and loses or changes it.
+var errNotReturned = errors.New("redis does not give back what was written")
+
+// TryRedis does once, and with more patience, what [NewRedis] does while it
+// serves: PING, SET and GETRANGE of a sealed entry, SUBSCRIBE to the channel and
+// PUBLISH of a sealed message that invalidates nothing. The entry answers no
+// question, and lapses within a second. Trials end with the first if Redis can't
+// be reached at all. Of the options it takes Secret.
+func TryRedis(ctx context.Context, client redis.UniversalClient, options Options) ([]RedisTrial, error) {
+	bus, err := NewBus(client, options)
+	if err != nil {
+		return nil, err
+	}
+	trials := []RedisTrial{{"PING", client.Ping(ctx).Err()}}
+	if trials[0].Err == nil {
+		trials = append(trials, bus.try(ctx)...)
+	}
+	return trials, nil
+}
+
+// try does what comes after PING.
+func (b *Bus) try(ctx context.Context) []RedisTrial {
+	name := "check:" + strconv.FormatUint(rand.Uint64(), 36) //nolint:gosec // a name of its own, no secret
+	sealed := b.sealer.seal(name, b.now(), nil)
+	set := b.client.SetArgs(ctx, redisKey(name), sealed, redis.SetArgs{TTL: time.Second, Mode: "NX"}).Err()
+	trials := []RedisTrial{{"SET", set}}
+	if got := b.tryRead(ctx, name); set == nil || !errors.Is(got, errNotReturned) {
+		trials = append(trials, RedisTrial{"GETRANGE", got})
+	}
+	subscribe, publish := b.tryMessage(ctx)
+	return append(trials, RedisTrial{"SUBSCRIBE", subscribe}, RedisTrial{"PUBLISH", publish})
+}
+
+// tryRead reads an entry up to five times: one slow answer is no slow Redis.
+func (b *Bus) tryRead(ctx context.Context, name string) error {
+	for range 5 {
+		started := time.Now()
+		value, err := b.client.GetRange(ctx, redisKey(name), 0, maxSealed).Bytes()
+		if err != nil {
+			return err
+		}
+		if _, _, ok := b.sealer.open(name, b.now(), value); !ok {
+			return errNotReturned
+		}
+		if time.Since(started) <= redisTimeout {
+			return nil
+		}
+	}
+	return ErrRedisSlow
+}
+
+// tryMessage sends a message and waits for it. Where subscribing is refused,
+// publishing is tried all the same.
+func (b *Bus) tryMessage(ctx context.Context) (subscribe, publish error) {
+	subscription := b.client.Subscribe(ctx, Channel)
+	defer subscription.Close() //nolint:errcheck // there is nothing left to send
+	_, subscribe = subscription.Receive(ctx)
+	message := b.sealer.seal(Channel, b.now(), encodeKeys(b.sender, nil))
+	publish = b.client.Publish(ctx, Channel, message).Err()
+	for subscribe == nil && publish == nil {
+		received, err := subscription.ReceiveMessage(ctx)
+		if err != nil {
+			return errNotReturned, nil
+		}
+		if received.Payload == string(message) {
+			break
+		}
+	}
+	return subscribe, publish
+}

@@ -19,7 +19,7 @@ const (
 	teamless = "018f0000-0000-7000-8000-00000000000c" // dag_g, t1
 	unknown  = "018f0000-0000-7000-8000-0000000000ff"
 	run      = "manual__1"
-	newest   = "2026-06-30"
+	newest   = "2026-10-30"
 )
 
 var learnt = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -387,6 +387,12 @@ func TestScopesAreTakenWhereAirflowTakesThem(t *testing.T) {
 		{identity.ScopeWorkload, "GET /variables/var_g", decide.WrongScope},
 		{identity.ScopeWorkload, "GET /connection-tests/" + taskA + "/connection", decide.IsSelf},
 		{identity.ScopeExecution, "GET /connection-tests/" + taskA + "/connection", decide.WrongScope},
+		{identity.ScopeCallback, "PATCH /callbacks/" + taskA + "/run", decide.IsSelf},
+		{identity.ScopeCallback, "PATCH /callbacks/" + taskB + "/run", decide.OtherInstance},
+		{identity.ScopeCallback, "PATCH /task-instances/" + taskA + "/run", decide.WrongScope},
+		{identity.ScopeCallback, "GET /variables/var_g", decide.WrongScope},
+		{identity.ScopeExecution, "PATCH /callbacks/" + taskA + "/run", decide.WrongScope},
+		{identity.ScopeWorkload, "PATCH /callbacks/" + taskA + "/run", decide.WrongScope},
 		{0, "PATCH /task-instances/" + taskA + "/run", decide.WrongScope},
 		{0, "GET /health", decide.IsPublic},
 	} {

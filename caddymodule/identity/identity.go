@@ -21,15 +21,19 @@ type Scope uint8
 const (
 	_ Scope = iota
 	// ScopeExecution is a running task's own token: every route but the
-	// connection tests takes it. A token without a scope claim has this one.
+	// connection tests and the callback's takes it. A token without a scope claim
+	// has this one.
 	ScopeExecution
 	// ScopeWorkload is the long-lived token of a task that waits in a queue:
 	// only the routes that start it, and the connection tests, take it.
 	ScopeWorkload
+	// ScopeCallback is the token of a deadline's callback that waits in a queue: it
+	// is exchanged once for an execution token (Airflow 3.4; apache/airflow#71192).
+	ScopeCallback
 )
 
 // scopeNames are the scopes' names in a token. A name that is not here is refused.
-var scopeNames = [...]string{ScopeExecution: "execution", ScopeWorkload: "workload"}
+var scopeNames = [...]string{ScopeExecution: "execution", ScopeWorkload: "workload", ScopeCallback: "callback"}
 
 // String gives the scope's name in a token, such as "execution".
 func (s Scope) String() string {

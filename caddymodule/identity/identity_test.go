@@ -383,7 +383,7 @@ func TestReasonsAreDistinctLabels(t *testing.T) {
 func TestScopeNames(t *testing.T) {
 	t.Parallel()
 	for scope, want := range map[identity.Scope]string{
-		0: "scope(0)", identity.ScopeExecution: "execution", identity.ScopeWorkload: "workload", 9: "scope(9)",
+		0: "scope(0)", identity.ScopeExecution: "execution", identity.ScopeWorkload: "workload", identity.ScopeCallback: "callback", 9: "scope(9)",
 	} {
 		if got := scope.String(); got != want {
 			t.Errorf("got %q, want %q", got, want)

@@ -26,7 +26,7 @@ const (
 var pathFields = map[string]field{
 	"dag_id": dagID, "run_id": runID, "task_id": taskID,
 	"key": key, "variable_key": key, "connection_id": key,
-	"task_instance_id": selfID, "connection_test_id": selfID,
+	"task_instance_id": selfID, "connection_test_id": selfID, "callback_id": selfID,
 	"offset": ignored, // the route's path behind it is what matters
 }
 

@@ -11,7 +11,7 @@ import (
 	"github.com/dagfence/dagfence/caddymodule/route"
 )
 
-const newest = "2026-06-30"
+const newest = "2026-10-30"
 
 // reads gives the readings of a request, one line each, newest first.
 func reads(t *testing.T, method, target, version string) string {
@@ -56,9 +56,8 @@ func TestRequestIsReadAsAirflowReadsIt(t *testing.T) {
 		{"GET /variables/...", newest, "variable read ..."},
 		{"GET /variables/.x/y.", newest, "variable read .x/y."},
 		{"GET /connections/c", newest, "connection read c"},
-		{"GET /connections/c/d", newest, "unlisted_route"},
-		{"GET /connections/c/", newest, "unlisted_route"},
-		{"GET /connections/", newest, "unlisted_route"},
+		{"GET /connections/c/d", newest, "connection read c/d"},
+		{"GET /connections/c/", newest, "connection read c/"},
 
 		// An XCom's key takes slashes; item and slice come before the plain route.
 		{"GET /xcoms/d/r/t/k", newest, "xcom read d r t k"},
@@ -98,6 +97,9 @@ func TestRequestIsReadAsAirflowReadsIt(t *testing.T) {
 		{"DELETE /store/ti/018f", newest, "self delete 018f"},
 		{"DELETE /store/ti/018f/", newest, "self delete 018f"},
 		{"PATCH /connection-tests/018f", newest, "self write 018f"},
+		{"PATCH /callbacks/018f/run", newest, "self write 018f"},
+		{"PATCH /callbacks/018f/run", "2026-06-30", "unlisted_route"},
+		{"PATCH /task-instances/018f/dag-run-note", newest, "self write 018f"},
 
 		{"GET /assets/by-name?name=n", newest, "asset read n"},
 		{"GET /assets/by-alias?alias_name=n", newest, "asset read n"},
@@ -116,6 +118,7 @@ func TestRequestIsReadAsAirflowReadsIt(t *testing.T) {
 
 		// What is named by nothing.
 		{"GET /variables/", newest, "bad_query"},
+		{"GET /connections/", newest, "bad_query"},
 		{"GET /xcoms/d/r/t//slice", newest, "bad_query"},
 		{"GET /dag-runs/count", newest, "bad_query"},
 		{"GET /dag-runs/count?dag_id=", newest, "bad_query"},

@@ -1,10 +1,11 @@
 package route
 
-// table holds every endpoint of the Execution API, releases 3.0 to 3.3, in the
-// order in which Airflow's routers try them
+// table holds every endpoint of the Execution API, releases 3.0 to 3.3 and
+// 3.4.0b2, in the order in which Airflow's routers try them
 // (airflow/api_fastapi/execution_api/routes/__init__.py and the files beside it).
 // Some releases take one segment where a parameter takes slashes here, 3.0 for
-// {variable_key} and an XCom's {key}, 3.3.0 for the store's: a subset of what is
+// {variable_key} and an XCom's {key}, 3.3.0 for the store's, all before 3.4 for
+// {connection_id}: a subset of what is
 // matched here, with the same meaning. docs/adding-an-airflow-version.md tells how
 // a row is added.
 var table = []Route{
@@ -26,13 +27,15 @@ var table = []Route{
 	{Method: "GET", Pattern: "/assets/by-uri", Query: "uri", Since: "2025-04-11", Kind: Asset, Action: Read},
 	{Method: "GET", Pattern: "/assets/by-alias", Query: "alias_name", Since: "2026-06-30", Kind: Asset, Action: Read},
 
-	{Method: "GET", Pattern: "/asset-events/by-asset", Query: "after,ascending,before,limit:int,name,uri", Since: "2025-04-11", Kind: Asset, Action: Read},
-	{Method: "GET", Pattern: "/asset-events/by-asset-alias", Query: "after,ascending,before,limit:int,name", Since: "2025-04-11", Kind: Asset, Action: Read},
+	{Method: "GET", Pattern: "/asset-events/by-asset", Query: "after,ascending,before,extra:list,limit:int,name,partition_key,partition_key_regexp_pattern,uri", Since: "2025-04-11", Kind: Asset, Action: Read},
+	{Method: "GET", Pattern: "/asset-events/by-asset-alias", Query: "after,ascending,before,extra:list,limit:int,name,partition_key,partition_key_regexp_pattern", Since: "2025-04-11", Kind: Asset, Action: Read},
 
 	{Method: "GET", Pattern: "/connection-tests/{connection_test_id}/connection", Since: "2026-06-30", Kind: Self, Action: Read, Scopes: "workload"},
 	{Method: "PATCH", Pattern: "/connection-tests/{connection_test_id}", Since: "2026-06-30", Kind: Self, Action: Write, Scopes: "workload"},
 
-	{Method: "GET", Pattern: "/connections/{connection_id}", Since: "2025-04-11", Kind: Connection, Action: Read},
+	{Method: "GET", Pattern: "/connections/{connection_id:path}", Since: "2025-04-11", Kind: Connection, Action: Read},
+
+	{Method: "PATCH", Pattern: "/callbacks/{callback_id}/run", Since: "2026-10-30", Scopes: "callback", Kind: Self, Action: Write},
 
 	{Method: "GET", Pattern: "/dag-runs/{dag_id}/{run_id}", Since: "2026-04-06", Kind: Dag, Action: Read},
 	{Method: "GET", Pattern: "/dag-runs/{dag_id}/previous", Query: "logical_date,state", Since: "2025-08-10", Until: "2025-11-05", Kind: Dag, Action: Read},
@@ -54,6 +57,7 @@ var table = []Route{
 	{Method: "PUT", Pattern: "/task-instances/{task_instance_id}/heartbeat", Since: "2025-04-11", Kind: Self, Action: Write},
 	{Method: "PUT", Pattern: "/task-instances/{task_instance_id}/rtif", Since: "2025-04-11", Kind: Self, Action: Write},
 	{Method: "PATCH", Pattern: "/task-instances/{task_instance_id}/rendered-map-index", Since: "2025-04-11", Kind: Self, Action: Write},
+	{Method: "PATCH", Pattern: "/task-instances/{task_instance_id}/dag-run-note", Since: "2026-10-30", Kind: Self, Action: Write},
 	{Method: "GET", Pattern: "/task-instances/{task_instance_id}/previous-successful-dagrun", Since: "2025-04-11", Kind: Self, Action: Read},
 	{Method: "GET", Pattern: "/task-instances/{task_instance_id}/validate-inlets-and-outlets", Since: "2025-04-11", Kind: Self, Action: Read},
 
@@ -65,10 +69,10 @@ var table = []Route{
 	{Method: "PUT", Pattern: "/variables/{variable_key:path}", Since: "2025-04-11", Kind: Variable, Action: Write},
 	{Method: "DELETE", Pattern: "/variables/{variable_key:path}", Since: "2025-04-11", Kind: Variable, Action: Delete},
 
-	{Method: "GET", Pattern: "/xcoms/{dag_id}/{run_id}/{task_id}/{key:path}/item/{offset}", Since: "2025-04-11", Kind: XCom, Action: Read},
-	{Method: "GET", Pattern: "/xcoms/{dag_id}/{run_id}/{task_id}/{key:path}/slice", Query: "include_prior_dates,start:int,step:int,stop:int", Since: "2025-04-11", Kind: XCom, Action: Read},
-	{Method: "HEAD", Pattern: "/xcoms/{dag_id}/{run_id}/{task_id}/{key:path}", Query: "map_index:int", Since: "2025-04-11", Kind: XCom, Action: Count},
-	{Method: "GET", Pattern: "/xcoms/{dag_id}/{run_id}/{task_id}/{key:path}", Query: "include_prior_dates,map_index:int,offset:int", Since: "2025-04-11", Kind: XCom, Action: Read},
+	{Method: "GET", Pattern: "/xcoms/{dag_id}/{run_id}/{task_id}/{key:path}/item/{offset}", Query: "previous_iteration", Since: "2025-04-11", Kind: XCom, Action: Read},
+	{Method: "GET", Pattern: "/xcoms/{dag_id}/{run_id}/{task_id}/{key:path}/slice", Query: "include_prior_dates,previous_iteration,start:int,step:int,stop:int", Since: "2025-04-11", Kind: XCom, Action: Read},
+	{Method: "HEAD", Pattern: "/xcoms/{dag_id}/{run_id}/{task_id}/{key:path}", Query: "map_index:int,previous_iteration", Since: "2025-04-11", Kind: XCom, Action: Count},
+	{Method: "GET", Pattern: "/xcoms/{dag_id}/{run_id}/{task_id}/{key:path}", Query: "include_prior_dates,map_index:int,offset:int,previous_iteration", Since: "2025-04-11", Kind: XCom, Action: Read},
 	{Method: "POST", Pattern: "/xcoms/{dag_id}/{run_id}/{task_id}/{key:path}", Query: "dag_result,map_index:int,mapped_length:int", Since: "2025-04-11", Kind: XCom, Action: Write},
 	{Method: "DELETE", Pattern: "/xcoms/{dag_id}/{run_id}/{task_id}/{key:path}", Query: "map_index:int", Since: "2025-04-11", Kind: XCom, Action: Delete},
 

@@ -2,13 +2,14 @@ package route
 
 import "fmt"
 
-// apiVersions are the Airflow-API-Version values of Airflow 3.0 to 3.3, oldest
+// apiVersions are the Airflow-API-Version values of Airflow 3.0 to 3.4, oldest
 // first (airflow/api_fastapi/execution_api/versions of each release).
 var apiVersions = [...]string{
 	"2025-04-11", "2025-04-28", "2025-05-20", "2025-08-10", // 3.0
 	"2025-09-23", "2025-10-27", "2025-11-05", // 3.1
 	"2026-04-06", // 3.2
 	"2026-06-30", // 3.3
+	"2026-10-30", // 3.4.0b2
 }
 
 // Newest is the newest API version that the table knows.

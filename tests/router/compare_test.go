@@ -64,7 +64,7 @@ func (r reading) names() named {
 	}
 	n := named{dag: text("dag_id"), run: inPath("run_id"), task: inPath("task_id")}
 	n.key = inPath("key") + inPath("variable_key") + inPath("connection_id")
-	n.id = inPath("task_instance_id") + inPath("connection_test_id")
+	n.id = inPath("task_instance_id") + inPath("connection_test_id") + inPath("callback_id")
 	n.asset = [2]string{text("name", "alias_name"), text("uri")}
 	return n
 }

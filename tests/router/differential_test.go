@@ -115,7 +115,8 @@ func (n *tally) count(tried trial, original answer, forwarded *answer) {
 	}
 	n.forwarded++
 	if forwarded.H11.matches() {
-		n.reached[forwarded.H11.Method+" "+forwarded.H11.Path]++
+		f := kindOf(forwarded.H11) // by the name that the table has for it
+		n.reached[f.Method+" "+f.Pattern]++
 	}
 	if len(tried.strict.arrived) > 0 {
 		n.allowed++
@@ -244,7 +245,11 @@ func TestWhatArrivesIsWhatWasJudged(t *testing.T) {
 	t.Logf("%d distinct requests in %v (%.0f a second): %d forwarded, %d of these by the strict rules; of the refused, Airflow would have routed %d",
 		counts.requests, took.Round(time.Second), float64(counts.requests)/took.Seconds(), counts.forwarded, counts.allowed, counts.refusedMatches)
 	enough := min(wanted/2000, 100) // there are only so many ways to ask for /docs
+	newest := newestVersion(t, latest)
 	for _, r := range route.Table() {
+		if r.Since > newest {
+			continue // this release does not have it yet
+		}
 		if n := counts.reached[r.Method+" "+r.Pattern]; n < enough && version == latest {
 			t.Errorf("%s %s was reached by %d requests: too few to prove anything", r.Method, r.Pattern, n)
 		}

@@ -80,10 +80,11 @@ def note(values):
 def stub(call, *, drop=(), reached=False):
     """A callable with the parameters of another, which notes them and does nothing else."""
     notes = call.__module__.startswith("airflow.")  # not Cadwyn's, for the version
+    sent_as = {field.name: field.alias for field in analyse(path="/", call=call).query_params}
 
     async def noting(**values):
         if notes:
-            note(values)
+            note({sent_as.get(name, name): value for name, value in values.items()})
         if reached:
             raise HTTPException(REACHED)
 

@@ -12,10 +12,6 @@ with now null for the real time; each is answered by one line:
     {"ok": true, "sub": "0199f7c4-...", "scope": "execution"}
     {"ok": false, "error": "..."}
 
-{"routes": true} is answered by the scopes that each endpoint takes:
-
-    {"PATCH /task-instances/{task_instance_id}/run": ["execution", "workload"], ...}
-
 The validators are those that the api-server makes of its settings, and they are
 asked as it does for each request (execution_api/security.py, JWTBearer): the
 split of the header, PyJWT, the models of the claims and the token. Not real are
@@ -41,7 +37,6 @@ import jwt.api_jwt
 import structlog
 from airflow.api_fastapi.execution_api import security
 from airflow.api_fastapi.execution_api.app import _jwt_validator
-from airflow.api_fastapi.execution_api.routes import execution_api_router
 from fastapi import HTTPException
 from starlette.requests import Request
 
@@ -105,15 +100,6 @@ def ask(services, header):
     return {"ok": True, "sub": str(token.id), "scope": token.claims.scope}
 
 
-def routes():
-    """The scopes that each endpoint takes, as require_auth finds them."""
-    return {
-        f"{method} {route.path}": sorted(getattr(route, "allowed_token_types", {"execution"}))
-        for route in execution_api_router.routes
-        for method in route.methods
-    }
-
-
 def main(settings):
     security.log = structlog.wrap_logger(None, wrapper_class=structlog.make_filtering_bound_logger("critical"))
     warnings.simplefilter("ignore")  # the tests' secrets are short
@@ -121,11 +107,8 @@ def main(settings):
     validators = {name: make(variables) for name, variables in settings.items()}
     for line in sys.stdin:
         question = json.loads(line)
-        if question.get("routes"):
-            answer = routes()
-        else:
-            Clock.at = question["now"]
-            answer = ask(validators[question["validator"]], question["header"])
+        Clock.at = question["now"]
+        answer = ask(validators[question["validator"]], question["header"])
         print(json.dumps(answer), file=answers, flush=True)
 
 

@@ -65,12 +65,16 @@ func eitherText(holds func([]byte) bool) func(*reading) bool {
 }
 
 // grants are all the reasons for which the fence accepts what Airflow refuses.
-// There is one: the key is trusted, and the signature its own. Airflow would
-// find it by no kid at all (a JWK without one), or only by its own thumbprint.
+// In one the key is trusted, and the signature its own; Airflow would find it by
+// no kid at all (a JWK without one), or only by its own thumbprint. In the other
+// the scope is one that no endpoint of this release takes, nor the fence there.
 var grants = []difference{
 	{name: "a trusted key called by its RFC 7638 thumbprint", airflow: "Kid did not match any validation keys", holds: func(r *reading) bool {
 		kid, ok := r.headerOf["kid"].(string)
 		return ok && len(kid) == base64.RawURLEncoding.EncodedLen(sha256.Size)
+	}},
+	{name: "a scope of Airflow 3.4's", airflow: "Input should be 'execution' or ", holds: func(r *reading) bool {
+		return r.claimsOf["scope"] == "callback"
 	}},
 }
 

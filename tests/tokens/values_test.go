@@ -92,7 +92,7 @@ func (g *generator) issuer(d *draft) string {
 func (g *generator) scope(*draft) string {
 	return pick(g.Rand, []string{
 		`"execution"`, `"execution"`, `"workload"`, `"workload"`, `"Execution"`, `"WORKLOAD"`, `"execution "`, `" workload"`, `"execution workload"`, `"execution,workload"`, `["execution"]`,
-		`["execution","workload"]`, `""`, `null`, `"admin"`, `"token:workload"`, `{"scope":"execution"}`, `"execution\u0000"`, `"\u0065xecution"`, `"wor\u006Bload"`, `"ｅxecution"`, `true`,
+		`["execution","workload"]`, `""`, `null`, `"admin"`, `"callback"`, `"token:workload"`, `{"scope":"execution"}`, `"execution\u0000"`, `"\u0065xecution"`, `"wor\u006Bload"`, `"ｅxecution"`, `true`,
 	})
 }
 

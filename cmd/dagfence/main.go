@@ -4,6 +4,8 @@
 package main
 
 import (
+	"os"
+
 	"github.com/caddyserver/caddy/v2"
 	// What a Caddyfile for an authorizing sidecar is made of.
 	_ "github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -38,5 +40,8 @@ func main() {
 a task reaches the variables, connections, XComs and dags of its own team, and
 writes XComs of its own. It is Caddy with one more handler; "dagfence proxy"
 runs it without a configuration file, "dagfence demo" shows it.`
+	if len(os.Args) > 1 && os.Args[1] == "run" { // Caddy's own command
+		quitAtSecondSignal()
+	}
 	caddycmd.Main()
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"os"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -20,8 +21,13 @@ import (
 )
 
 const (
-	// gracePeriod is how long requests in flight may take to end at SIGTERM.
-	gracePeriod = 30 * time.Second
+	// At SIGTERM, /ready turns first, for as long as a load balancer may take to
+	// notice; then requests in flight may take gracePeriod to end. Together they
+	// stay below the 30 s after which Kubernetes kills.
+	readyDelay  = 2 * time.Second
+	gracePeriod = 25 * time.Second
+	// headerTimeout is how long a request's headers may take to arrive.
+	headerTimeout = 10 * time.Second
 	// upstreamIdle is how long a connection to upstream is kept. Below the 5 s
 	// after which uvicorn closes one, so that no request is sent into the close.
 	upstreamIdle = 3 * time.Second
@@ -55,6 +61,7 @@ AIRFLOW__DATABASE__SQL_ALCHEMY_CONN, ...), then from the defaults.
 
 func proxy(flags caddycmd.Flags) (int, error) {
 	caddy.TrapSignals()
+	quitAtSecondSignal()
 	upstream, err := parseUpstream(flags.String("upstream"))
 	if err != nil {
 		return caddy.ExitCodeFailedStartup, err
@@ -113,7 +120,9 @@ func proxyConfig(listen, status string, upstream *url.URL, fence config.Config) 
 			Upstreams:    reverseproxy.UpstreamPool{{Dial: upstream.Host}},
 		}, "handler", "reverse_proxy", nil),
 	)}
+	app := caddyhttp.App{Servers: servers, GracePeriod: caddy.Duration(gracePeriod)}
 	if status != "" {
+		app.ShutdownDelay = caddy.Duration(readyDelay)
 		if _, _, err := net.SplitHostPort(status); err != nil {
 			return nil, fmt.Errorf("--status %q is no address: give host:port or :port", status)
 		}
@@ -121,9 +130,10 @@ func proxyConfig(listen, status string, upstream *url.URL, fence config.Config) 
 	}
 	persist := false
 	return &caddy.Config{
-		Admin: &caddy.AdminConfig{Disabled: true, Config: &caddy.ConfigSettings{Persist: &persist}},
+		Admin:   &caddy.AdminConfig{Disabled: true, Config: &caddy.ConfigSettings{Persist: &persist}},
+		Logging: queuedLogs(),
 		AppsRaw: caddy.ModuleMap{
-			"http": caddyconfig.JSON(caddyhttp.App{Servers: servers, GracePeriod: caddy.Duration(gracePeriod)}, nil),
+			"http": caddyconfig.JSON(app, nil),
 		},
 	}, nil
 }
@@ -134,5 +144,20 @@ func server(listen string, handlers ...json.RawMessage) *caddyhttp.Server {
 		Listen:    []string{listen},
 		Routes:    caddyhttp.RouteList{{HandlersRaw: handlers}},
 		AutoHTTPS: &caddyhttp.AutoHTTPSConfig{Disabled: true},
+
+		ReadHeaderTimeout: caddy.Duration(headerTimeout),
+	}
+}
+
+// queuedLogs lets no request wait for standard error, unless that is a terminal,
+// for which Caddy writes another form. Nil is Caddy's default.
+func queuedLogs() *caddy.Logging {
+	if info, err := os.Stderr.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
+		return nil
+	}
+	log := caddy.BaseLog{WriterRaw: caddyconfig.JSONModuleObject(caddymodule.StderrQueue{}, "output", "dagfence_stderr", nil)}
+	return &caddy.Logging{
+		Sink: &caddy.SinkLog{BaseLog: log},
+		Logs: map[string]*caddy.CustomLog{caddy.DefaultLoggerName: {BaseLog: log}},
 	}
 }

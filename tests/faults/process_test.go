@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -27,6 +28,34 @@ const (
 	processSecret = "the-secret-that-airflow-signs-with"
 	processTask   = "018f0000-0000-7000-8000-00000000000a" // dag_a
 )
+
+var built struct {
+	sync.Mutex
+	program string
+}
+
+// processBinary is the dagfence of this tree, built once: beside the binary of
+// the test, which go test removes.
+func processBinary(tb testing.TB) string {
+	tb.Helper()
+	built.Lock()
+	defer built.Unlock()
+	if built.program == "" {
+		own, err := os.Executable()
+		if err != nil {
+			tb.Fatal(err)
+		}
+		program := filepath.Join(filepath.Dir(own), "dagfence")
+		if err := os.Rename(sidecar.Build(tb), program); err != nil {
+			tb.Fatal(err)
+		}
+		built.program = program
+	}
+	return built.program
+}
+
+// processClient waits no longer than anything here should take.
+var processClient = &http.Client{Timeout: 20 * time.Second}
 
 // process is a running dagfence.
 type process struct {
@@ -46,7 +75,7 @@ func newProcess(tb testing.TB) *process {
 
 // run starts the program and waits until it is ready. It is killed when the
 // test ends, if it has not ended before.
-func (p *process) run(tb testing.TB, program string, args ...string) {
+func (p *process) run(tb testing.TB, args ...string) {
 	tb.Helper()
 	log, err := os.Create(filepath.Join(tb.TempDir(), "stderr"))
 	if err != nil {
@@ -54,13 +83,13 @@ func (p *process) run(tb testing.TB, program string, args ...string) {
 	}
 	defer log.Close()
 	p.stderr = log.Name()
-	p.runWith(tb, log, program, args...)
+	p.runWith(tb, log, args...)
 }
 
-func (p *process) runWith(tb testing.TB, stderr *os.File, program string, args ...string) {
+func (p *process) runWith(tb testing.TB, stderr *os.File, args ...string) {
 	tb.Helper()
 	// The test's own context ends before its cleanups, and would kill it early.
-	p.cmd = exec.CommandContext(context.WithoutCancel(tb.Context()), program, args...)
+	p.cmd = exec.CommandContext(context.WithoutCancel(tb.Context()), processBinary(tb), args...)
 	p.cmd.Stderr = stderr
 	p.cmd.Env = append(os.Environ(), "AIRFLOW__API_AUTH__JWT_SECRET="+processSecret, "XDG_CONFIG_HOME="+tb.TempDir(), "XDG_DATA_HOME="+tb.TempDir())
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -102,7 +131,7 @@ func (p *process) ready(tb testing.TB) (int, string) {
 		tb.Fatal(err)
 	}
 	r.Close = true
-	answered, err := http.DefaultClient.Do(r)
+	answered, err := processClient.Do(r)
 	if err != nil {
 		return 0, err.Error()
 	}
@@ -192,11 +221,11 @@ func (p *process) request(tb testing.TB, token, method, path string, body io.Rea
 	return r
 }
 
-// status sends a request without a body, and gives the answer's status; 0 where
+// answer sends a request without a body, and gives the answer's status; 0 where
 // there is none.
 func (p *process) answer(tb testing.TB, token, method, path string) int {
 	tb.Helper()
-	answered, err := http.DefaultClient.Do(p.request(tb, token, method, path, nil))
+	answered, err := processClient.Do(p.request(tb, token, method, path, nil))
 	if err != nil {
 		return 0
 	}

@@ -207,7 +207,7 @@ func underTraffic(t *testing.T) *reloaded {
 	if err := os.WriteFile(file, []byte(r.configure("")), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	r.run(t, sidecar.Build(t), "run", "--config", file, "--adapter", "caddyfile")
+	r.run(t, "run", "--config", file, "--adapter", "caddyfile")
 	ctx, stop := context.WithCancel(t.Context())
 	t.Cleanup(stop)
 	clients := r.drive(ctx, t, r.process, 8, 2*time.Millisecond)

@@ -52,6 +52,10 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, j *judged) erro
 	return nil
 }
 
+// errPanic means that judging a request panicked: a bug of ours, which a request
+// may trigger on purpose.
+var errPanic = errors.New("the fence has an error of its own; its log says where")
+
 // refusal is the body of an answer.
 type refusal struct {
 	Detail detail `json:"detail"`
@@ -96,6 +100,8 @@ func statusOfError(err error) (status int, reason, message string) {
 		return http.StatusBadRequest, "invalid_request", unread.Detail
 	}
 	switch {
+	case errors.Is(err, errPanic):
+		return http.StatusInternalServerError, "internal_error", err.Error()
 	case errors.Is(err, identity.ErrNoToken):
 		return http.StatusUnauthorized, "missing_token", "Missing auth token"
 	case errors.Is(err, identity.ErrTooLarge):
@@ -114,6 +120,9 @@ func reasonOf(err error) decide.Reason {
 	if unread, ok := errors.AsType[*route.Error](err); ok {
 		return decide.Reason(unread.Reason)
 	}
+	if errors.Is(err, errPanic) {
+		return "panic"
+	}
 	return decide.Reason("token_" + identity.Reason(err))
 }
 
@@ -125,7 +134,7 @@ func isUnlisted(err error) bool {
 }
 
 // isUnreadable tells of a request that could mean different things to different
-// parsers; not even audit forwards it.
+// parsers, or made ours panic; not even audit forwards it.
 func isUnreadable(err error) bool {
 	if _, ok := errors.AsType[*frameError](err); ok {
 		return true
@@ -133,5 +142,5 @@ func isUnreadable(err error) bool {
 	if unread, ok := errors.AsType[*route.Error](err); ok {
 		return !isUnlisted(err) && unread.Reason != route.Elsewhere
 	}
-	return errors.Is(err, identity.ErrTooLarge)
+	return errors.Is(err, identity.ErrTooLarge) || errors.Is(err, errPanic)
 }

@@ -62,7 +62,16 @@ func (h *Handler) hold(r *http.Request, j *judged) *heldBody {
 		return nil
 	}
 	ctx := r.Context()
-	body := &heldBody{ReadCloser: r.Body, left: r.ContentLength, judged: j.Learnt, again: func() decide.Decision {
+	body := &heldBody{ReadCloser: r.Body, left: r.ContentLength, judged: j.Learnt, again: func() (again decide.Decision) {
+		// Upstream's transport reads the body in a goroutine that would take the
+		// process along.
+		var err error
+		defer func() {
+			if err != nil {
+				again = decide.Decision{Outcome: decide.Unavailable, Reason: reasonOf(err)}
+			}
+		}()
+		defer h.recoverFrom(&err)
 		return h.decide(ctx, questions, j)
 	}}
 	r.Body = body

@@ -3,10 +3,12 @@ package caddymodule
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
 
 	"github.com/dagfence/dagfence/caddymodule/decide"
 	"github.com/dagfence/dagfence/caddymodule/identity"
@@ -18,8 +20,8 @@ import (
 type judged struct {
 	// Decision denies until something else was decided.
 	decide.Decision
-	// err is why it did not come to a decision: a *frameError, a *route.Error
-	// or an *identity.Error.
+	// err is why it did not come to a decision: a *frameError, a *route.Error,
+	// an *identity.Error or errPanic.
 	err   error
 	match route.Match
 	task  identity.Task
@@ -53,6 +55,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 
 // judge decides a request: match, verify, needs, resolve, judge.
 func (h *Handler) judge(r *http.Request, request route.Request, j *judged) {
+	defer h.recoverFrom(&j.err)
 	if j.match, j.err = route.Find(request); j.err != nil {
 		return
 	}
@@ -69,6 +72,15 @@ func (h *Handler) judge(r *http.Request, request route.Request, j *judged) {
 		ctx, cancel := context.WithDeadline(r.Context(), asked.Add(resolver.DefaultTimeout))
 		defer cancel()
 		h.confirm(ctx, questions, j)
+	}
+}
+
+// recoverFrom, deferred, turns a panic into an error. It logs the type and the
+// place; the text might quote a secret.
+func (h *Handler) recoverFrom(err *error) {
+	if cause := recover(); cause != nil {
+		*err = errPanic
+		h.logger.Error("judging panicked", zap.String("type", fmt.Sprintf("%T", cause)), zap.StackSkip("stack", 2))
 	}
 }
 

@@ -1,0 +1,24 @@
+"""Team B's own dag, for which team A reaches."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+
+from airflow.sdk import DAG, BaseHook, Variable, task
+
+with DAG("b_work", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezone.utc)):
+
+    @task
+    def answer():
+        Variable.set("b_new", "1")
+        assert Variable.get("b_new") == "1"
+        Variable.delete("b_new")
+        assert BaseHook.get_connection("conn_b").password == "of conn_b"
+        assert BaseHook.get_connection("global_conn").password == "of global_conn"
+        return [Variable.get("var_b")]
+
+    @task
+    def reads(value):
+        assert value == "value of var_b"
+
+    reads.expand(value=answer())

@@ -158,7 +158,7 @@ func (h *Handler) forwardChange(w http.ResponseWriter, r *http.Request, next cad
 	ctx := context.WithoutCancel(r.Context())
 	watched := &forgetting{ResponseWriterWrapper: &caddyhttp.ResponseWriterWrapper{ResponseWriter: w}, forget: func() {
 		h.metrics.invalidated("write", 1)
-		_ = h.chain.Invalidate(ctx, key) // what other fences were not told, they learn within the time to live
+		forget(ctx, key)
 	}}
 	defer watched.once()
 	return h.forward(watched, r, next, j)

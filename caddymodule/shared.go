@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/gob"
 	"errors"
@@ -84,6 +85,22 @@ type owners struct {
 func (o *owners) Destruct() error {
 	defer o.closeSource()
 	return o.Close()
+}
+
+// forget makes every chain of this process forget a key: another site may have
+// other settings, and during a reload the old ones still answer. What the fences
+// of other processes were not told, they learn within the time to live.
+func forget(ctx context.Context, key resolver.Key) {
+	var chains []*owners
+	pool.Range(func(_, value any) bool {
+		if chain, ok := value.(*owners); ok {
+			chains = append(chains, chain)
+		}
+		return true
+	})
+	for _, chain := range chains {
+		_ = chain.Invalidate(ctx, key)
+	}
 }
 
 // ownerSettings are those that what is known of owners depends on. Those that

@@ -1,6 +1,9 @@
 package caddymodule
 
-import "slices"
+import (
+	"slices"
+	"time"
+)
 
 // Shared is what a reload with the same settings keeps.
 func (h *Handler) Shared() (keys, tokens, owners any) { return h.keys, h.verifier, h.chain }
@@ -16,5 +19,18 @@ func InUse(handlers ...*Handler) (count int) {
 		}
 		return true
 	})
+	return count
+}
+
+// Settle waits until what tests have left behind is let go of, and tells how
+// much is still in use.
+func Settle() (count int) {
+	for deadline := time.Now().Add(2 * afterlife); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+		count = 0
+		pool.Range(func(any, any) bool { count++; return true })
+		if count == 0 {
+			break
+		}
+	}
 	return count
 }

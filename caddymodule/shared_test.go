@@ -17,6 +17,8 @@ import (
 
 	"github.com/dagfence/dagfence/caddymodule"
 	"github.com/dagfence/dagfence/config"
+	"github.com/dagfence/dagfence/resolver"
+	"github.com/dagfence/dagfence/resolver/resolvertest"
 	"github.com/dagfence/dagfence/tests/sidecar"
 )
 
@@ -203,6 +205,35 @@ func TestConfigurationThatFailsToLoadLeavesNothingBehind(t *testing.T) {
 	}
 	if err != nil || !counted {
 		t.Errorf("the look-up is not counted: %v", err)
+	}
+}
+
+// Two sites, or a configuration and the one that replaces it.
+func TestWriteIsForgottenByEveryChainOfTheProcess(t *testing.T) {
+	world := new(resolvertest.World)
+	world.Own(resolver.KindDag, "dag_b", "team_b")
+	service := httptest.NewServer(resolvertest.Service(world))
+	defer service.Close()
+	settings := config.Config{Token: config.Token{Secret: sharedSecret}, Lookup: config.Lookup{URL: service.URL}}
+	writer, _, err := provisionIn(t, settings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer writer.Cleanup()
+	settings.Cache.Size = 10
+	reader, _, err := provisionIn(t, settings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Cleanup()
+	if status := answerOf(t, reader, sharedSecret, "GET /execution/variables/new", nil); status != http.StatusOK {
+		t.Fatalf("what nobody owns is answered %d", status)
+	}
+	answerOf(t, writer, sharedSecret, "PUT /execution/variables/new", func() {
+		world.Own(resolver.KindVariable, "new", "team_a")
+	})
+	if status := answerOf(t, reader, sharedSecret, "GET /execution/variables/new", nil); status != http.StatusForbidden {
+		t.Errorf("after the write it is answered %d, want what it is now", status)
 	}
 }
 

@@ -2,7 +2,9 @@ package resolver_test
 
 import (
 	"context"
+	"io"
 	"maps"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -102,4 +104,49 @@ func TestTryRedisWantsASecret(t *testing.T) {
 	if _, err := resolver.TryRedis(t.Context(), openRedis(t, "redis://127.0.0.1:1"), resolver.Options{}); err == nil {
 		t.Error("nothing is said against a missing secret")
 	}
+}
+
+func TestTryRedisTellsOneThatIsTooFarAway(t *testing.T) {
+	t.Parallel()
+	if got := tried(t, openRedis(t, "redis://"+distant(t, services.Redis(t).Addr, 60*time.Millisecond))); got["GETRANGE"] != "redis" || got["PUBLISH"] != "" {
+		t.Errorf("got %v", got)
+	}
+}
+
+// distant is an address from which each answer of a server takes so much longer.
+func distant(t *testing.T, addr string, longer time.Duration) string {
+	t.Helper()
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
+	go func() {
+		for {
+			near, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			far, err := net.Dial("tcp", addr)
+			if err != nil {
+				_ = near.Close()
+				return
+			}
+			go func() { _, _ = io.Copy(far, near); _ = far.Close() }()
+			go func() { _, _ = io.Copy(near, late{far, longer}); _ = near.Close() }()
+		}
+	}()
+	return listener.Addr().String()
+}
+
+// late is a connection whose answers are late.
+type late struct {
+	net.Conn
+	by time.Duration
+}
+
+func (l late) Read(p []byte) (int, error) {
+	n, err := l.Conn.Read(p)
+	<-time.After(l.by)
+	return n, err
 }

@@ -1,6 +1,6 @@
 // Command dagfence is Caddy with the dagfence handler and the few of Caddy's
 // modules that a sidecar needs, and the commands that go with it: proxy,
-// lookup, routes and demo.
+// lookup, check, routes and demo.
 package main
 
 import (

@@ -1,0 +1,158 @@
+// Package check finds out from the outside what is wrong with a fence: its
+// settings, what it needs (keys, upstream, owners, Redis), and the ways around
+// it. [AtFence] looks from where the fence runs, [AtWorker] from where tasks do.
+//
+// It asks upstream with GET alone, changes nothing there, and tells no secret.
+package check
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"os"
+	"time"
+
+	"github.com/dagfence/dagfence/caddymodule/identity"
+	"github.com/dagfence/dagfence/config"
+	"github.com/dagfence/dagfence/resolver"
+)
+
+// patience bounds each check.
+const patience = 5 * time.Second
+
+// State is how a check ended. The zero State is that it was not done.
+type State uint8
+
+// The states of a check.
+const (
+	// NotChecked means that nothing is known: something that it needs was not
+	// given, or is a problem itself.
+	NotChecked State = iota
+	// Problem means that the fence does not work, or does not protect.
+	Problem
+	// Warning means that the fence works, and could be safer or more useful.
+	Warning
+	// OK means that it was tried, and is as it should be.
+	OK
+)
+
+// String gives the state as it is printed.
+func (s State) String() string {
+	names := [...]string{"not checked", "problem", "warning", "ok"}
+	if int(s) < len(names) {
+		return names[s]
+	}
+	return fmt.Sprintf("state(%d)", uint8(s))
+}
+
+// Finding is what one check came to.
+type Finding struct {
+	// Check names what was looked at: "upstream", "redis", ...
+	Check string
+	State State
+	// Text says what was found; of a problem or a warning also the mend. It
+	// holds no secret.
+	Text string
+}
+
+// String is the finding as a line.
+func (f Finding) String() string { return fmt.Sprintf("%-11s  %-14s  %s", f.State, f.Check, f.Text) }
+
+// Options says which fence to check.
+type Options struct {
+	// Fence is what is configured; it is completed as at start, from Environment
+	// and the defaults.
+	Fence config.Config
+	// Upstream is the api-server, scheme and host alone. Nil leaves out what
+	// needs it. Where Socket is set, it is reached by that unix socket.
+	Upstream *url.URL
+	Socket   string
+	// Tasks is the URL that tasks are given ([core] execution_api_server_url).
+	// Nil leaves it out.
+	Tasks *url.URL
+	// Token is a task's token. Empty leaves out what needs it.
+	Token string
+	// Environment is that of the api-server. Nil is [os.LookupEnv].
+	Environment func(string) (string, bool)
+	// Addresses are those by which others reach this machine. Nil is those of its
+	// interfaces, but for loopback and link-local ones.
+	Addresses func() ([]netip.Addr, error)
+	// Now is the clock. Nil is [time.Now].
+	Now func() time.Time
+}
+
+// run is a round of checks: what they learn for each other, and where their
+// findings go.
+type run struct {
+	Options
+
+	report func(Finding)
+
+	settings   config.Config
+	configured bool
+	upstream   *site // nil until it is known to be an Execution API
+	apiVersion string
+	skew       time.Duration // of upstream's clock, ahead of ours
+	dated      bool          // skew is known
+	signedAt   bool          // and by the time in a token of upstream's
+	keys       *identity.Keys
+	owners     resolver.Resolver
+	closers    []func()
+	// task is whom Token speaks for; nil until both sides have taken it.
+	task *identity.Task
+}
+
+// AtFence checks everything that can be seen from where the fence runs, within
+// a minute, and reports each finding as it comes.
+func AtFence(ctx context.Context, options Options, report func(Finding)) {
+	if options.Environment == nil {
+		options.Environment = os.LookupEnv
+	}
+	if options.Addresses == nil {
+		options.Addresses = interfaceAddresses
+	}
+	if options.Now == nil {
+		options.Now = time.Now
+	}
+	r := &run{Options: options, report: report}
+	defer r.close()
+	r.each(
+		ctx, r.checkConfiguration, r.checkUpstream, r.checkKeys, r.checkSignature, r.checkClock, r.checkToken,
+		r.checkOwners, r.checkRedis, r.checkVariableKeys, r.checkTasks, r.checkAround,
+	)
+}
+
+// AtWorker checks from where tasks run that tasks, the URL that they are given,
+// leads to the fence, and that around, the api-server, can't be reached. Either
+// may be nil.
+func AtWorker(ctx context.Context, tasks, around *url.URL, report func(Finding)) {
+	r := &run{Options: Options{Tasks: tasks}, report: report}
+	r.each(ctx, r.checkTasks, func(ctx context.Context) { r.checkUnreachable(ctx, around) })
+}
+
+// each runs the checks, each with a deadline of its own.
+func (r *run) each(ctx context.Context, checks ...func(context.Context)) {
+	for _, check := range checks {
+		func() {
+			ctx, cancel := context.WithTimeout(ctx, patience)
+			defer cancel()
+			check(ctx)
+		}()
+	}
+}
+
+func (r *run) close() {
+	for _, closer := range r.closers {
+		closer()
+	}
+}
+
+func (r *run) ok(check, format string, args ...any)      { r.tell(OK, check, format, args...) }
+func (r *run) warn(check, format string, args ...any)    { r.tell(Warning, check, format, args...) }
+func (r *run) problem(check, format string, args ...any) { r.tell(Problem, check, format, args...) }
+func (r *run) skip(check, format string, args ...any)    { r.tell(NotChecked, check, format, args...) }
+
+func (r *run) tell(state State, check, format string, args ...any) {
+	r.report(Finding{Check: check, State: state, Text: oneLine(fmt.Sprintf(format, args...))})
+}

@@ -1,0 +1,79 @@
+package check
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strings"
+
+	"github.com/dagfence/dagfence/caddymodule"
+)
+
+// shortest is how many bytes an HMAC secret should have: as many as the hash
+// gives (RFC 7518, section 3.2).
+var shortest = map[string]int{"HS256": 32, "HS384": 48, "HS512": 64}
+
+// checkKeys reads what tokens are verified with.
+func (r *run) checkKeys(ctx context.Context) {
+	const check = "token keys"
+	if !r.configured {
+		r.skip(check, "the configuration comes first")
+		return
+	}
+	t := r.settings.Token
+	keys, skipped, err := caddymodule.ReadKeys(ctx, t)
+	switch {
+	case err != nil && strings.Contains(t.JWKS, "://"):
+		r.problem(check, "%v: %s", err, mendOfJWKS(err))
+	case err != nil:
+		r.problem(check, "%v: give the file that upstream's own key stands in, readable for the fence", err)
+	default:
+		r.keys = keys
+		if len(skipped) > 0 {
+			r.warn(check, "keys of the JWKS are left out: %v: replace them, or what upstream signs with them is refused", errors.Join(skipped...))
+			return
+		}
+		r.checkSecret()
+	}
+}
+
+// mendOfJWKS tells what mends a key set that can't be had from its URL.
+func mendOfJWKS(err error) string {
+	if strings.Contains(err.Error(), "fetching the JWKS: the server answers") || !strings.Contains(err.Error(), "fetching") {
+		return "give the URL that upstream's AIRFLOW__API_AUTH__TRUSTED_JWKS_URL has, of a set of public keys"
+	}
+	return mendOf(err, "")
+}
+
+func (r *run) checkSecret() {
+	const check = "token keys"
+	secret := r.secret()
+	if secret == nil {
+		r.ok(check, "public keys are read")
+		return
+	}
+	for _, algorithm := range r.settings.Token.Algorithms {
+		if want := shortest[algorithm]; len(secret) < want {
+			r.warn(check, "the secret has %d bytes, and %s wants %d or more (RFC 7518, section 3.2), or it can be guessed from a token: "+
+				"make one with `openssl rand -base64 %d`, for the api-server and the fence", len(secret), algorithm, want, want)
+			return
+		}
+	}
+	r.ok(check, "a secret of %d bytes", len(secret))
+}
+
+// secret is what tokens are signed with, nil where that is a private key.
+func (r *run) secret() []byte {
+	t := r.settings.Token
+	switch {
+	case t.JWKS != "" || t.PublicKey != "":
+		return nil
+	case t.Secret != "":
+		return []byte(t.Secret)
+	}
+	content, err := os.ReadFile(t.SecretFile)
+	if err != nil {
+		return nil
+	}
+	return caddymodule.SecretOf(content)
+}

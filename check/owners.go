@@ -1,0 +1,103 @@
+package check
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+
+	"github.com/dagfence/dagfence/caddymodule"
+	"github.com/dagfence/dagfence/config"
+	"github.com/dagfence/dagfence/lookup"
+	"github.com/dagfence/dagfence/resolver"
+)
+
+// probe is asked of the lookup service. No dag can be called so: Airflow allows
+// letters, digits, dots, dashes and underscores.
+var probe = []resolver.Question{{Key: resolver.Key{Kind: resolver.KindDag, Name: "dagfence check"}}}
+
+// checkOwners asks who owns what, as the fence does: the lookup service, or the
+// database and the ownership file.
+func (r *run) checkOwners(ctx context.Context) {
+	check := "database"
+	switch {
+	case !r.configured:
+		r.skip("owners", "the configuration comes first")
+		return
+	case r.settings.Lookup.URL != "":
+		check = "lookup"
+	case r.settings.Database == "":
+		check = "ownership_file"
+	}
+	source, _, closer, err := caddymodule.OpenSource(r.settings, slog.New(slog.DiscardHandler)) //nolint:contextcheck // it bounds itself, and outlives this check
+	if err != nil {
+		option, text, _ := strings.Cut(err.Error(), ": ")
+		if option != "database" && option != "ownership_file" {
+			option, text = check, err.Error()
+		}
+		r.problem(option, "%s", text)
+		return
+	}
+	r.closers = append(r.closers, closer)
+	directory, embedded := source.(*lookup.Directory)
+	switch {
+	case !embedded:
+		r.checkLookup(ctx, source)
+	case r.settings.Database != "":
+		r.checkDatabase(ctx, directory)
+	default:
+		r.owners = source
+	}
+	if r.settings.OwnershipFile != "" {
+		r.ok("ownership_file", "it can be read, and says what it may")
+	}
+}
+
+func (r *run) checkLookup(ctx context.Context, source resolver.Resolver) {
+	const check = "lookup"
+	switch answer := source.Resolve(ctx, probe)[0]; answer.Outcome {
+	case resolver.Found, resolver.NotFound:
+		r.owners = source
+		r.ok(check, "the service takes the fence's credentials, and answers")
+	case resolver.Denied:
+		r.problem(check, "%v", answer.Err) // with its mend
+	case resolver.Unavailable:
+		r.problem(check, "%v: %s", answer.Err, mendOfLookup(answer.Err))
+	}
+}
+
+// mendOfLookup tells what mends a service that gives no answer that counts.
+func mendOfLookup(err error) string {
+	if strings.Contains(err.Error(), "asking the lookup service") {
+		return mendOf(err, "lookup ca")
+	}
+	return "give the URL of a `dagfence lookup` of this release, and see its /ready and its log"
+}
+
+// checkDatabase looks whether everything can be asked, and what else the
+// fence's role may do.
+func (r *run) checkDatabase(ctx context.Context, directory *lookup.Directory) {
+	found, err := directory.Inspect(ctx)
+	if err != nil {
+		text := strings.TrimPrefix(err.Error(), "database: ")
+		if !strings.Contains(text, "; ") { // no mend of its own
+			text += ": " + mendOf(err, "")
+		}
+		r.problem("database", "%s", text)
+		return
+	}
+	r.owners = directory
+	r.ok("database", "%s with the schema of Airflow %s, and every question can be asked", found.Dialect, found.Releases)
+	switch {
+	case found.Dialect == "sqlite":
+		r.skip("grants", "SQLite has none")
+	case len(found.Excess) > 0:
+		r.warn("grants", "the role may %s, and the fence needs none of it: give it the role of deploy/grants/%s.sql",
+			strings.Join(found.Excess, ", "), found.Dialect)
+	default:
+		r.ok("grants", "the role reads neither values nor passwords, and writes nothing")
+	}
+	if !found.Teams && r.settings.MultiTeam == config.On && r.settings.OwnershipFile == "" {
+		r.warn("teams", "no bundle of dags has a team, so every dag is everybody's: give bundles a team_name in Airflow's "+
+			"[dag_processor] dag_bundle_config_list, name owners in an ownership_file, or set multi_team off")
+	}
+}

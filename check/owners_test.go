@@ -1,0 +1,207 @@
+package check_test
+
+import (
+	"database/sql"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	_ "github.com/jackc/pgx/v5/stdlib"
+
+	"github.com/dagfence/dagfence/check"
+	"github.com/dagfence/dagfence/config"
+	"github.com/dagfence/dagfence/resolver"
+	"github.com/dagfence/dagfence/resolver/resolvertest"
+	"github.com/dagfence/dagfence/tests/services"
+)
+
+// execute runs scripts in a PostgreSQL database.
+func execute(t *testing.T, server *services.PostgresServer, database string, scripts ...string) {
+	t.Helper()
+	db, err := sql.Open("pgx", strings.Replace(server.URL("airflow", database), "+psycopg2", "", 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	for _, script := range scripts {
+		if content, err := os.ReadFile(script); err == nil {
+			script = string(content)
+		}
+		if _, err := db.ExecContext(t.Context(), script); err != nil {
+			t.Fatalf("%s: %v", script, err)
+		}
+	}
+}
+
+// withDatabase is a fence that is right, but for its database.
+func withDatabase(t *testing.T, url string) check.Options {
+	t.Helper()
+	options := right(t)
+	options.Fence.OwnershipFile, options.Fence.Database = "", url
+	return options
+}
+
+func TestDatabaseAndItsRole(t *testing.T) {
+	t.Parallel()
+	const (
+		tables = "../lookup/testdata/airflow-3.2.postgresql.sql"
+		grants = "../deploy/grants/postgresql.sql"
+		bundle = `INSERT INTO team (name) VALUES ('team_a'); INSERT INTO dag_bundle (name) VALUES ('a');
+			INSERT INTO dag_bundle_team (dag_bundle_name, team_name) VALUES ('a', 'team_a')`
+	)
+	server := services.Postgres(t)
+	execute(t, server, "airflow", tables, grants, bundle, "CREATE DATABASE empty", "CREATE ROLE nothing LOGIN")
+	execute(t, server, "airflow", "CREATE ROLE half LOGIN", "GRANT SELECT (key, team_name) ON variable TO half")
+	for name, tc := range map[string]struct {
+		url   string
+		state check.State
+		check string
+		text  string
+	}{
+		"the role of the grants script": {server.URL("dagfence", "airflow"), check.OK, "grants", "reads neither values nor passwords"},
+		"the schema":                    {server.URL("dagfence", "airflow"), check.OK, "database", "postgresql with the schema of Airflow 3.2 and later"},
+		"Airflow's own role":            {server.URL("airflow", "airflow"), check.Warning, "grants", "may read variable.val, read connection.password, write variable, write connection, write dag, and the fence needs none of it: give it the role of deploy/grants/postgresql.sql"},
+		"a role without grants":         {server.URL("nothing", "airflow"), check.Problem, "database", "grant what deploy/grants/postgresql.sql grants"},
+		"a role with some of them":      {server.URL("half", "airflow"), check.Problem, "database", "permission denied"},
+		"another database":              {server.URL("airflow", "empty"), check.Problem, "database", "point database at Airflow's own"},
+		"no such database":              {server.URL("airflow", "none"), check.Problem, "database", "check the user, password and database name"},
+		"no such server":                {"postgresql://airflow:pass-word@127.0.0.1:1/airflow", check.Problem, "database", "nothing listens there"},
+		"an unknown option":             {server.URL("airflow", "airflow") + "?wrong=1", check.Problem, "database", `option "wrong" in the URL is unknown`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			found := atFence(t, withDatabase(t, tc.url), "pass-word")
+			tell(t, found, tc.check, tc.state, tc.text)
+			if tc.state == check.OK {
+				found.want(t, check.OK, tc.check, tc.text)
+			}
+		})
+	}
+}
+
+func TestDatabaseWithoutTeamsIsToldOf(t *testing.T) {
+	t.Parallel()
+	server := services.Postgres(t)
+	execute(t, server, "airflow", "../lookup/testdata/airflow-3.2.postgresql.sql", "../deploy/grants/postgresql.sql")
+	url := server.URL("dagfence", "airflow")
+	atFence(t, withDatabase(t, url)).want(t, check.Warning, "teams", "no bundle of dags has a team")
+	off, file := withDatabase(t, url), withDatabase(t, url)
+	off.Fence.MultiTeam = config.Off
+	file.Fence.OwnershipFile = write(t, "owners.yaml", "bundles: {a: team_a}")
+	for _, options := range []check.Options{off, file} {
+		for _, f := range atFence(t, options) {
+			if f.Check == "teams" {
+				t.Errorf("found %s", f)
+			}
+		}
+	}
+}
+
+func TestOwnershipFileIsReadAsAtStart(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		path  string
+		state check.State
+		text  string
+	}{
+		"good":             {write(t, "owners.yaml", "dags: {a: team_a}"), check.OK, "it can be read"},
+		"unknown section":  {write(t, "owners.yaml", "pools: {a: team_a}"), check.Problem, `section "pools" is unknown`},
+		"no database":      {write(t, "owners.yaml", "bundles: {a: team_a}"), check.Problem, "only the metadata database knows"},
+		"no such file":     {"/nowhere/owners.yaml", check.Problem, "give the path of a readable YAML file"},
+		"not even a table": {write(t, "owners.yaml", ""), check.Problem, "the file is empty"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			options := right(t)
+			options.Fence.OwnershipFile = tc.path
+			atFence(t, options).want(t, tc.state, "ownership_file", tc.text)
+		})
+	}
+}
+
+func TestLookupServiceIsAsked(t *testing.T) {
+	t.Parallel()
+	service := resolvertest.Service(new(resolvertest.World))
+	guarded := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "Bearer pass-word" {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		service.ServeHTTP(w, r)
+	})
+	plain, guard := serve(t, service).String(), serve(t, guarded).String()
+	overTLS := httptest.NewUnstartedServer(service)
+	overTLS.Config.ErrorLog = quiet()
+	overTLS.StartTLS()
+	t.Cleanup(overTLS.Close)
+	down := new(resolvertest.World)
+	down.Refuse(resolver.KindDag, "dagfence check", resolver.Unavailable)
+	for name, tc := range map[string]struct {
+		lookup config.Lookup
+		state  check.State
+		text   string
+	}{
+		"open":            {config.Lookup{URL: plain}, check.OK, "and answers"},
+		"the token":       {config.Lookup{URL: guard, Token: "pass-word"}, check.OK, "takes the fence's credentials"},
+		"another token":   {config.Lookup{URL: guard, Token: "pass-wordless"}, check.Problem, "answers 401: check lookup token and tls_client"},
+		"no token":        {config.Lookup{URL: guard}, check.Problem, "answers 401"},
+		"nobody":          {config.Lookup{URL: "http://127.0.0.1:1"}, check.Problem, "nothing listens there"},
+		"not trusted":     {config.Lookup{URL: overTLS.URL}, check.Problem, "name that authority's PEM file in lookup ca"},
+		"not TLS":         {config.Lookup{URL: strings.Replace(plain, "http:", "https:", 1)}, check.Problem, "it does not speak TLS there"},
+		"TLS":             {config.Lookup{URL: strings.Replace(overTLS.URL, "https:", "http:", 1)}, check.Problem, "answers 400: give the URL of a `dagfence lookup`"},
+		"another service": {config.Lookup{URL: serve(t, http.NotFoundHandler()).String()}, check.Problem, "answers 404: give the URL of a `dagfence lookup`"},
+		"unavailable":     {config.Lookup{URL: serve(t, resolvertest.Service(down)).String()}, check.Problem, "see its /ready and its log"},
+		"no such CA file": {config.Lookup{URL: overTLS.URL, CA: "/nowhere/ca.pem"}, check.Problem, "lookup reading ca: open /nowhere/ca.pem"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			options := right(t)
+			options.Fence.OwnershipFile, options.Fence.Lookup = "", tc.lookup
+			atFence(t, options, "pass-word").want(t, tc.state, "lookup", tc.text)
+		})
+	}
+}
+
+func TestUpstreamsListOfVariableKeysIsFiltered(t *testing.T) {
+	t.Parallel()
+	world := new(resolvertest.World)
+	world.Run(taskA, resolver.Task{DagID: "dag_a", RunID: "run", TaskID: "t1", MapIndex: -1})
+	world.Own(resolver.KindDag, "dag_a", "team_a")
+	world.Own(resolver.KindVariable, "var_a", "team_a")
+	world.Own(resolver.KindVariable, "var_b", "team_b")
+	lookup := serve(t, resolvertest.Service(world)).String()
+	many := append(slices.Repeat([]string{"var_a"}, 100), "var_b")
+	for name, tc := range map[string]struct {
+		stub  func(*stub)
+		multi string
+		state check.State
+		text  string
+	}{
+		"filtered":        {func(s *stub) { s.keys = []string{"var_a"} }, "", check.OK, "none of the 1 that upstream lists"},
+		"unfiltered":      {func(s *stub) { s.keys = many }, "", check.Problem, "upstream lists 1 keys of other teams among 101: set AIRFLOW__CORE__MULTI_TEAM=True"},
+		"no list yet":     {func(s *stub) { s.version = "2026-04-06" }, "", check.NotChecked, "has no list"},
+		"multi_team off":  {func(*stub) {}, config.Off, check.NotChecked, "multi_team is off"},
+		"upstream breaks": {func(s *stub) { s.before = broken }, "", check.Problem, "upstream answers 500, and no list"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, options := newStub(), right(t)
+			tc.stub(s)
+			options.Fence.OwnershipFile, options.Fence.Lookup.URL, options.Fence.MultiTeam = "", lookup, tc.multi
+			options.Upstream, options.Token = s.start(t), signed(t, s, nil)
+			atFence(t, options, "var_").want(t, tc.state, "variable keys", tc.text)
+		})
+	}
+}
+
+// broken fails at the list alone.
+func broken(w http.ResponseWriter, r *http.Request) bool {
+	if !strings.HasSuffix(r.URL.Path, "/variables/keys") {
+		return false
+	}
+	answer(w, http.StatusInternalServerError, `{"message":"Internal server error"}`)
+	return true
+}

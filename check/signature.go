@@ -1,0 +1,159 @@
+package check
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/dagfence/dagfence/caddymodule"
+	"github.com/dagfence/dagfence/caddymodule/identity"
+)
+
+// defaultAudience is Airflow's ([execution_api] jwt_audience).
+const defaultAudience = "urn:airflow.apache.org:task"
+
+// attempt is how a token is signed to see whether upstream takes it.
+type attempt struct {
+	algorithm string
+	audience  []string
+	issuer    string // "" for none
+}
+
+// attempts are the plain ways to sign as the settings say, then those that
+// differ from it in one thing. Without the issuer comes first: an upstream that
+// takes such a token signs such tokens.
+func (r *run) attempts() []attempt {
+	t := r.settings.Token
+	issuers := append([]string{""}, t.Issuer...)
+	last := issuers[len(issuers)-1]
+	var all []attempt
+	for _, audience := range [][]string{t.Audience, {defaultAudience}} {
+		for _, issuer := range issuers {
+			all = append(all, attempt{t.Algorithms[0], audience, issuer})
+		}
+		if slices.Contains(t.Audience, defaultAudience) {
+			break
+		}
+	}
+	for _, algorithm := range []string{"HS512", "HS384", "HS256"} {
+		if algorithm != t.Algorithms[0] {
+			all = append(all, attempt{algorithm, t.Audience, last})
+		}
+	}
+	return all
+}
+
+// sign makes a token that names no task instance of Airflow's, and is good at
+// upstream whether its clock shows one time, the other or any between. It has
+// less than a fifth of its time left, so that upstream sends one of its own with
+// the answer, signed as its own settings say (JWTReissueMiddleware, 3.1 to 3.3).
+func (a attempt) sign(secret []byte, one, other time.Time) (token, id string, err error) {
+	first, last := one, other
+	if other.Before(one) {
+		first, last = other, one
+	}
+	begin := first.Add(-5 * (last.Sub(first) + 30*time.Second)).Unix()
+	var random [16]byte
+	_, _ = rand.Read(random[:]) // never fails
+	id = fmt.Sprintf("%x-%x-%x-%x-%x", random[:4], random[4:6], random[6:8], random[8:10], random[10:])
+	claims := jwt.MapClaims{
+		"sub": id, "scope": identity.ScopeExecution.String(), "aud": a.audience, "jti": rand.Text(),
+		"iat": begin, "nbf": begin, "exp": last.Unix() + 25,
+	}
+	if a.issuer != "" {
+		claims["iss"] = a.issuer
+	}
+	token, err = jwt.NewWithClaims(jwt.GetSigningMethod(a.algorithm), claims).SignedString(secret)
+	return token, id, err
+}
+
+// ask sends the token with the most harmless request that needs one: for a task
+// instance that does not exist, upstream answers 200 and nothing in it.
+func (s *site) ask(ctx context.Context, token, id string) (reply, error) {
+	return s.get(ctx, "/task-instances/"+id+"/previous-successful-dagrun", "Authorization", "Bearer "+token)
+}
+
+// checkSignature signs tokens as upstream should, and looks whether upstream
+// takes them, and whether the fence takes what upstream signs.
+func (r *run) checkSignature(ctx context.Context) {
+	const check = "token settings"
+	secret := r.secret()
+	switch {
+	case r.upstream == nil || r.keys == nil:
+		r.skip(check, "upstream and the keys come first")
+		return
+	case secret == nil:
+		r.skip(check, "public keys sign nothing: give a task's token by --token-file")
+		return
+	}
+	words := ""
+	for _, a := range r.attempts() {
+		token, id, err := a.sign(secret, r.Now(), r.Now().Add(r.skew))
+		if err != nil {
+			r.problem(check, "signing a token with the secret: %v", err)
+			return
+		}
+		answer, err := r.upstream.ask(ctx, token, id)
+		if err == nil && answer.status == http.StatusOK {
+			r.compare(token, answer)
+			return
+		}
+		if !r.refused(check, answer, err) {
+			return
+		}
+		if words == "" || a.issuer != "" {
+			words = answer.detail()
+		}
+	}
+	r.problem(check, "upstream takes no token signed with the fence's secret (%q): set token secret to the api-server's AIRFLOW__API_AUTH__JWT_SECRET; "+
+		"if they are equal, token audience and token issuer to its AIRFLOW__EXECUTION_API__JWT_AUDIENCE and AIRFLOW__API_AUTH__JWT_ISSUER; "+
+		`its log tells which, at "Failed to validate JWT", and so does --token-file`, words)
+}
+
+// refused tells whether upstream's answer is Airflow's refusal of a token; any
+// other answer is a problem of its own.
+func (r *run) refused(check string, answer reply, err error) bool {
+	switch {
+	case err != nil:
+		r.problem(check, "upstream can't be asked: %v: %s", err, mendOf(err, ""))
+	case answer.status == http.StatusUnauthorized:
+		r.problem(check, "upstream answers 401 though a token was sent: let what stands before it pass the Authorization header")
+	case answer.status == http.StatusForbidden && answer.detail() != "":
+		return true
+	default:
+		r.problem(check, "upstream answers %d, and not as the Execution API does: see its log, and what stands before it", answer.status)
+	}
+	return false
+}
+
+// compare holds what upstream signs against what the fence takes, at the time of
+// the one who signed. Airflow 3.0 sends no token of its own with a good answer:
+// then ours, which it took, stands in.
+func (r *run) compare(token string, answer reply) {
+	const check = "token settings"
+	upstreams := answer.header.Get("Refreshed-Api-Token")
+	at := r.Now()
+	if upstreams != "" {
+		token = upstreams
+		if issued, err := unverified(token).Claims.GetIssuedAt(); err == nil && issued != nil {
+			r.skew, r.dated, r.signedAt = issued.Add(half).Sub(answer.middle(at)), true, true
+			at = issued.Time
+		}
+	}
+	verifier := caddymodule.NewVerifier(r.settings.Token, func() *identity.Keys { return r.keys }, func() time.Time { return at })
+	if _, err := verifier.Verify("Bearer " + token); err != nil {
+		r.problem(check, "upstream signs with the same secret, but the fence refuses its tokens: %s", r.explain(err, token))
+		return
+	}
+	if upstreams == "" && r.apiVersion > "2025-08-10" { // 3.0
+		r.warn(check, "upstream takes the fence's secret, but its Refreshed-API-Token does not come back, so tasks that outlive their token fail: "+
+			"let what stands before it pass that header")
+		return
+	}
+	r.ok(check, "upstream and the fence take each other's secret, algorithm, audience and issuer")
+}

@@ -1,0 +1,143 @@
+package check
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// maxBody is how much of an answer is read.
+const maxBody = 1 << 20
+
+// site is an Execution API, or what is taken for one.
+type site struct {
+	base   *url.URL // where it is mounted, no slash at its end
+	client *http.Client
+}
+
+// newSite makes a site of a server's URL and the path of the mount. Where socket
+// is set, the server is reached by it.
+func newSite(server *url.URL, path, socket string) *site {
+	base := *server
+	base.Path = strings.TrimRight(path, "/")
+	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true, ResponseHeaderTimeout: patience}
+	if socket != "" {
+		transport.Proxy = nil
+		transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", socket)
+		}
+	}
+	return &site{base: &base, client: &http.Client{
+		Transport:     transport,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
+}
+
+func (s *site) String() string { return s.base.String() }
+
+// at is the same site at another path.
+func (s *site) at(path string) *site {
+	base := *s.base
+	base.Path = path
+	return &site{base: &base, client: s.client}
+}
+
+// dial tells whether the server's port is open: nil if it is.
+func (s *site) dial(ctx context.Context) error {
+	port := s.base.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[s.base.Scheme]
+	}
+	dialer := net.Dialer{Timeout: patience / 2}
+	conn, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort(s.base.Hostname(), port))
+	if err != nil {
+		return err
+	}
+	return conn.Close()
+}
+
+// reply is what came back for a request.
+type reply struct {
+	status int
+	header http.Header
+	body   []byte
+	// sent and took are when the request was sent, and how long it took.
+	sent time.Time
+	took time.Duration
+}
+
+// detail is the "detail" of an error in Airflow's form, if it is a text.
+func (a reply) detail() string {
+	var body struct{ Detail any }
+	if json.Unmarshal(a.body, &body) != nil {
+		return ""
+	}
+	text, _ := body.Detail.(string)
+	return text
+}
+
+// get asks for a path behind the mount. headers are pairs.
+func (s *site) get(ctx context.Context, path string, headers ...string) (reply, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, s.base.String()+path, http.NoBody)
+	if err != nil {
+		return reply{}, fmt.Errorf("making the request: %w", err)
+	}
+	for i := 0; i+1 < len(headers); i += 2 {
+		request.Header.Set(headers[i], headers[i+1])
+	}
+	sent := time.Now()
+	response, err := s.client.Do(request)
+	if err != nil {
+		return reply{}, withoutURL(err)
+	}
+	defer response.Body.Close() //nolint:errcheck // read only
+	took := time.Since(sent)
+	body, err := io.ReadAll(io.LimitReader(response.Body, maxBody))
+	if err != nil {
+		return reply{}, fmt.Errorf("reading the answer: %w", err)
+	}
+	return reply{status: response.StatusCode, header: response.Header, body: body, sent: sent, took: took}, nil
+}
+
+// kind is who answers at a site. The zero kind is somebody unknown.
+type kind uint8
+
+const (
+	stranger kind = iota
+	theFence
+	airflow
+)
+
+// probe tells who answers. A version that is no date is refused by the fence
+// with 400 in its own form, in audit mode too, and by Airflow with 422; health
+// needs no token. The reply is that of the second question.
+func (s *site) probe(ctx context.Context) (kind, reply, error) {
+	first, err := s.get(ctx, "/health", "Airflow-API-Version", "dagfence-check")
+	if err != nil {
+		return stranger, reply{}, err
+	}
+	var refusal struct {
+		Detail struct{ Reason, Message string }
+	}
+	fenced := first.status == http.StatusBadRequest && json.Unmarshal(first.body, &refusal) == nil &&
+		refusal.Detail.Reason == "invalid_request" && refusal.Detail.Message != ""
+	second, err := s.get(ctx, "/health")
+	if err != nil {
+		return stranger, reply{}, err
+	}
+	var health struct{ Status string }
+	healthy := second.status == http.StatusOK && json.Unmarshal(second.body, &health) == nil && health.Status == "healthy"
+	switch {
+	case fenced:
+		return theFence, second, nil
+	case healthy:
+		return airflow, second, nil
+	}
+	return stranger, second, nil
+}

@@ -1,0 +1,203 @@
+package check_test
+
+import (
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/dagfence/dagfence/check"
+)
+
+// aFence answers as the fence does to what it can't read; tests/edge asks the
+// real one.
+func aFence(w http.ResponseWriter, r *http.Request) {
+	if r.Header.Get("Airflow-API-Version") != "" {
+		answer(w, http.StatusBadRequest, `{"detail":{"reason":"invalid_request","message":"no date"}}`)
+		return
+	}
+	answer(w, http.StatusOK, `{"status":"healthy"}`)
+}
+
+func withoutUpstream(w http.ResponseWriter, r *http.Request) {
+	if r.Header.Get("Airflow-API-Version") != "" {
+		aFence(w, r)
+		return
+	}
+	w.WriteHeader(http.StatusBadGateway)
+}
+
+func TestUpstreamIsTheExecutionAPI(t *testing.T) {
+	t.Parallel()
+	airflow := func(change func(*stub)) *url.URL {
+		s := newStub()
+		change(s)
+		return s.start(t)
+	}
+	for name, tc := range map[string]struct {
+		upstream *url.URL
+		state    check.State
+		text     string
+	}{
+		"Airflow 3.3":   {airflow(func(*stub) {}), check.OK, "is an Execution API of version 2026-06-30"},
+		"Airflow 3.0":   {airflow(func(s *stub) { s.version = "2025-08-10" }), check.OK, "of version 2025-08-10"},
+		"a newer one":   {airflow(func(s *stub) { s.version = "2099-01-01" }), check.Warning, "its API version 2099-01-01 is newer than 2026-06-30"},
+		"another mount": {airflow(func(s *stub) { s.path = "/airflow/execution" }), check.Problem, "set base_path /airflow/execution"},
+		"a fence":       {serve(t, http.HandlerFunc(aFence)), check.Problem, "a fence answers at"},
+		"a web server":  {serve(t, http.NotFoundHandler()), check.Problem, "answers 404, so there is no Execution API"},
+		"nobody":        {parse(t, "http://127.0.0.1:1"), check.Problem, "connection refused: nothing listens there"},
+		"not TLS":       {parse(t, strings.Replace(airflow(func(*stub) {}).String(), "http:", "https:", 1)), check.Problem, "it does not speak TLS there"},
+		"none":          {nil, check.NotChecked, "give --upstream"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			options := right(t)
+			options.Upstream = tc.upstream
+			atFence(t, options).want(t, tc.state, "upstream", tc.text)
+		})
+	}
+}
+
+func TestUpstreamOfAnAuthorityThatIsNotTrusted(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewUnstartedServer(newStub())
+	server.Config.ErrorLog = quiet()
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	options := right(t)
+	options.Upstream = parse(t, server.URL)
+	atFence(t, options).want(t, check.Problem, "upstream", "of an authority that this machine does not trust")
+}
+
+func TestEveryProblemOfTheConfigurationIsTold(t *testing.T) {
+	t.Parallel()
+	options := right(t)
+	options.Fence.Mode, options.Fence.Token.Secret, options.Fence.BasePath = "maybe", "", "/"
+	options.Upstream = newStub().start(t)
+	var texts []string
+	for _, f := range atFence(t, options) {
+		switch {
+		case f.Check == "configuration" && f.State == check.Problem:
+			texts = append(texts, f.Text)
+		case f.State != check.NotChecked:
+			t.Errorf("found %s", f)
+		}
+	}
+	for i, want := range []string{"mode: ", "base_path: ", "token: no key"} {
+		if len(texts) != 3 || !strings.HasPrefix(texts[i], want) {
+			t.Fatalf("told are %q", texts)
+		}
+	}
+}
+
+func TestAWayAroundIsFoundFromTheFence(t *testing.T) {
+	t.Parallel()
+	upstream := newStub().start(t) // listens on 127.0.0.1 alone
+	for name, tc := range map[string]struct {
+		addresses []string
+		state     check.State
+		text      string
+	}{
+		"no other address":        {nil, check.OK, "none of this machine's 0 other addresses"},
+		"another, which is open":  {[]string{"127.0.0.2", "127.0.0.1"}, check.Problem, "is open at 127.0.0.1:" + upstream.Port() + " too"},
+		"another, and not opened": {[]string{"127.0.0.2"}, check.OK, "none of this machine's 1 other addresses"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			options := right(t)
+			options.Upstream, options.Addresses = upstream, func() ([]netip.Addr, error) {
+				var all []netip.Addr
+				for _, address := range tc.addresses {
+					all = append(all, netip.MustParseAddr(address))
+				}
+				return all, nil
+			}
+			atFence(t, options).want(t, tc.state, "a way around", tc.text)
+		})
+	}
+}
+
+func TestUpstreamOnAUnixSocketHasNoWayAround(t *testing.T) {
+	t.Parallel()
+	socket := filepath.Join(t.TempDir(), "s")
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewUnstartedServer(newStub())
+	server.Listener = listener
+	server.Start()
+	t.Cleanup(server.Close)
+	options := right(t)
+	options.Upstream, options.Socket = parse(t, "http://localhost"), socket
+	found := atFence(t, options)
+	found.want(t, check.OK, "a way around", "a unix socket")
+	found.want(t, check.OK, "token settings", "")
+}
+
+func TestTasksAreLedToTheFence(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		url   string
+		state check.State
+		text  string
+	}{
+		"the fence":             {serve(t, http.HandlerFunc(aFence)).String() + "/execution/", check.OK, "leads to the fence"},
+		"Airflow":               {newStub().start(t).String() + "/execution/", check.Problem, "Airflow itself answers at"},
+		"no path":               {serve(t, http.HandlerFunc(aFence)).String(), check.Problem, "has no path"},
+		"a fence before no one": {serve(t, http.HandlerFunc(withoutUpstream)).String() + "/execution", check.Problem, "comes back with 502"},
+		"a web server":          {serve(t, http.NotFoundHandler()).String() + "/execution", check.Problem, "is no fence"},
+		"nobody":                {"http://127.0.0.1:1/execution", check.Problem, "nothing listens there"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			options := right(t)
+			options.Tasks = parse(t, tc.url)
+			atFence(t, options).want(t, tc.state, "tasks' URL", tc.text)
+		})
+	}
+}
+
+func TestAWorkerReachesTheFenceAlone(t *testing.T) {
+	t.Parallel()
+	silent, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = silent.Close() })
+	go func() {
+		for {
+			conn, err := silent.Accept()
+			if err != nil {
+				return
+			}
+			_ = conn.Close()
+		}
+	}()
+	fence := parse(t, serve(t, http.HandlerFunc(aFence)).String()+"/execution/")
+	for name, tc := range map[string]struct {
+		around string
+		state  check.State
+		text   string
+	}{
+		"closed":            {"http://127.0.0.1:1", check.OK, "can't be reached from here"},
+		"Airflow":           {newStub().start(t).String(), check.Problem, "Airflow answers at"},
+		"Airflow's API URL": {newStub().start(t).String() + "/execution/", check.Problem, "Airflow answers at"},
+		"the fence":         {fence.String(), check.OK, "the fence answers at"},
+		"an unknown name":   {"http://nowhere.invalid:8080", check.Problem, "so nothing was tried"},
+		"an open port":      {"http://" + silent.Addr().String(), check.Warning, "a port is open at"},
+		"a web server":      {serve(t, http.NotFoundHandler()).String(), check.Warning, "is no Execution API"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var found findings
+			check.AtWorker(t.Context(), fence, parse(t, tc.around), func(f check.Finding) { found = append(found, f) })
+			found.want(t, tc.state, "a way around", tc.text)
+			tell(t, found, "tasks' URL", check.OK, "leads to the fence")
+		})
+	}
+}

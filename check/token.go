@@ -1,0 +1,62 @@
+package check
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+
+	"github.com/dagfence/dagfence/caddymodule"
+	"github.com/dagfence/dagfence/caddymodule/identity"
+)
+
+// checkToken lets the fence and upstream judge a real task's token.
+func (r *run) checkToken(ctx context.Context) {
+	const check = "task's token"
+	switch {
+	case r.Token == "":
+		r.skip(check, "none is given: give a file with one by --token-file")
+		return
+	case r.keys == nil:
+		r.skip(check, "the keys come first")
+		return
+	}
+	verifier := caddymodule.NewVerifier(r.settings.Token, func() *identity.Keys { return r.keys }, r.Now)
+	task, refusal := verifier.Verify("Bearer " + r.Token)
+	switch {
+	case refusal != nil:
+		r.problem(check, "the fence refuses it%s: %s", r.upstreamsWord(ctx), r.explain(refusal, r.Token))
+		return
+	case r.upstream == nil:
+		r.ok(check, "the fence takes it; upstream was not asked")
+		return
+	case task.Scope == identity.ScopeWorkload:
+		r.skip(check, "its scope is workload, and only starts a task: give the token of a task that runs")
+		return
+	}
+	answer, err := r.upstream.ask(ctx, r.Token, task.ID)
+	switch {
+	case err == nil && answer.status == http.StatusOK:
+		r.task = &task
+		r.ok(check, "the fence and upstream take it")
+	case r.refused(check, answer, err):
+		r.problem(check, "the fence takes it and upstream refuses it (%q): set the token options as the api-server has them; "+
+			`its log tells why, at "Failed to validate JWT"`, answer.detail())
+	}
+}
+
+// upstreamsWord is what upstream makes of a token that the fence refuses, as
+// words to go on with; none, if it can't be asked.
+func (r *run) upstreamsWord(ctx context.Context) string {
+	id, err := unverified(r.Token).Claims.GetSubject()
+	if r.upstream == nil || err != nil || id == "" {
+		return ""
+	}
+	answer, err := r.upstream.ask(ctx, r.Token, url.PathEscape(id))
+	switch {
+	case err == nil && answer.status == http.StatusOK:
+		return ", and upstream takes it"
+	case err == nil && answer.status == http.StatusForbidden:
+		return ", and so does upstream"
+	}
+	return ""
+}

@@ -1,0 +1,62 @@
+package check
+
+import (
+	"context"
+
+	"github.com/dagfence/dagfence/caddymodule/route"
+)
+
+// checkUpstream looks for the Execution API where the fence forwards to.
+func (r *run) checkUpstream(ctx context.Context) {
+	const check = "upstream"
+	switch {
+	case !r.configured:
+		r.skip(check, "the configuration comes first")
+		return
+	case r.Upstream == nil:
+		r.skip(check, "no upstream is known: give --upstream")
+		return
+	}
+	s := newSite(r.Upstream, r.settings.BasePath, r.Socket)
+	who, health, err := s.probe(ctx)
+	switch {
+	case err != nil:
+		r.problem(check, "%s can't be asked: %v: %s", s, err, mendOf(err, ""))
+	case who == theFence:
+		r.problem(check, "a fence answers at %s, not the api-server: give the api-server's own address as upstream", s)
+	case who == stranger:
+		r.searchUpstream(ctx, s, health)
+	default:
+		r.upstream = s
+		r.skew, r.dated = skewOf(health, r.Now())
+		r.checkVersion(health.header.Get("Airflow-Api-Version"))
+	}
+}
+
+// searchUpstream looks for an Execution API that is mounted elsewhere.
+func (r *run) searchUpstream(ctx context.Context, s *site, health reply) {
+	for _, path := range []string{"/execution", "/airflow/execution"} {
+		if who, _, err := s.at(path).probe(ctx); err == nil && who == airflow {
+			r.problem("upstream", "there is no Execution API below %s but one below %s: set base_path %s, or AIRFLOW__API__BASE_URL as the api-server has it",
+				r.settings.BasePath, path, path)
+			return
+		}
+	}
+	r.problem("upstream", "%s/health answers %d, so there is no Execution API: give the api-server's URL, start it with that API "+
+		"(airflow api-server --apps all, or execution), and set base_path to where its [api] base_url puts it", s, health.status)
+}
+
+// checkVersion compares upstream's newest API version, which it names in its
+// answers, with the newest of the table of endpoints.
+func (r *run) checkVersion(version string) {
+	r.apiVersion = version
+	switch {
+	case version == "":
+		r.ok("upstream", "%s is an Execution API; it does not tell its version", r.upstream)
+	case version > route.Newest():
+		r.warn("upstream", "its API version %s is newer than %s, the newest known here: endpoints that it adds are refused, "+
+			"and one that it changes is read as before: upgrade dagfence", version, route.Newest())
+	default:
+		r.ok("upstream", "%s is an Execution API of version %s", r.upstream, version)
+	}
+}

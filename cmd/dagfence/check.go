@@ -1,0 +1,184 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/caddyserver/caddy/v2"
+	caddycmd "github.com/caddyserver/caddy/v2/cmd"
+	"github.com/spf13/cobra"
+
+	"github.com/dagfence/dagfence/check"
+	"github.com/dagfence/dagfence/config"
+)
+
+// tasksVariable is what tells tasks where the Execution API is.
+const tasksVariable = "AIRFLOW__CORE__EXECUTION_API_SERVER_URL"
+
+func init() {
+	caddycmd.RegisterCommand(caddycmd.Command{
+		Name: "check",
+		Usage: "[--config <file> | --upstream <url> [--redis <url>] [--database <url>] [--lookup <url>] [--ownership-file <file>]] " +
+			"[--fence <url>] [--token-file <file>] | --around <url> [--fence <url>]",
+		Short: "Tells what is wrong with the fence's settings and surroundings",
+		Long: `
+Checks the settings, the token keys against what upstream signs and takes, the
+clocks, the database and what its role may do, the lookup service, Redis,
+upstream, and whether there is a way around the fence. A line for each: ok,
+warning, problem or not checked, with the mend. It exits with 1 where there is
+a problem. It sends GET alone to upstream, and prints no secret.
+
+Run it where the fence runs, with the fence's flags and environment, or with
+--config and its Caddyfile. --fence is the URL that tasks are given ([core]
+execution_api_server_url; ` + tasksVariable + `), and
+--token-file a file with the token of a task that runs.
+
+Where tasks run, --around takes the api-server's own address, which nothing
+there should reach, and --fence the URL that tasks are given.`,
+		CobraFunc: func(cmd *cobra.Command) {
+			cmd.Flags().String("config", "", "Caddyfile, or Caddy's JSON (.json), with the fence and its reverse_proxy, instead of the flags below")
+			cmd.Flags().String("upstream", "", "URL of Airflow's api-server, scheme and host:port only")
+			cmd.Flags().String("redis", "", "URL of the Redis that the fence uses")
+			cmd.Flags().String("database", "", "SQLAlchemy URL of Airflow's metadata database, as the fence has it")
+			cmd.Flags().String("lookup", "", "URL of the lookup service, instead of --database")
+			cmd.Flags().String("ownership-file", "", "YAML file that says who owns what the database does not know")
+			cmd.Flags().String("fence", "", "URL that tasks are given, such as http://fence:8081/execution/")
+			cmd.Flags().String("token-file", "", "File with the token of a running task")
+			cmd.Flags().String("around", "", "Where tasks run: URL of the api-server, which should not be reached from there")
+			cmd.RunE = caddycmd.WrapCommandFuncForCobra(checkFence)
+		},
+	})
+}
+
+func checkFence(flags caddycmd.Flags) (int, error) {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	given := flags.String("fence")
+	if given == "" {
+		given = os.Getenv(tasksVariable)
+	}
+	tasks, err := parseSite("--fence", given)
+	if err != nil {
+		return caddy.ExitCodeFailedStartup, err
+	}
+	counts := make(map[check.State]int)
+	report := func(f check.Finding) {
+		counts[f.State]++
+		fmt.Println(f)
+	}
+	if around := flags.String("around"); around != "" {
+		err = checkWorker(ctx, flags, tasks, around, report)
+	} else {
+		err = checkFences(ctx, flags, tasks, report)
+	}
+	if err == nil && counts[check.Problem] > 0 {
+		err = fmt.Errorf("%d of %d checks found a problem", counts[check.Problem],
+			counts[check.Problem]+counts[check.Warning]+counts[check.OK])
+	}
+	if err != nil {
+		return caddy.ExitCodeFailedStartup, err
+	}
+	return caddy.ExitCodeSuccess, nil
+}
+
+func checkWorker(ctx context.Context, flags caddycmd.Flags, tasks *url.URL, around string, report func(check.Finding)) error {
+	for _, name := range []string{"config", "upstream", "redis", "database", "lookup", "ownership-file", "token-file"} {
+		if flags.String(name) != "" {
+			return fmt.Errorf("--%s is for where the fence runs, and --around for where tasks do: leave one of them out", name)
+		}
+	}
+	address, err := parseSite("--around", around)
+	if err != nil {
+		return err
+	}
+	check.AtWorker(ctx, tasks, address, report)
+	return nil
+}
+
+func checkFences(ctx context.Context, flags caddycmd.Flags, tasks *url.URL, report func(check.Finding)) error {
+	fences, err := fencesOf(flags)
+	if err != nil {
+		return err
+	}
+	token, err := tokenOf(flags.String("token-file"))
+	if err != nil {
+		return err
+	}
+	for i, fence := range fences {
+		if len(fences) > 1 {
+			fmt.Printf("fence %d of %d\n", i+1, len(fences))
+		}
+		fence.Tasks, fence.Token = tasks, token
+		check.AtFence(ctx, fence, report)
+	}
+	return nil
+}
+
+// fencesOf reads which fences to check from the flags: the one that they stand
+// for, or those of a configuration file.
+func fencesOf(flags caddycmd.Flags) ([]check.Options, error) {
+	fence := check.Options{Fence: config.Config{
+		Redis: flags.String("redis"), Database: flags.String("database"),
+		Lookup: config.Lookup{URL: flags.String("lookup")}, OwnershipFile: flags.String("ownership-file"),
+	}}
+	var upstream *url.URL
+	if given := flags.String("upstream"); given != "" {
+		var err error
+		if upstream, err = parseUpstream(given); err != nil {
+			return nil, err
+		}
+	}
+	file := flags.String("config")
+	if file == "" {
+		fence.Upstream = upstream
+		return []check.Options{fence}, nil
+	}
+	for _, name := range []string{"redis", "database", "lookup", "ownership-file"} {
+		if flags.String(name) != "" {
+			return nil, fmt.Errorf("--%s is set beside --config, which says it itself: leave one of them out", name)
+		}
+	}
+	fences, err := configuredFences(file)
+	for i := range fences {
+		if upstream != nil {
+			fences[i].Upstream, fences[i].Socket = upstream, ""
+		}
+	}
+	return fences, err
+}
+
+// parseSite takes a URL with an optional path; nil for "".
+//
+//nolint:nilnil // not given is no error, and no URL
+func parseSite(flag, raw string) (*url.URL, error) {
+	if raw == "" {
+		return nil, nil
+	}
+	u, err := url.Parse(raw)
+	if err != nil || u.Hostname() == "" || u.User != nil || (u.Scheme != "http" && u.Scheme != "https") || u.RawQuery != "" || u.Fragment != "" {
+		return nil, fmt.Errorf("%s is not the URL of a server: give scheme, host and path, such as http://fence:8081/execution/", flag)
+	}
+	return u, nil
+}
+
+// tokenOf reads a task's token from a file; "" for no file.
+func tokenOf(file string) (string, error) {
+	if file == "" {
+		return "", nil
+	}
+	content, err := os.ReadFile(file) //nolint:gosec // the operator names the file
+	if err != nil {
+		return "", fmt.Errorf("--token-file: %w: give a readable file with a task's token", err)
+	}
+	token := strings.TrimSpace(string(content))
+	if token == "" {
+		return "", errors.New("--token-file: it is empty: write a task's token into it")
+	}
+	return token, nil
+}

@@ -1,0 +1,130 @@
+package main_test
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	caddycmd "github.com/caddyserver/caddy/v2/cmd"
+	"github.com/spf13/cobra"
+
+	main "github.com/dagfence/dagfence/cmd/dagfence"
+)
+
+// check calls the command as a shell does, and gives what it printed.
+func checked(t *testing.T, args ...string) (printed string, err error) {
+	t.Helper()
+	before := os.Stdout
+	file, err := os.Create(filepath.Join(t.TempDir(), "stdout"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	os.Stdout = file
+	defer func() { os.Stdout = before }()
+	cmd := &cobra.Command{Use: "check", SilenceUsage: true, SilenceErrors: true}
+	caddycmd.Commands()["check"].CobraFunc(cmd)
+	cmd.SetArgs(args)
+	err = cmd.Execute()
+	content, readErr := os.ReadFile(file.Name())
+	if readErr != nil {
+		t.Fatal(readErr)
+	}
+	return string(content), err
+}
+
+// file writes a file for the test.
+func file(t *testing.T, name, content string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestCheckFindsTheFencesOfACaddyfile(t *testing.T) {
+	t.Setenv("UPSTREAM", "10.0.0.1:8080")
+	const fence = "dagfence {\nmode audit\ntoken {\nsecret a-secret\n}\n}\n"
+	for name, tc := range map[string]struct {
+		caddyfile string
+		upstreams []string // "" where none can be told
+	}{
+		"one":                        {":8081 {\n" + fence + "reverse_proxy 127.0.0.1:8080\n}", []string{"http://127.0.0.1:8080"}},
+		"the proxy is written first": {":8081 {\nreverse_proxy 127.0.0.1:8080\n" + fence + "}", []string{"http://127.0.0.1:8080"}},
+		"inside a handle":            {":8081 {\n" + fence + "handle /execution/* {\nreverse_proxy api:80\n}\n}", []string{"http://api:80"}},
+		"from the environment":       {":8081 {\n" + fence + "reverse_proxy {env.UPSTREAM}\n}", []string{"http://10.0.0.1:8080"}},
+		"a unix socket":              {":8081 {\n" + fence + "reverse_proxy unix//run/airflow.sock\n}", []string{"http://localhost by /run/airflow.sock"}},
+		"TLS":                        {":8081 {\n" + fence + "reverse_proxy https://api:8443\n}", []string{"https://api:8443"}},
+		"TLS of its own":             {":8081 {\n" + fence + "reverse_proxy https://api:8443 {\ntransport http {\ntls_server_name x\n}\n}\n}", []string{""}},
+		"no proxy":                   {":8081 {\n" + fence + "}", []string{""}},
+		"two": {
+			":8081 {\n" + fence + "reverse_proxy 127.0.0.1:1\n}\n:8082 {\n" + fence + "reverse_proxy 127.0.0.1:2\n}",
+			[]string{"http://127.0.0.1:1", "http://127.0.0.1:2"},
+		},
+	} {
+		fences, err := main.ConfiguredFences(file(t, "fence.conf", tc.caddyfile))
+		if err != nil || len(fences) != len(tc.upstreams) {
+			t.Errorf("%s: %d fences, %v", name, len(fences), err)
+			continue
+		}
+		for i, fence := range fences {
+			upstream := ""
+			if fence.Upstream != nil {
+				upstream = fence.Upstream.String()
+			}
+			if fence.Socket != "" {
+				upstream += " by " + fence.Socket
+			}
+			if upstream != tc.upstreams[i] || fence.Fence.Mode != "audit" || fence.Fence.Token.Secret != "a-secret" {
+				t.Errorf("%s: fence %d before %q, settings %+v", name, i, upstream, fence.Fence)
+			}
+		}
+	}
+}
+
+func TestCheckSaysWhatIsWrongWithItsFlags(t *testing.T) {
+	for want, args := range map[string][]string{
+		"--upstream is not the URL of a server":                       {"--upstream", "http://a/b"},
+		"--fence is not the URL of a server":                          {"--fence", "fence:8081"},
+		"--around is not the URL of a server":                         {"--around", "http://user:pass@api:8080"},
+		"--redis is set beside --config":                              {"--config", "Caddyfile", "--redis", "redis://x"},
+		"--upstream is for where the fence runs":                      {"--around", "http://api:8080", "--upstream", "http://api:8080"},
+		"--token-file: open /nowhere":                                 {"--token-file", "/nowhere"},
+		"--token-file: it is empty":                                   {"--token-file", file(t, "token", "\n")},
+		"--config: there is no fence in it":                           {"--config", file(t, "Caddyfile", ":8081 {\nrespond 200\n}")},
+		"--config: reading the fence's settings: json: unknown field": {"--config", file(t, "c.json", `{"apps":{"http":{"servers":{"a":{"routes":[{"handle":[{"handler":"dagfence","modes":"x"}]}]}}}}}`)},
+	} {
+		if printed, err := checked(t, args...); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "pass") || printed != "" {
+			t.Errorf("%v: got %v, want %q", args, err, want)
+		}
+	}
+}
+
+func TestCheckFailsWhereThereIsAProblemAndOnlyThere(t *testing.T) {
+	airflow := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Airflow-API-Version") != "" {
+			w.WriteHeader(http.StatusUnprocessableEntity)
+		}
+		_, _ = io.WriteString(w, `{"status":"healthy"}`)
+	}))
+	defer airflow.Close()
+	printed, err := checked(t, "--around", airflow.URL)
+	if err == nil || err.Error() != "1 of 1 checks found a problem" || !strings.Contains(printed, "problem      a way around    Airflow answers at "+airflow.URL) {
+		t.Errorf("a way around: %v\n%s", err, printed)
+	}
+	printed, err = checked(t, "--around", "http://127.0.0.1:1")
+	if err != nil || !strings.Contains(printed, "\nok           a way around") || !strings.Contains(printed, "not checked  tasks' URL") {
+		t.Errorf("no way around: %v\n%s", err, printed)
+	}
+	t.Setenv("AIRFLOW__CORE__EXECUTION_API_SERVER_URL", airflow.URL+"/execution/")
+	t.Setenv("AIRFLOW__API_AUTH__JWT_SECRET", strings.Repeat("s", 64))
+	owners := file(t, "owners.yaml", "dags: {}")
+	printed, err = checked(t, "--ownership-file", owners)
+	if err == nil || err.Error() != "1 of 4 checks found a problem" || !strings.Contains(printed, "problem      tasks' URL      Airflow itself answers at") {
+		t.Errorf("the tasks' URL: %v\n%s", err, printed)
+	}
+}

@@ -25,8 +25,11 @@ const (
 	schemaFor = time.Minute
 )
 
-// errSchema marks a database that was reached and can't be read.
-var errSchema = errors.New("not a metadata database that can be read")
+var (
+	// errSchema marks a database that was reached and can't be read.
+	errSchema = errors.New("not a metadata database that can be read")
+	errBusy   = fmt.Errorf("all %d connections are busy", maxConnections)
+)
 
 // metadata is Airflow's metadata database, read-only.
 type metadata struct {
@@ -35,6 +38,8 @@ type metadata struct {
 	timeout time.Duration
 	now     func() time.Time
 	logger  *slog.Logger
+	// busy holds one for each question that has a connection.
+	busy chan struct{}
 
 	schema atomic.Pointer[learntSchema]
 	probe  singleflight.Group
@@ -75,7 +80,10 @@ func openMetadata(options Options) (*metadata, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &metadata{db: sql.OpenDB(connector), dialect: u.dialect, timeout: options.Timeout, now: options.Now, logger: options.Logger}
+	m := &metadata{
+		db: sql.OpenDB(connector), dialect: u.dialect, timeout: options.Timeout, now: options.Now, logger: options.Logger,
+		busy: make(chan struct{}, maxConnections),
+	}
 	m.db.SetMaxOpenConns(maxConnections)
 	m.db.SetMaxIdleConns(maxConnections)
 	m.db.SetConnMaxIdleTime(5 * time.Minute)
@@ -114,7 +122,7 @@ func (m *metadata) ask(ctx context.Context, keys []resolver.Key) []record {
 
 // askOne asks for one key. A schema that proves wrong is forgotten.
 func (m *metadata) askOne(ctx context.Context, s *learntSchema, key resolver.Key) record {
-	r, err := m.query(ctx, s, key)
+	r, err := m.queryInTurn(ctx, s, key)
 	if err != nil {
 		if troubleOf(err) == troubleAbsent {
 			m.schema.CompareAndSwap(s, nil)
@@ -122,6 +130,24 @@ func (m *metadata) askOne(ctx context.Context, s *learntSchema, key resolver.Key
 		return record{err: m.explain(fmt.Sprintf("asking the metadata database for a %s", key.Kind), err)}
 	}
 	return r
+}
+
+// queryInTurn waits for a connection, but only for half of the time that a
+// question has: begun later, it would often be given up half-way, and its
+// connection with it, so that the database would answer the less the more it is
+// asked.
+func (m *metadata) queryInTurn(ctx context.Context, s *learntSchema, key resolver.Key) (record, error) {
+	timer := time.NewTimer(m.timeout / 2)
+	defer timer.Stop()
+	select {
+	case m.busy <- struct{}{}:
+	case <-timer.C:
+		return record{}, errBusy
+	case <-ctx.Done():
+		return record{}, ctx.Err()
+	}
+	defer func() { <-m.busy }()
+	return m.query(ctx, s, key)
 }
 
 // query reads the row that the database takes for the key's name. MySQL's

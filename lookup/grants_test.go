@@ -79,7 +79,7 @@ func testInspection(t *testing.T, d *lookup.Directory, adminURL, dialect, releas
 // testMissingGrant: a column of teams that is hidden must not read as "no team".
 func testMissingGrant(t *testing.T, s server, db *sql.DB, url, release string) {
 	t.Helper()
-	column := map[string]string{"3.0": "bundle_name", "3.1": "team_id", "3.2": "team_name"}[release]
+	column := map[string]string{"3.0": "bundle_name", "3.1": "team_id", "3.2": "team_name", "3.3": "team_name"}[release]
 	table := map[bool]string{true: "dag", false: "variable"}[release == "3.0"]
 	execute(t, db, fmt.Sprintf("REVOKE SELECT (%s) ON %s FROM dagfence", column, table))
 	d, err := lookup.New(lookup.Options{Database: url, Logger: slog.New(slog.DiscardHandler)})

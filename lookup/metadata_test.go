@@ -72,6 +72,7 @@ func TestMariaDB(t *testing.T) {
 			t.Errorf("dag with a trailing blank: %v of %q, want found of team_a", got.Outcome, got.Team)
 		}
 	})
+	t.Run("collations", func(t *testing.T) { testCollations(t, s) })
 	t.Run("unknown option of TLS", func(t *testing.T) {
 		t.Parallel()
 		d := directoryOf(t, lookup.Options{Database: m.URL("root", "airflow") + "?ssl_mode=REQUIRED&charset=utf8mb4"})
@@ -79,6 +80,50 @@ func TestMariaDB(t *testing.T) {
 			t.Errorf("TLS is required of a server without it: %v", err)
 		}
 	})
+}
+
+// testCollations asks for names that differ in case or trailing blanks, of rows
+// that do as far as the collation lets them: whose a row is, its own key says. The
+// last is the nearest that MariaDB has to MySQL 8's own default. The ids of dags
+// have utf8mb3_bin whatever the database has.
+func testCollations(t *testing.T, s server) {
+	t.Helper()
+	for _, c := range []struct {
+		collation, beside string // a variable of team_a beside Case_Key, which is team_b's
+		want              map[string]string
+	}{
+		{"utf8mb4_general_ci", "", map[string]string{"Case_Key": "team_b", "case_key": "team_b", "Case_Key ": "team_b", "case_key\t": ""}},
+		{"utf8mb4_bin", "case_key", map[string]string{"Case_Key": "team_b", "case_key": "team_a", "Case_Key ": "team_b", "case_key ": "team_a", "CASE_KEY": ""}},
+		{"utf8mb4_unicode_nopad_ci", "case_key ", map[string]string{"Case_Key": "team_b", "case_key": "team_b", "Case_Key ": "team_a", "CASE_KEY ": "team_a", "Case_Key  ": ""}},
+	} {
+		for _, release := range releases[1:] { // 3.0 knows no teams
+			t.Run(c.collation+" "+release, func(t *testing.T) {
+				t.Parallel()
+				db, url := s.create(t, fmt.Sprintf("collation_%08x", hash(t.Name())))
+				execute(t, db, "ALTER DATABASE COLLATE "+c.collation)
+				tables := s.migrate(t, db, release)
+				if c.beside != "" {
+					row := ownedBy("team_a")
+					row["key"] = c.beside
+					execute(t, db, insertInto(tables, "variable", row))
+				}
+				execute(t, db, insertInto(tables, "dag", map[string]string{"dag_id": "Dag_A", "bundle_name": "bundle_b"}))
+				d := directoryOf(t, lookup.Options{Database: url})
+				check := func(kind resolver.Kind, name, team string) {
+					want := map[bool]resolver.Outcome{true: resolver.NotFound, false: resolver.Found}[team == ""]
+					if got := one(t, d, kind, name); got.Outcome != want || got.Team != team {
+						t.Errorf("%v %q: %v of %q (%v), want %v of %q", kind, name, got.Outcome, got.Team, got.Err, want, team)
+					}
+				}
+				for name, team := range c.want {
+					check(resolver.KindVariable, name, team)
+				}
+				for name, team := range map[string]string{"dag_a": "team_a", "Dag_A": "team_b", "dag_a ": "team_a", "Dag_A ": "team_b", "DAG_A": ""} {
+					check(resolver.KindDag, name, team)
+				}
+			})
+		}
+	}
 }
 
 func TestSQLite(t *testing.T) {
@@ -250,6 +295,7 @@ func TestRowsThatContradictAreNotJudgedBy(t *testing.T) {
 	t.Parallel()
 	s := sqliteFiles()
 	db, url := s.airflow(t, "3.2")
+	execute(t, db, "DROP INDEX idx_dag_bundle_team_dag_bundle_name") // which forbids it
 	execute(t, db, "INSERT INTO dag_bundle_team (dag_bundle_name, team_name) VALUES ('bundle_a', 'team_b')")
 	d := directoryOf(t, lookup.Options{Database: url})
 	if got := one(t, d, resolver.KindDag, "dag_a"); got.Outcome != resolver.Unavailable {

@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -31,7 +33,10 @@ const (
 	runID       = "manual__2026-01-01T00:00:00+00:00"
 )
 
-var releases = []string{"3.0", "3.1", "3.2"}
+// releases are those whose tables testdata has, as scripts/airflow-ddl.py reads
+// them from Airflow's own models: 3.0.6, 3.1.8, 3.2.2 and 3.3.2. MariaDB takes the
+// tables for MySQL as they are.
+var releases = []string{"3.0", "3.1", "3.2", "3.3"}
 
 // server is a database server of some dialect, and how to make databases on it.
 type server struct {
@@ -82,78 +87,103 @@ func (s server) airflow(tb testing.TB, release string) (*sql.DB, string) {
 	return db, url
 }
 
-func (s server) migrate(tb testing.TB, db *sql.DB, release string) {
+// migrate makes the release's tables and the world, and gives the tables' SQL.
+func (s server) migrate(tb testing.TB, db *sql.DB, release string) string {
 	tb.Helper()
 	tables, err := os.ReadFile(filepath.Join("testdata", "airflow-"+release+"."+s.dialect+".sql"))
 	if err != nil {
 		tb.Fatal(err)
 	}
 	execute(tb, db, string(tables))
-	execute(tb, db, s.world(release))
+	execute(tb, db, world(string(tables)))
+	return string(tables)
 }
 
-// world is what the tests know, as SQL of the release.
-func (s server) world(release string) string {
-	var sql strings.Builder
-	add := func(format string, args ...any) { _, _ = fmt.Fprintf(&sql, format+";\n", args...) }
-	id := func(uuid string) string {
-		if s.dialect != "postgresql" && release == "3.2" {
-			return strings.ReplaceAll(uuid, "-", "")
-		}
-		return uuid
-	}
-	teamColumn, teamValue := "", func(string) string { return "" }
-	quoted := func(team string) string {
-		switch {
-		case team == "":
-			return ", NULL"
-		case release == "3.1" && s.dialect == "postgresql":
-			return fmt.Sprintf(", '00000000-0000-0000-0000-00000000000%s'", team[len(team)-1:])
-		case release == "3.1":
-			return fmt.Sprintf(", '0000000000000000000000000000000%s'", team[len(team)-1:])
-		}
-		return ", '" + team + "'"
-	}
-	switch release {
-	case "3.1":
-		teamColumn, teamValue = ", team_id", quoted
-	case "3.2":
-		teamColumn, teamValue = ", team_name", quoted
-	}
+// world is what the tests know, as rows of the tables that the release creates.
+func world(tables string) string {
+	var rows strings.Builder
+	insert := func(table string, values map[string]string) { rows.WriteString(insertInto(tables, table, values)) }
 	for _, l := range []string{"a", "b", "g"} {
-		team := map[string]string{"a": "team_a", "b": "team_b"}[l]
-		add("INSERT INTO dag_bundle (name) VALUES ('bundle_%s')", l)
-		add("INSERT INTO dag (dag_id, is_paused, bundle_name) VALUES ('dag_%s', false, 'bundle_%s')", l, l)
-		if release == "3.1" && team != "" {
-			add("INSERT INTO team (id, name) VALUES (%s, '%s')", quoted(team)[2:], team)
+		insert("dag_bundle", map[string]string{"name": "bundle_" + l})
+		insert("dag", map[string]string{"dag_id": "dag_" + l, "bundle_name": "bundle_" + l})
+		if l != "g" {
+			owned := ownedBy("team_" + l)
+			insert("team", map[string]string{"id": owned["team_id"], "name": owned["team_name"]})
+			owned["dag_bundle_name"] = "bundle_" + l
+			insert("dag_bundle_team", owned)
 		}
-		if release == "3.2" && team != "" {
-			add("INSERT INTO team (name) VALUES ('%s')", team)
-		}
-		if release != "3.0" && team != "" {
-			add("INSERT INTO dag_bundle_team (dag_bundle_name%s) VALUES ('bundle_%s'%s)", teamColumn, l, quoted(team))
-		}
+	}
+	task := func(dag string, index int) map[string]string {
+		return map[string]string{"task_id": "t1", "dag_id": dag, "run_id": runID, "map_index": strconv.Itoa(index)}
 	}
 	for _, t := range []struct {
 		id, dag string
 		index   int
 	}{{taskA, "dag_a", -1}, {taskAMapped, "dag_a", 3}, {taskB, "dag_b", -1}, {taskG, "dag_g", -1}, {taskOrphan, "dag_gone", -1}} {
-		add("INSERT INTO task_instance (id, task_id, dag_id, run_id, map_index) VALUES ('%s', 't1', '%s', '%s', %d)", id(t.id), t.dag, runID, t.index)
+		row := task(t.dag, t.index)
+		row["id"] = t.id
+		insert("task_instance", row)
 	}
-	add("INSERT INTO task_instance_history (task_instance_id, task_id, dag_id, run_id, map_index, try_number) VALUES ('%s', 't1', 'dag_a', '%s', -1, 1)", id(taskARetry), runID)
-	key := map[string]string{"mysql": "`key`"}[s.dialect]
-	if key == "" {
-		key = `"key"`
-	}
+	earlier := task("dag_a", -1)
+	earlier["task_instance_id"] = taskARetry
+	insert("task_instance_history", earlier)
 	for _, v := range [][2]string{
 		{"var_a", "team_a"}, {"var_b", "team_b"}, {"global_var", ""}, {"Case_Key", "team_b"}, {"a/b", "team_a"}, {"ключ", "team_a"}, {"100%", "team_a"},
 	} {
-		add("INSERT INTO variable (%s, val%s) VALUES ('%s', 'SECRET-VALUE'%s)", key, teamColumn, v[0], teamValue(v[1]))
+		row := ownedBy(v[1])
+		row["key"], row["val"] = v[0], "SECRET-VALUE"
+		insert("variable", row)
 	}
 	for _, c := range [][2]string{{"conn_a", "team_a"}, {"conn_b", "team_b"}, {"global_conn", ""}} {
-		add("INSERT INTO connection (conn_id, conn_type, password%s) VALUES ('%s', 'http', 'SECRET-VALUE'%s)", teamColumn, c[0], teamValue(c[1]))
+		row := ownedBy(c[1])
+		row["conn_id"], row["password"] = c[0], "SECRET-VALUE"
+		insert("connection", row)
 	}
-	return sql.String()
+	return rows.String()
+}
+
+// ownedBy names a team as each release does: by id or by name. No team is none.
+func ownedBy(team string) map[string]string {
+	if team == "" {
+		return map[string]string{}
+	}
+	return map[string]string{"team_name": team, "team_id": "00000000-0000-0000-0000-00000000000" + team[len(team)-1:]}
+}
+
+// A column as scripts/airflow-ddl.py has it: its name, maybe in quotes, and type.
+var column = regexp.MustCompile("(?m)^\t[\"`]?(\\w+)[\"`]? ([A-Z]+(?:\\(\\d+\\))?).*$")
+
+// insertInto writes a row of a table, in the columns that the release has. What
+// has to have a value and is not given has one that means nothing.
+func insertInto(tables, table string, values map[string]string) string {
+	_, rest, known := strings.Cut(tables, "\nCREATE TABLE "+table+" (\n")
+	if !known {
+		return ""
+	}
+	definition, _, _ := strings.Cut(rest, "\n);")
+	var names, literals []string
+	for _, found := range column.FindAllStringSubmatch(definition, -1) {
+		line, name, kind := found[0], found[1], found[2]
+		value, given := values[name]
+		switch {
+		case given && kind == "CHAR(32)": // a UUID where there is no such type
+			value = "'" + strings.ReplaceAll(value, "-", "") + "'"
+		case given:
+			value = "'" + value + "'"
+		case name == "CONSTRAINT" || name == "PRIMARY" || name == "UNIQUE", name == "id", !strings.Contains(line, "NOT NULL") || strings.Contains(line, "DEFAULT"):
+			continue
+		case strings.HasPrefix(kind, "BOOL"):
+			value = "false"
+		case kind == "JSON":
+			value = "'{}'"
+		case kind == "INTEGER":
+			value = "0"
+		default:
+			value = "''"
+		}
+		names, literals = append(names, strings.Fields(line)[0]), append(literals, value)
+	}
+	return fmt.Sprintf("INSERT INTO %s (%s) VALUES (%s);\n", table, strings.Join(names, ", "), strings.Join(literals, ", "))
 }
 
 func open(tb testing.TB, driver, dsn string) *sql.DB {

@@ -21,10 +21,8 @@ import (
 )
 
 const (
-	coherenceSecret = "the-secret-that-all-fences-share"
-	taskOfA         = "018f0000-0000-7000-8000-00000000000a" // dag_a, t1
-	taskOfB         = "018f0000-0000-7000-8000-00000000000b" // dag_b, t1
-	taskOfC         = "018f0000-0000-7000-8000-00000000000c" // is yet to come
+	taskOfB = "018f0000-0000-7000-8000-00000000000b" // dag_b, t1
+	taskOfC = "018f0000-0000-7000-8000-00000000000c" // is yet to come
 
 	// ttlBound is how long a changed owner may go unnoticed, watchBound how long
 	// where it is watched, and busy what a busy machine may add to either.
@@ -48,7 +46,7 @@ INSERT INTO team VALUES ('team_a'), ('team_b');
 INSERT INTO dag_bundle VALUES ('bundle_a'), ('bundle_b');
 INSERT INTO dag_bundle_team VALUES ('bundle_a', 'team_a'), ('bundle_b', 'team_b');
 INSERT INTO dag (dag_id, is_paused, bundle_name) VALUES ('dag_a', false, 'bundle_a'), ('dag_b', false, 'bundle_b');
-INSERT INTO task_instance (id, task_id, dag_id, run_id) VALUES ('` + taskOfA + `', 't1', 'dag_a', 'r1'), ('` + taskOfB + `', 't1', 'dag_b', 'r1');
+INSERT INTO task_instance (id, task_id, dag_id, run_id) VALUES ('` + taskA + `', 't1', 'dag_a', 'r1'), ('` + taskOfB + `', 't1', 'dag_b', 'r1');
 INSERT INTO variable (key, val, team_name) VALUES ('var_a', 'v', 'team_a'), ('var_b', 'v', 'team_b');
 `
 
@@ -56,12 +54,12 @@ func newCoherence(t *testing.T, binary string) *coherence {
 	t.Helper()
 	c := &coherence{
 		postgres: services.Postgres(t), redis: services.Redis(t), upstream: sidecar.NewRecorder(t), binary: binary,
-		tokens: map[string]string{taskOfA: "", taskOfB: "", taskOfC: ""},
+		tokens: map[string]string{taskA: "", taskOfB: "", taskOfC: ""},
 		client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 32}, Timeout: 30 * time.Second},
 	}
 	t.Cleanup(c.client.CloseIdleConnections)
 	for task := range c.tokens {
-		c.tokens[task] = "Bearer " + sidecar.Token(t, coherenceSecret, task, nil)
+		c.tokens[task] = "Bearer " + sidecar.Token(t, secret, task, nil)
 	}
 	tables, err := os.ReadFile("../../lookup/testdata/airflow-3.2.postgresql.sql")
 	if err != nil {
@@ -90,7 +88,7 @@ func (c *coherence) execute(t *testing.T, script string) {
 func (c *coherence) run(t *testing.T, command, address string, args ...string) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), c.binary, append([]string{command, "--listen", address}, args...)...)
-	cmd.Env = append(os.Environ(), "AIRFLOW__API_AUTH__JWT_SECRET="+coherenceSecret)
+	cmd.Env = append(os.Environ(), "AIRFLOW__API_AUTH__JWT_SECRET="+secret)
 	services.Start(t, cmd).WaitReady(t, services.Dial("tcp", address))
 }
 

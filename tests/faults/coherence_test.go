@@ -18,14 +18,13 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/dagfence/dagfence/tests/services"
-	"github.com/dagfence/dagfence/tests/sidecar"
 )
 
 // TestFencesThatShareARedisAgree runs fences and lookup services as processes, on
 // one Redis and one database of Airflow's.
 func TestFencesThatShareARedisAgree(t *testing.T) {
 	t.Parallel()
-	binary := sidecar.Build(t)
+	binary := program(t)
 	for name, test := range map[string]func(*testing.T, *coherence){
 		"a reassignment is seen within its bound":                 testReassignment,
 		"a write through one is seen by the others":               testWriteThrough,
@@ -54,9 +53,9 @@ func testReassignment(t *testing.T, c *coherence) {
 		t.Helper()
 		for i := range times {
 			step := steps[i%len(steps)]
-			seenBy(t, http.StatusOK, taskOfA, step.path, near, far)
+			seenBy(t, http.StatusOK, taskA, step.path, near, far)
 			c.execute(t, step.take)
-			took := seenBy(t, http.StatusForbidden, taskOfA, step.path, near, far)
+			took := seenBy(t, http.StatusForbidden, taskA, step.path, near, far)
 			nearest, farthest = max(nearest, took[0]), max(farthest, took[1])
 			c.execute(t, step.give)
 		}
@@ -71,7 +70,7 @@ func testReassignment(t *testing.T, c *coherence) {
 	for range 2 { // two that tell the same do no harm
 		c.directory(t, "--redis", c.redis.URL())
 	}
-	seenBy(t, http.StatusOK, taskOfA, "/variables/var_a", near, far)
+	seenBy(t, http.StatusOK, taskA, "/variables/var_a", near, far)
 	revoke(t, 1) // by then they watch
 	t.Run("where the lookup service watches", func(t *testing.T) {
 		if nearest, farthest := revoke(t, 9); max(nearest, farthest) > watchBound+busy {
@@ -112,7 +111,7 @@ func testWriteThrough(t *testing.T, c *coherence) {
 		for range 2 {
 			seenBy(t, http.StatusOK, taskOfB, path, here, there)
 		}
-		if got := here.ask(t, taskOfA, http.MethodPut, path); got != http.StatusOK {
+		if got := here.ask(t, taskA, http.MethodPut, path); got != http.StatusOK {
 			t.Fatalf("the write is answered %d", got)
 		}
 		if got := here.ask(t, taskOfB, http.MethodGet, path); got != http.StatusForbidden {
@@ -142,7 +141,7 @@ func testWriteIsRecent(t *testing.T, c *coherence) {
 		for _, fence := range fences {
 			group.Go(func() {
 				for writes := 0; ; writes++ {
-					asked, status := time.Now(), fence.ask(t, taskOfA, method, "/variables/"+key)
+					asked, status := time.Now(), fence.ask(t, taskA, method, "/variables/"+key)
 					if writes == 20 && fence == fences[0] {
 						c.execute(t, "UPDATE variable SET team_name = 'team_b' WHERE key = '"+key+"'")
 						taken = time.Now()
@@ -173,9 +172,9 @@ func testCreated(t *testing.T, c *coherence) {
 		task, path, create string
 		before, after      int
 	}{
-		{taskOfA, "/dag-runs/dag_new/r1/state", "INSERT INTO dag (dag_id, is_paused, bundle_name) VALUES ('dag_new', false, 'bundle_a')", http.StatusNotFound, http.StatusOK},
+		{taskA, "/dag-runs/dag_new/r1/state", "INSERT INTO dag (dag_id, is_paused, bundle_name) VALUES ('dag_new', false, 'bundle_a')", http.StatusNotFound, http.StatusOK},
 		{taskOfC, "/variables/var_a", "INSERT INTO task_instance (id, task_id, dag_id, run_id) VALUES ('" + taskOfC + "', 't2', 'dag_a', 'r1')", http.StatusForbidden, http.StatusOK},
-		{taskOfA, "/variables/of_b", "INSERT INTO variable (key, val, team_name) VALUES ('of_b', 'v', 'team_b')", http.StatusOK, http.StatusForbidden},
+		{taskA, "/variables/of_b", "INSERT INTO variable (key, val, team_name) VALUES ('of_b', 'v', 'team_b')", http.StatusOK, http.StatusForbidden},
 	} {
 		for range 3 { // cached
 			if got := fence.ask(t, test.task, http.MethodGet, test.path); got != test.before {
@@ -224,7 +223,7 @@ func testPoison(t *testing.T, c *coherence) {
 		for worker := range 4 {
 			group.Go(func() {
 				for i := from + worker; i < from+chunk; i += 4 {
-					if got := second.ask(t, taskOfA, http.MethodGet, fmt.Sprintf("/variables/v_%d", i)); got != http.StatusForbidden {
+					if got := second.ask(t, taskA, http.MethodGet, fmt.Sprintf("/variables/v_%d", i)); got != http.StatusForbidden {
 						t.Errorf("with a value of kind %d in redis, team_b's variable is answered %d", i%8, got)
 					}
 				}
@@ -274,7 +273,7 @@ func entryOf(variable string) string { return "dagfence:1:variable:" + variable 
 // in Redis.
 func (s *sharer) sealed(t *testing.T, client *redis.Client, variable string) []byte {
 	t.Helper()
-	s.until(t, http.StatusOK, taskOfA, "/variables/"+variable)
+	s.until(t, http.StatusOK, taskA, "/variables/"+variable)
 	for started := time.Now(); time.Since(started) < ttlBound; time.Sleep(time.Millisecond) {
 		if value, err := client.Get(t.Context(), entryOf(variable)).Bytes(); err == nil {
 			return value
@@ -323,7 +322,7 @@ func testStaleReplica(t *testing.T, c *coherence) {
 			t.Fatal(err)
 		}
 		for started := time.Now(); client.Exists(t.Context(), entryOf(key)).Val() == 0; {
-			first.until(t, http.StatusOK, taskOfA, "/variables/"+key)
+			first.until(t, http.StatusOK, taskA, "/variables/"+key)
 			if time.Since(started) > 30*time.Second {
 				t.Fatal("the replica never gets the entry")
 			}
@@ -338,7 +337,7 @@ func testStaleReplica(t *testing.T, c *coherence) {
 		c.execute(t, "UPDATE variable SET team_name = 'team_b' WHERE key = '"+key+"'")
 		wire.lead(replica.Addr)
 		second := c.fence(t, wire.addr) // it has heard of nothing
-		took := second.until(t, http.StatusForbidden, taskOfA, "/variables/"+key)
+		took := second.until(t, http.StatusForbidden, taskA, "/variables/"+key)
 		t.Logf("behind a stale replica it is seen after %v", took)
 		if took > ttlBound+busy {
 			t.Errorf("an entry of a stale replica is believed for %v", took)

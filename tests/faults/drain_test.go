@@ -174,7 +174,7 @@ func TestSlowUpstreamAndClientsThatGoAway(t *testing.T) {
 	defer transport.CloseIdleConnections()
 	for range clients {
 		group.Go(func() {
-			answered, err := transport.RoundTrip(p.request(t, token, http.MethodPut, "/task-instances/"+processTask+"/heartbeat", nil).WithContext(ctx)) //nolint:contextcheck // it gets ctx
+			answered, err := transport.RoundTrip(p.request(t, token, http.MethodPut, "/task-instances/"+taskA+"/heartbeat", nil).WithContext(ctx)) //nolint:contextcheck // it gets ctx
 			if err == nil {
 				answered.Body.Close()
 				t.Errorf("answered %d", answered.StatusCode)
@@ -279,7 +279,7 @@ func TestBlockedLogHoldsNoRequestUp(t *testing.T) {
 	p.runWith(t, writer, "proxy", "--listen", p.addr, "--upstream", "http://"+upstream.Addr, "--lookup", lookup, "--status", p.status)
 	writer.Close()
 	token := processToken(t)
-	refused := sidecar.Token(t, "another secret", processTask, nil)
+	refused := sidecar.Token(t, "another secret", taskA, nil)
 	begun := time.Now()
 	const rounds = 2000 // 64 KiB, which a pipe takes, are some 150 entries
 	for range rounds {
@@ -304,7 +304,7 @@ func TestBlockedLogHoldsNoRequestUp(t *testing.T) {
 	if !strings.Contains(string(log), `"msg":"refused"`) {
 		t.Errorf("the log has no refusal: %s", tail(string(log), 500))
 	}
-	for name, secret := range map[string]string{"the token": token, "the forged token": refused, "the secret": processSecret} {
+	for name, secret := range map[string]string{"the token": token, "the forged token": refused, "the secret": secret} {
 		if strings.Contains(string(log), secret) {
 			t.Errorf("%s is in the log", name)
 		}

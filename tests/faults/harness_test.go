@@ -1,6 +1,6 @@
 // Package faults_test breaks what the fence leans on (Redis, the lookup service,
-// the database, upstream) while the dagfence binary serves, and holds it to the
-// answer that each fault has.
+// the database, upstream) while the dagfence binary serves, reloads it, rotates
+// its keys and tells it to end, and holds it to the answer that each has.
 package faults_test
 
 import (

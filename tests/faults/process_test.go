@@ -1,5 +1,3 @@
-// Package faults_test runs the real binary while something goes wrong around
-// it, or while it is reloaded, rotated or told to end.
 package faults_test
 
 import (
@@ -13,7 +11,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -23,36 +20,6 @@ import (
 	"github.com/dagfence/dagfence/tests/services"
 	"github.com/dagfence/dagfence/tests/sidecar"
 )
-
-const (
-	processSecret = "the-secret-that-airflow-signs-with"
-	processTask   = "018f0000-0000-7000-8000-00000000000a" // dag_a
-)
-
-var built struct {
-	sync.Mutex
-	program string
-}
-
-// processBinary is the dagfence of this tree, built once: beside the binary of
-// the test, which go test removes.
-func processBinary(tb testing.TB) string {
-	tb.Helper()
-	built.Lock()
-	defer built.Unlock()
-	if built.program == "" {
-		own, err := os.Executable()
-		if err != nil {
-			tb.Fatal(err)
-		}
-		program := filepath.Join(filepath.Dir(own), "dagfence")
-		if err := os.Rename(sidecar.Build(tb), program); err != nil {
-			tb.Fatal(err)
-		}
-		built.program = program
-	}
-	return built.program
-}
 
 // processClient waits no longer than anything here should take.
 var processClient = &http.Client{Timeout: 20 * time.Second}
@@ -89,9 +56,9 @@ func (p *process) run(tb testing.TB, args ...string) {
 func (p *process) runWith(tb testing.TB, stderr *os.File, args ...string) {
 	tb.Helper()
 	// The test's own context ends before its cleanups, and would kill it early.
-	p.cmd = exec.CommandContext(context.WithoutCancel(tb.Context()), processBinary(tb), args...)
+	p.cmd = exec.CommandContext(context.WithoutCancel(tb.Context()), program(tb), args...)
 	p.cmd.Stderr = stderr
-	p.cmd.Env = append(os.Environ(), "AIRFLOW__API_AUTH__JWT_SECRET="+processSecret, "XDG_CONFIG_HOME="+tb.TempDir(), "XDG_DATA_HOME="+tb.TempDir())
+	p.cmd.Env = append(os.Environ(), "AIRFLOW__API_AUTH__JWT_SECRET="+secret, "XDG_CONFIG_HOME="+tb.TempDir(), "XDG_DATA_HOME="+tb.TempDir())
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := p.cmd.Start(); err != nil {
 		tb.Fatal(err)
@@ -239,7 +206,7 @@ func (p *process) answer(tb testing.TB, token, method, path string) int {
 func processOwners(tb testing.TB) (url string, world *resolvertest.World) {
 	tb.Helper()
 	world = new(resolvertest.World)
-	world.Run(processTask, resolver.Task{DagID: "dag_a", RunID: "r", TaskID: "t1", MapIndex: -1})
+	world.Run(taskA, resolver.Task{DagID: "dag_a", RunID: "r", TaskID: "t1", MapIndex: -1})
 	world.Own(resolver.KindDag, "dag_a", "team_a")
 	world.Own(resolver.KindDag, "dag_b", "team_b")
 	world.Own(resolver.KindVariable, "var_a", "team_a")
@@ -255,7 +222,7 @@ func processOwners(tb testing.TB) (url string, world *resolvertest.World) {
 // processToken is the token of the task of team_a.
 func processToken(tb testing.TB) string {
 	tb.Helper()
-	return sidecar.Token(tb, processSecret, processTask, nil)
+	return sidecar.Token(tb, secret, taskA, nil)
 }
 
 func tail(s string, n int) string { return s[max(0, len(s)-n):] }

@@ -79,7 +79,7 @@ func TestRotationOfASecretRefusesNoToken(t *testing.T) {
 	var group sync.WaitGroup
 	for range 4 { // somebody always sends what does not verify
 		group.Go(func() {
-			token := sidecar.Token(t, "another secret", processTask, nil)
+			token := sidecar.Token(t, "another secret", taskA, nil)
 			for {
 				select {
 				case <-stop:
@@ -97,13 +97,13 @@ func TestRotationOfASecretRefusesNoToken(t *testing.T) {
 		secret := fmt.Sprintf("the secret number %d", number)
 		put(t, path, []byte(secret+"\n"))
 		for range 5 {
-			token := sidecar.Token(t, secret, processTask, func(claims jwt.MapClaims) { claims["jti"] = time.Now().String() })
+			token := sidecar.Token(t, secret, taskA, func(claims jwt.MapClaims) { claims["jti"] = time.Now().String() })
 			if code := p.answer(t, token, http.MethodGet, "/variables/var_a"); code != http.StatusOK {
 				t.Errorf("a token under the secret of the moment is answered %d", code)
 			}
 			passed.Add(1)
 		}
-		old := sidecar.Token(t, fmt.Sprintf("the secret number %d", number-1), processTask, nil)
+		old := sidecar.Token(t, fmt.Sprintf("the secret number %d", number-1), taskA, nil)
 		if code := p.answer(t, old, http.MethodGet, "/variables/var_a"); code != http.StatusForbidden {
 			t.Errorf("a token under the secret of before is answered %d", code)
 		}
@@ -156,7 +156,7 @@ func signedBy(t *testing.T, kid string) string {
 	t.Helper()
 	now := time.Now()
 	token := jwt.NewWithClaims(jwt.SigningMethodEdDSA, jwt.MapClaims{
-		"sub": processTask, "scope": "execution", "aud": "urn:airflow.apache.org:task", "jti": "x",
+		"sub": taskA, "scope": "execution", "aud": "urn:airflow.apache.org:task", "jti": "x",
 		"iat": now.Unix(), "nbf": now.Unix(), "exp": now.Add(10 * time.Minute).Unix(),
 	})
 	token.Header["kid"] = kid
@@ -224,9 +224,9 @@ func TestRotationOfAKeySetRefusesNoToken(t *testing.T) {
 // What a token is renewed with reaches the task as upstream sent it, and no log.
 func TestRenewedTokenReachesTheTaskAndNoLog(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "secret")
-	put(t, path, []byte(processSecret))
+	put(t, path, []byte(secret))
 	p, upstream := rotated(t, "secret_file "+path)
-	renewed := sidecar.Token(t, processSecret, processTask, func(claims jwt.MapClaims) { claims["jti"] = "renewed" })
+	renewed := sidecar.Token(t, secret, taskA, func(claims jwt.MapClaims) { claims["jti"] = "renewed" })
 	upstream.Answer(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Refreshed-API-Token", renewed)
 		if r.Method == http.MethodPost {
@@ -235,7 +235,7 @@ func TestRenewedTokenReachesTheTaskAndNoLog(t *testing.T) {
 	})
 	token := processToken(t)
 	for _, request := range []string{
-		"GET /variables/var_a", "PUT /task-instances/" + processTask + "/heartbeat", "GET /variables/var_b", "POST /dag-runs/dag_a/r",
+		"GET /variables/var_a", "PUT /task-instances/" + taskA + "/heartbeat", "GET /variables/var_b", "POST /dag-runs/dag_a/r",
 	} {
 		method, target, _ := strings.Cut(request, " ")
 		answered, err := processClient.Do(p.request(t, token, method, target, nil))
@@ -259,7 +259,7 @@ func TestRenewedTokenReachesTheTaskAndNoLog(t *testing.T) {
 		}
 		return nil
 	})
-	for name, secret := range map[string]string{"the token": token, "the renewed token": renewed, "the secret": processSecret} {
+	for name, secret := range map[string]string{"the token": token, "the renewed token": renewed, "the secret": secret} {
 		if strings.Contains(p.log(t), secret) || strings.Contains(p.log(t), secret[strings.LastIndex(secret, ".")+1:]) {
 			t.Errorf("%s is in the log", name)
 		}

@@ -3,11 +3,10 @@ package route
 // table holds every endpoint of the Execution API, releases 3.0 to 3.3 and
 // 3.4.0b2, in the order in which Airflow's routers try them
 // (airflow/api_fastapi/execution_api/routes/__init__.py and the files beside it).
-// Some releases take one segment where a parameter takes slashes here, 3.0 for
+// Some releases take one segment where a parameter takes slashes here: 3.0 for
 // {variable_key} and an XCom's {key}, 3.3.0 for the store's, all before 3.4 for
-// {connection_id}: a subset of what is
-// matched here, with the same meaning. docs/adding-an-airflow-version.md tells how
-// a row is added.
+// {connection_id}. That is a subset of what is matched here, with the same
+// meaning. docs/adding-an-airflow-version.md tells how a row is added.
 var table = []Route{
 	// Cadwyn's own, for requests without a version header (cadwyn/applications.py).
 	{Method: "GET", Pattern: "/docs", Since: "2025-04-11", Kind: Public, Action: Read},

@@ -20,7 +20,7 @@ var endpoints = map[string]func(u *upstream, ctx context.Context, c call) (reply
 	"GET /variables/{variable_key:path}":    (*upstream).getVariable,
 	"PUT /variables/{variable_key:path}":    (*upstream).putVariable,
 	"DELETE /variables/{variable_key:path}": (*upstream).deleteVariable,
-	"GET /connections/{connection_id}":      (*upstream).getConnection,
+	"GET /connections/{connection_id:path}": (*upstream).getConnection,
 
 	"GET /xcoms/{dag_id}/{run_id}/{task_id}/{key:path}":    (*upstream).getXCom,
 	"HEAD /xcoms/{dag_id}/{run_id}/{task_id}/{key:path}":   (*upstream).countXComs,

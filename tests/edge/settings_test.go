@@ -170,7 +170,7 @@ func TestAuditForwardsAllThatCanBeRead(t *testing.T) {
 func TestUnknownRoutesSetting(t *testing.T) {
 	e := start(t, "")
 	e.refused(t, taskA, "GET /no/such/endpoint", http.StatusNotFound, "not_found")
-	e.refused(t, taskA, "GET /connections/conn_a/", http.StatusNotFound, "not_found")
+	e.refused(t, taskA, "GET /dags/dag_a/", http.StatusNotFound, "not_found")
 	answered := e.do(t, taskA, "POST /variables/var_a")
 	e.isRefusal(t, "POST /variables/var_a", answered, http.StatusMethodNotAllowed, "method_not_allowed")
 	if allow := answered.Header.Get("Allow"); allow != "GET, PUT, DELETE" {

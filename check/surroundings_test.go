@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/dagfence/dagfence/caddymodule/route"
 	"github.com/dagfence/dagfence/check"
 )
 
@@ -45,7 +46,7 @@ func TestUpstreamIsTheExecutionAPI(t *testing.T) {
 	}{
 		"Airflow 3.3":   {airflow(func(*stub) {}), check.OK, "is an Execution API of version 2026-06-30"},
 		"Airflow 3.0":   {airflow(func(s *stub) { s.version = "2025-08-10" }), check.OK, "of version 2025-08-10"},
-		"a newer one":   {airflow(func(s *stub) { s.version = "2099-01-01" }), check.Warning, "its API version 2099-01-01 is newer than 2026-06-30"},
+		"a newer one":   {airflow(func(s *stub) { s.version = "2099-01-01" }), check.Warning, "its API version 2099-01-01 is newer than " + route.Newest()},
 		"another mount": {airflow(func(s *stub) { s.path = "/airflow/execution" }), check.Problem, "set base_path /airflow/execution"},
 		"a fence":       {serve(t, http.HandlerFunc(aFence)), check.Problem, "a fence answers at"},
 		"a web server":  {serve(t, http.NotFoundHandler()), check.Problem, "answers 404, so there is no Execution API"},

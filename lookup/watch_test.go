@@ -83,7 +83,7 @@ func testWatch(t *testing.T, s server) {
 			db, url := s.airflow(t, release)
 			w, _ := watchOf(t, lookup.Options{Database: restricted(t, s, db, url)})
 			team := func(name string) string {
-				if release == "3.2" {
+				if release >= "3.2" {
 					return "team_name = '" + name + "'"
 				}
 				return "team_id = (SELECT id FROM team WHERE name = '" + name + "')"
@@ -112,8 +112,8 @@ func testWatch(t *testing.T, s server) {
 				w.expect(t, step.change, step.told...)
 				w.expect(t, "again after "+step.change)
 			}
-			if release == "3.2" {
-				execute(t, db, "INSERT INTO variable ("+key+", val, team_name) VALUES ('var_new', 'SECRET-VALUE', 'team_a')")
+			if release >= "3.2" {
+				execute(t, db, "INSERT INTO variable ("+key+", val, is_encrypted, team_name) VALUES ('var_new', 'SECRET-VALUE', false, 'team_a')")
 				w.expect(t, "a new variable", "variable var_new")
 			}
 			if log := w.log.String(); log != "" {
@@ -180,7 +180,7 @@ func TestWatchOfPostgreSQL(t *testing.T) {
 func testWatchReadsLittle(t *testing.T, s server) {
 	t.Helper()
 	db, url := s.airflow(t, "3.2")
-	execute(t, db, "INSERT INTO variable (key, val, team_name) SELECT 'bulk_' || i, repeat('x', 200), 'team_a' FROM generate_series(1, 50000) i")
+	execute(t, db, "INSERT INTO variable (key, val, is_encrypted, team_name) SELECT 'bulk_' || i, repeat('x', 200), false, 'team_a' FROM generate_series(1, 50000) i")
 	w, d := watchOf(t, lookup.Options{Database: url})
 	if known := w.Known(); known < 50000 {
 		t.Errorf("it remembers %d owners", known)

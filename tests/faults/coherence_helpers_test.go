@@ -61,11 +61,7 @@ func newCoherence(t *testing.T, binary string) *coherence {
 	for task := range c.tokens {
 		c.tokens[task] = "Bearer " + sidecar.Token(t, secret, task, nil)
 	}
-	tables, err := os.ReadFile("../../lookup/testdata/airflow-3.2.postgresql.sql")
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.execute(t, string(tables)+coherentWorld)
+	c.execute(t, services.AirflowTables(t)+coherentWorld)
 	c.lookup = c.directory(t)
 	return c
 }

@@ -3,7 +3,6 @@ package faults_test
 import (
 	"context"
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 
@@ -43,12 +42,8 @@ type database struct {
 func newDatabase(t *testing.T, settings ...string) *database {
 	t.Helper()
 	server := services.Postgres(t, settings...)
-	tables, err := os.ReadFile("../../lookup/testdata/airflow-3.2.postgresql.sql")
-	if err != nil {
-		t.Fatal(err)
-	}
 	db := &database{server, server.URL("airflow", "airflow"), t}
-	db.connect(t, string(tables)+strings.Join(rows, ";\n"))
+	db.connect(t, services.AirflowTables(t)+strings.Join(rows, ";\n"))
 	return db
 }
 

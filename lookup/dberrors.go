@@ -68,7 +68,7 @@ func (m *metadata) explain(doing string, err error) error {
 	mend := ""
 	switch troubleOf(err) {
 	case troubleAbsent:
-		mend = "; its schema is not the one found before: has Airflow been upgraded, or `airflow db migrate` not been run?"
+		mend = "; that part of its schema is missing: has Airflow been upgraded beside us, or a migration (`airflow db migrate`) not ended?"
 	case troubleDenied:
 		mend = "; " + m.grantsMend()
 	case troubleLogin:

@@ -251,6 +251,7 @@ func testUnknownSchema(t *testing.T, s server) {
 		}, `alembic_version is "ffffffffffff"`},
 		"no teams, but not a revision of 3.0": {"3.0", []string{"UPDATE alembic_version SET version_num = '22ed7efa9da2'"}, "22ed7efa9da2"},
 		"half of it":                          {"3.2", []string{"DROP TABLE dag_bundle_team"}, "dag_bundle_team"},
+		"half of it, of 3.1":                  {"3.1", []string{"DROP TABLE dag_bundle_team"}, "dag_bundle_team"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

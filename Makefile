@@ -5,10 +5,10 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 
-# The release that the fence is tested against.
-AIRFLOW := 3.3.2
+# The releases that the fence is tested against, one of each minor release, the newest last.
+AIRFLOW := 3.0.6 3.1.8 3.2.2 3.3.2
 # The release that airflow-routes looks at.
-VERSION ?= $(AIRFLOW)
+VERSION ?= $(lastword $(AIRFLOW))
 
 GOLANGCI_LINT_VERSION := v2.15.0
 GOFUMPT_VERSION       := v0.12.0
@@ -41,17 +41,17 @@ build: ## builds bin/dagfence
 test: export DAGFENCE_TEST_SERVERS := required
 test: build ## installs what the tests need, and runs all of them
 	scripts/setup
-	scripts/airflow-env $(AIRFLOW)
+	for release in $(AIRFLOW); do scripts/airflow-env $$release; done
 	bin/dagfence demo --check
 	# Two packages at a time, because many start servers of their own.
 	go test -race -count=1 -p 2 -timeout 10m $(TESTED)
 	# Without the race detector, allocations are counted too.
 	scripts/coverage $(COVERAGE) $(COVERED)
-	go test -count=1 -timeout 10m ./caddymodule ./tests/airflow
+	go test -count=1 -timeout 20m ./caddymodule ./tests/airflow
 
 fuzz: export DAGFENCE_TEST_SERVERS := required
 fuzz: ## compares generated requests and tokens with Airflow's own reading, others each time
-	scripts/airflow-env $(AIRFLOW)
+	scripts/airflow-env $(lastword $(AIRFLOW))
 	DAGFENCE_FUZZ_REQUESTS=$(REQUESTS) DAGFENCE_FUZZ_SEED=$$RANDOM go test -count=1 -v -timeout 3h -run WhatArrives ./tests/router
 	DAGFENCE_FUZZ_TOKENS=$(TOKENS) go test -count=1 -v -timeout 1h -run AcceptsNoToken ./tests/tokens
 

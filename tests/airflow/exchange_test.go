@@ -2,14 +2,14 @@ package airflow_test
 
 import (
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/jackc/pgx/v5"
 )
 
 // A request is one call of the Execution API. Its target is sent as it stands,
@@ -47,12 +47,15 @@ func (r request) reads() bool { return r.method == http.MethodGet || r.method ==
 // database behind it.
 type deployment struct {
 	url      string
-	database *pgx.Conn
+	database *database
 }
 
 // transport keeps no connection: uvicorn closes one behind each 500, unannounced,
 // and the next request on it may meet the end.
 var transport = &http.Transport{DisableKeepAlives: true}
+
+// moment is the time of an answer itself.
+var moment = regexp.MustCompile(`"responded_at":"[^"]+"`)
 
 // An outcome is what came of a request: the answer, and how it changed the
 // database.
@@ -91,17 +94,18 @@ func (d *deployment) send(t *testing.T, w *world, who string, r request) outcome
 			call.Header.Set(name, value)
 		}
 	}
-	before := take(t, d.database)
 	response, err := transport.RoundTrip(call) // redirects are answers too
 	if err != nil {
 		t.Fatalf("%s %s: %v", r.method, target, err)
 	}
 	defer response.Body.Close()
 	answer, err := io.ReadAll(response.Body)
-	if err != nil {
+	if errors.Is(err, io.ErrUnexpectedEOF) { // Airflow's own openapi.json ends early
+		answer = append(answer, "(ends early)"...)
+	} else if err != nil {
 		t.Fatalf("%s %s: reading the answer: %v", r.method, target, err)
 	}
-	return outcome{r.method, response.StatusCode, response.Header, string(answer), take(t, d.database).since(before)}
+	return outcome{r.method, response.StatusCode, response.Header, moment.ReplaceAllString(string(answer), "..."), d.database.change(t)}
 }
 
 // A verdict is what the fence makes of a request.
@@ -133,7 +137,8 @@ var unknown = verdict{"404", func(t *testing.T, _, fenced outcome) {
 }}
 
 // likewise: the fence itself answers as Airflow would have, with Airflow's own
-// words at the head of its message.
+// words at the head of its message; not those that older releases put behind a
+// colon.
 var likewise = verdict{"likewise", func(t *testing.T, straight, fenced outcome) {
 	t.Helper()
 	wantSame(t, "status", straight.status, fenced.status)
@@ -142,8 +147,9 @@ var likewise = verdict{"likewise", func(t *testing.T, straight, fenced outcome) 
 	if err := json.Unmarshal([]byte(straight.body), &want); err != nil {
 		t.Fatalf("Airflow's own answer: %v: %s", err, straight.body)
 	}
-	if message := detailOf(t, fenced).Message; !strings.HasPrefix(message, want.Detail) {
-		t.Errorf("message through the fence: %q, want one that begins with %q", message, want.Detail)
+	head, _, _ := strings.Cut(want.Detail, ":")
+	if message := detailOf(t, fenced).Message; head == "" || !strings.HasPrefix(message, head) {
+		t.Errorf("message through the fence: %q, want one that begins with %q", message, head)
 	}
 }}
 

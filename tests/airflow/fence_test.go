@@ -10,18 +10,6 @@ import (
 	"github.com/dagfence/dagfence/tests/services"
 )
 
-// grants is what the fence's own database role may read: who owns what, and no
-// secret's value.
-var grants = []string{
-	"CREATE ROLE dagfence LOGIN",
-	"GRANT SELECT (id, dag_id, run_id, task_id, map_index) ON task_instance TO dagfence",
-	"GRANT SELECT (task_instance_id, dag_id, run_id, task_id, map_index) ON task_instance_history TO dagfence",
-	"GRANT SELECT (dag_id, bundle_name) ON dag TO dagfence",
-	"GRANT SELECT (dag_bundle_name, team_name) ON dag_bundle_team TO dagfence",
-	"GRANT SELECT (key, team_name) ON variable TO dagfence",
-	"GRANT SELECT (conn_id, team_name) ON connection TO dagfence",
-}
-
 // A fence is a dagfence binary in a deployment, and the processes that it runs
 // as. The api-server's environment is all that configures it.
 type fence struct {
@@ -38,10 +26,10 @@ func newFence(t *testing.T, program string, airflow *release) *fence {
 }
 
 // lookup starts a lookup service on the database and gives its URL.
-func (f *fence) lookup(t *testing.T, databaseURL string) string {
+func (f *fence) lookup(t *testing.T, databaseURL string, args ...string) string {
 	t.Helper()
 	address := loopback(t)
-	process := f.start(t, "lookup", "--listen", address, "--database", databaseURL)
+	process := f.start(t, append([]string{"lookup", "--listen", address, "--database", databaseURL}, args...)...)
 	process.WaitReady(t, services.Dial("tcp", address))
 	return "http://" + address
 }
@@ -88,14 +76,10 @@ func loopback(t *testing.T) string {
 	return "127.0.0.1:" + strconv.Itoa(services.FreePort(t))
 }
 
-// wantValue checks one value of a database.
+// wantValue checks one value of the deployment's database.
 func (d *deployment) wantValue(t *testing.T, query string, want any) {
 	t.Helper()
-	var got any
-	if err := d.database.QueryRow(t.Context(), query).Scan(&got); err != nil {
-		t.Fatalf("%s: %v", query, err)
-	}
-	if fmt.Sprint(got) != fmt.Sprint(want) {
-		t.Errorf("%s: %v, want %v", query, got, want)
+	if got := d.database.value(t, query); got != fmt.Sprint(want) {
+		t.Errorf("%s: %s, want %v", query, got, want)
 	}
 }

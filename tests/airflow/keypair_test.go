@@ -28,6 +28,8 @@ func TestKeyPairs(t *testing.T) {
 	server := services.Postgres(t)
 	w := seed(t, plain, server)
 	url := server.URL("airflow", "airflow")
+	database := connect(t, server, "airflow")
+	database.remember(t)
 
 	_, edKey, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
@@ -57,8 +59,7 @@ func TestKeyPairs(t *testing.T) {
 			wait()
 			proxy := dagfence.proxy(t, upstream, "--database", server.URL("dagfence", "airflow"))
 
-			database := connect(t, server, "airflow")
-			ask(t, w, &deployment{upstream, database}, &deployment{proxy, database}, []cell{
+			ask(t, airflow, w, &deployment{upstream, database}, &deployment{proxy, database}, []cell{
 				{"a variable of the own team", taskA, get("/variables/var_a"), 200, passes},
 				{"a variable of the other team", taskA, get("/variables/var_b"), 404, denied},
 				{"an XCom of the other team", taskB, get("/xcoms/dag_a/{run1}/t1/return_value"), 403, denied},

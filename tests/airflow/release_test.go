@@ -20,8 +20,17 @@ import (
 // latest is the newest Airflow release that the fence knows.
 const latest = "3.3.2"
 
+// releases are the Airflow releases that the fence is held against, oldest
+// first: one of each minor release.
+var releases = []string{"3.0.6", "3.1.8", "3.2.2", latest}
+
+// newestVersion is the newest API version that a release has
+// (airflow/api_fastapi/execution_api/versions).
+var newestVersion = map[string]string{"3.0.6": "2025-08-10", "3.1.8": "2025-11-05", "3.2.2": "2026-04-06", latest: "2026-06-30"}
+
 // A release is an installed Airflow with the settings of one deployment.
 type release struct {
+	version  string
 	venv     string
 	settings map[string]string
 }
@@ -46,61 +55,64 @@ func install(t *testing.T, version string) *release {
 		}
 		services.Missing(t, "the environment of Airflow "+version+": "+reason)
 	}
-	return &release{venv: strings.TrimSpace(string(output)), settings: map[string]string{
+	airflow := &release{version: version, venv: strings.TrimSpace(string(output)), settings: map[string]string{
 		"AIRFLOW_HOME":                                t.TempDir(),
 		"AIRFLOW__API_AUTH__JWT_SECRET":               jwtSecret,
 		"AIRFLOW__CORE__FERNET_KEY":                   "", // values are compared as they are stored
 		"AIRFLOW__CORE__LOAD_EXAMPLES":                "False",
-		"AIRFLOW__CORE__MULTI_TEAM":                   "True",
 		"AIRFLOW__EXECUTION_API__JWT_EXPIRATION_TIME": "3600", // tokens outlive a slow machine
 		"AIRFLOW__LOGGING__LOGGING_LEVEL":             "WARNING",
 		// A secrets backend beside the database: variables without a row.
 		"AIRFLOW_VAR_FROM_ENVIRONMENT":    "for everybody",
 		"AIRFLOW_VAR__TEAM_B___IN_SECRET": "for team_b",
 	}}
+	if version >= "3.2" { // before, it is no option, and the fence takes it for on
+		airflow.settings["AIRFLOW__CORE__MULTI_TEAM"] = "True"
+	}
+	return airflow
 }
 
 // with is the release with other settings besides.
-func (r *release) with(settings map[string]string) *release {
-	merged := maps.Clone(r.settings)
+func (airflow *release) with(settings map[string]string) *release {
+	merged := maps.Clone(airflow.settings)
 	maps.Copy(merged, settings)
-	return &release{venv: r.venv, settings: merged}
+	return &release{version: airflow.version, venv: airflow.venv, settings: merged}
 }
 
 // environ is the deployment's environment: what the fence's sidecar is given too.
-func (r *release) environ() []string {
+func (airflow *release) environ() []string {
 	environ := slices.DeleteFunc(os.Environ(), func(pair string) bool {
 		return strings.HasPrefix(pair, "AIRFLOW_")
 	})
-	for name, value := range r.settings {
+	for name, value := range airflow.settings {
 		environ = append(environ, name+"="+value)
 	}
 	return environ
 }
 
 // command is a program of the environment, such as airflow or python.
-func (r *release) command(t *testing.T, databaseURL, program string, args ...string) *exec.Cmd {
+func (airflow *release) command(t *testing.T, databaseURL, program string, args ...string) *exec.Cmd {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), filepath.Join(r.venv, "bin", program), args...)
-	cmd.Env = append(r.environ(), "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN="+databaseURL)
+	cmd := exec.CommandContext(t.Context(), filepath.Join(airflow.venv, "bin", program), args...)
+	cmd.Env = append(airflow.environ(), "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN="+databaseURL)
 	return cmd
 }
 
 // run runs a program of the environment to its end.
-func (r *release) run(t *testing.T, databaseURL, program string, args ...string) {
+func (airflow *release) run(t *testing.T, databaseURL, program string, args ...string) {
 	t.Helper()
-	if output, err := r.command(t, databaseURL, program, args...).CombinedOutput(); err != nil {
+	if output, err := airflow.command(t, databaseURL, program, args...).CombinedOutput(); err != nil {
 		t.Fatalf("running %s: %v\n%s", program, err, output)
 	}
 }
 
 // serve starts an api-server on the database, which serves the Execution API
 // alone, and gives its URL and what waits until it answers.
-func (r *release) serve(t *testing.T, databaseURL string) (url string, wait func()) {
+func (airflow *release) serve(t *testing.T, databaseURL string) (url string, wait func()) {
 	t.Helper()
 	port := services.FreePort(t)
 	url = fmt.Sprintf("http://127.0.0.1:%d", port)
-	server := services.Start(t, r.command(t, databaseURL, "airflow",
+	server := services.Start(t, airflow.command(t, databaseURL, "airflow",
 		"api-server", "--apps", "execution", "--host", "127.0.0.1", "--port", strconv.Itoa(port), "--workers", "1"))
 	return url, func() {
 		t.Helper()

@@ -1,6 +1,7 @@
-"""Fills a migrated Airflow 3.3 metadata database with two teams, and mints their tasks' tokens.
+"""Fills a migrated metadata database of Airflow 3.0 to 3.3 with two teams, and mints their tasks' tokens.
 
-Usage: world.py seed FILE   writes rows, and {"ids": {name: task instance id}, "tokens": {name: JWT}}
+Usage: world.py seed FILE   writes rows, and {"ids": {name: task instance id}, "tokens": {name: JWT},
+                            "owners": what the ownership file has to say beside the database}
        world.py mint FILE   writes new tokens for the ids in FILE
 To a file because Airflow logs to standard output.
 """
@@ -11,6 +12,7 @@ import json
 import sys
 import uuid
 from datetime import datetime, timezone
+from importlib import import_module
 from pathlib import Path
 
 from airflow.api_fastapi.auth.tokens import JWTGenerator
@@ -19,16 +21,32 @@ from airflow.models import Connection, TaskInstance, Variable
 from airflow.models.asset import AssetActive, AssetAliasModel, AssetEvent, AssetModel
 from airflow.models.dagbundle import DagBundleModel
 from airflow.models.serialized_dag import SerializedDagModel
-from airflow.models.team import Team
 from airflow.models.xcom import XComModel
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG
-from airflow.serialization.definitions.dag import SerializedDAG
-from airflow.serialization.serialized_objects import DagSerialization, LazyDeserializedDAG
+from airflow.serialization import serialized_objects
 from airflow.utils.session import create_session
 from airflow.utils.state import DagRunState, TaskInstanceState
 from airflow.utils.types import DagRunTriggeredByType, DagRunType
 from sqlalchemy import select
+
+
+def newer(module, name):
+    """What only newer releases have, else None."""
+    try:
+        return getattr(import_module(module), name)
+    except ImportError:
+        return None
+
+
+Team = newer("airflow.models.team", "Team")  # 3.1
+HITLDetail = newer("airflow.models.hitl", "HITLDetail")  # 3.1
+AssetStore = newer("airflow.models.asset_state_store", "AssetStateStoreModel")  # 3.3
+TaskStore = newer("airflow.models.task_state_store", "TaskStateStoreModel")  # 3.3
+ConnectionTest = newer("airflow.models.connection_test", "ConnectionTestRequest")  # 3.3
+# Until 3.1 one class is both.
+SerializedDAG = newer("airflow.serialization.definitions.dag", "SerializedDAG") or serialized_objects.SerializedDAG
+DagSerialization = getattr(serialized_objects, "DagSerialization", SerializedDAG)
 
 BUNDLES = {"bundle_a": "team_a", "bundle_b": "team_b", "bundle_g": None}
 DAGS = {"dag_a": "bundle_a", "dag_a2": "bundle_a", "dag_b": "bundle_b", "dag_g": "bundle_g"}
@@ -41,26 +59,54 @@ VARIABLES = {
     None: ("global_var", "keys", "global_put", "global_delete", "global_put_by_g"),
 }
 CONNECTIONS = {"team_a": "conn_a", "team_b": "conn_b", None: "global_conn"}
+ASSETS = {"team_a": "asset_a", "team_b": "asset_b", None: "asset"}
 
 
 def add_owners(session):
-    teams = {name: Team(name=name) for name in ("team_a", "team_b")}
+    """Writes what teams own, and returns what the database has no place for."""
+    by_id = hasattr(Variable, "team_id")  # 3.1
+    teams = {}
+    for name in ("team_a", "team_b") if Team else ():
+        teams[name] = Team(id=uuid.uuid4(), name=name) if by_id else Team(name=name)
     session.add_all(teams.values())
+    session.flush()
+
+    def of(team):
+        """The column of a row that names its team."""
+        if by_id:
+            return {"team_id": teams[team].id if team else None}
+        return {"team_name": team} if Team else {}
+
     for name, team in BUNDLES.items():
         bundle = DagBundleModel(name=name)
-        bundle.teams = [teams[team]] if team else []
+        if team and Team:
+            bundle.teams = [teams[team]]
         session.add(bundle)
-    session.flush()
     for team, keys in VARIABLES.items():
-        session.add_all(Variable(key=key, val=f"value of {key}", team_name=team) for key in keys)
+        session.add_all(Variable(key=key, val=f"value of {key}", **of(team)) for key in keys)
     for team, conn_id in CONNECTIONS.items():
-        session.add(Connection(conn_id=conn_id, conn_type="http", password=f"of {conn_id}", team_name=team))
-    session.add(AssetModel(name="asset", uri="s3://bucket/asset", extra={}, group="asset"))
-    session.add(AssetActive(name="asset", uri="s3://bucket/asset"))
-    session.add(AssetAliasModel(name="alias", group="asset"))
-    session.flush()
-    asset_id = session.scalar(select(AssetModel.id))
-    session.add(AssetEvent(asset_id=asset_id, source_dag_id="dag_a", timestamp=DATES[0], extra={}))
+        session.add(Connection(conn_id=conn_id, conn_type="http", password=f"of {conn_id}", **of(team)))
+    owners = {"assets": add_assets(session)}
+    if not Team:
+        owners["bundles"] = {name: team for name, team in BUNDLES.items() if team}
+        owners["variables"] = {key: team for team, keys in VARIABLES.items() if team for key in keys}
+        owners["connections"] = {conn_id: team for team, conn_id in CONNECTIONS.items() if team}
+    return owners
+
+
+def add_assets(session):
+    """An asset and an alias for each team and for nobody. Airflow lets nobody own one; returns who does."""
+    owners = {}
+    for team, name in ASSETS.items():
+        uri, alias = f"s3://bucket/{name}", name.replace("asset", "alias")
+        asset = AssetModel(name=name, uri=uri, extra={}, group="asset")
+        session.add_all([asset, AssetActive(name=name, uri=uri), AssetAliasModel(name=alias, group="asset")])
+        session.flush()
+        session.add(AssetEvent(asset_id=asset.id, source_dag_id="dag_a", timestamp=DATES[0], extra={}))
+        if AssetStore:
+            session.add(AssetStore(asset_id=asset.id, key="stored", value='"v"'))
+        owners |= {name: team, uri: team, alias: team} if team else {}
+    return owners
 
 
 def add_dag(session, dag_id, bundle):
@@ -69,9 +115,11 @@ def add_dag(session, dag_id, bundle):
         for task_id in TASKS:
             EmptyOperator(task_id=task_id, retries=2)
         EmptyOperator.partial(task_id="mapped").expand(doc=["0", "1", "2", "3"])
-    SerializedDAG.bulk_write_to_db(bundle, None, [dag], session=session)
+    dag.relative_fileloc = f"{dag_id}.py"  # 3.0 wants one
     data = DagSerialization.to_dict(dag)
-    SerializedDagModel.write_dag(LazyDeserializedDAG(data=data), bundle, session=session)
+    stored = serialized_objects.LazyDeserializedDAG(data=data)
+    SerializedDAG.bulk_write_to_db(bundle, None, [stored], session=session)
+    SerializedDagModel.write_dag(stored, bundle, session=session)
     session.flush()
     for date in DATES:
         DagSerialization.from_dict(data).create_dagrun(
@@ -79,6 +127,7 @@ def add_dag(session, dag_id, bundle):
             logical_date=date,
             data_interval=(date, date),
             run_after=date,
+            start_date=date,  # until 3.1 a task can't start in a run without one
             run_type=DagRunType.MANUAL,
             triggered_by=DagRunTriggeredByType.TEST,
             state=DagRunState.SUCCESS if date == DATES[0] else DagRunState.RUNNING,
@@ -99,14 +148,15 @@ def put_to_work(session):
         for key in ("return_value", "k/slash", "x_put", "x_delete"):
             XComModel.set(
                 key=key,
-                value=json.dumps(f"{ti.dag_id}.{ti.task_id}[{ti.map_index}]"),
-                serialize=False,
+                value=f"{ti.dag_id}.{ti.task_id}[{ti.map_index}]",
                 dag_id=ti.dag_id,
                 run_id=ti.run_id,
                 task_id=ti.task_id,
                 map_index=ti.map_index,
                 session=session,
             )
+        if first:
+            add_what_tasks_leave(session, ti)
         name = f"{ti.dag_id}.{ti.task_id}" + (f"[{ti.map_index}]" if ti.map_index >= 0 else "")
         ids[name if first else f"{name}@2"] = ti.id
         if ti.task_id == "retry" and first:
@@ -118,22 +168,34 @@ def put_to_work(session):
     return ids
 
 
+def add_what_tasks_leave(session, ti):
+    """A question to a human by the task end; a stored value and a connection test, by its own id, of t1."""
+    if ti.task_id == "end" and HITLDetail:
+        session.add(HITLDetail(ti_id=ti.id, options=["yes", "no"], subject="?", params={}))
+    if ti.task_id == "t1" and TaskStore:
+        of = {name: getattr(ti, name) for name in ("dag_id", "run_id", "task_id", "map_index")}
+        session.add(TaskStore(dag_run_id=ti.dag_run.id, key="stored", value='"v"', **of))
+        test = ConnectionTest(connection_id=f"tested_by_{ti.dag_id}", conn_type="http")
+        test.id = ti.id
+        session.add(test)
+
+
 def mint(ids):
     generator = _jwt_generator()
 
-    def token(by=generator, valid_for=None, **claims):
-        return by.generate(extras=claims, valid_for=valid_for)
+    def token(by=generator, **claims):
+        return by.generate(extras=claims)
 
     def generator_like(**changes):
         settings = {"secret_key": generator._secret_key, "private_key": generator._private_key}
-        settings |= {"audience": generator.audience, "valid_for": 600, "algorithm": generator.algorithm}
+        settings |= {name: getattr(generator, name) for name in ("issuer", "audience", "valid_for", "algorithm")}
         return JWTGenerator(**(settings | changes))
 
     sub = ids["dag_a.t1"]
     tokens = {name: token(sub=id, scope="execution") for name, id in ids.items()}
     tokens |= {f"workload:{name}": token(sub=id, scope="workload") for name, id in ids.items()}
     tokens |= {
-        "expired": token(sub=sub, scope="execution", valid_for=-60),
+        "expired": token(generator_like(valid_for=-60), sub=sub, scope="execution"),
         "other audience": token(generator_like(audience="urn:other"), sub=sub, scope="execution"),
         "other scope": token(sub=sub, scope="admin"),
         "no scope": token(sub=sub),
@@ -149,14 +211,14 @@ def mint(ids):
 def main(command, file):
     if command == "seed":
         with create_session() as session:
-            add_owners(session)
+            world = {"owners": add_owners(session)}
             for dag_id, bundle in DAGS.items():
                 add_dag(session, dag_id, bundle)
-            ids = {name: str(id) for name, id in put_to_work(session).items()}
-        ids["unknown"] = str(uuid.uuid4())
+            world["ids"] = {name: str(id) for name, id in put_to_work(session).items()}
+        world["ids"]["unknown"] = str(uuid.uuid4())
     else:
-        ids = json.loads(file.read_text())["ids"]
-    file.write_text(json.dumps({"ids": ids, "tokens": mint(ids)}))
+        world = json.loads(file.read_text())
+    file.write_text(json.dumps(world | {"tokens": mint(world["ids"])}))
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import (
 // api-server: straight, and through a sidecar with a lookup service and Redis.
 func TestAccessMatrix(t *testing.T) {
 	program := sidecar.Build(t)
+	var found compatibility
 	const onSQLite = latest + " on SQLite"
 	t.Run("Airflow", func(t *testing.T) {
 		for _, version := range releases {
@@ -25,7 +26,8 @@ func TestAccessMatrix(t *testing.T) {
 				airflow := install(t, version)
 				server := services.Postgres(t)
 				w := seed(t, airflow, server)
-				testRelease(t, airflow, w, newFence(t, program, airflow), server.URL("airflow", "airflow"), server.URL("dagfence", "airflow"))
+				found.add(version, testRelease(t, airflow, w, newFence(t, program, airflow),
+					server.URL("airflow", "airflow"), server.URL("dagfence", "airflow")))
 			})
 		}
 		t.Run(onSQLite, func(t *testing.T) {
@@ -33,14 +35,16 @@ func TestAccessMatrix(t *testing.T) {
 			airflow := install(t, latest)
 			url := "sqlite:///" + filepath.Join(t.TempDir(), "airflow.db")
 			w := populate(t, airflow, url)
-			testRelease(t, airflow, w, newFence(t, program, airflow), url, url)
+			found.add(onSQLite, testRelease(t, airflow, w, newFence(t, program, airflow), url, url))
 		})
 	})
+	found.check(t)
+	found.wantAlike(t, latest, onSQLite)
 }
 
 // testRelease holds a release's api-server on the database against the matrix.
 // The fence reads the database as owners names it.
-func testRelease(t *testing.T, airflow *release, w *world, dagfence *fence, url, owners string) {
+func testRelease(t *testing.T, airflow *release, w *world, dagfence *fence, url, owners string) []finding {
 	t.Helper()
 	database := openDatabase(t, url)
 	database.remember(t)
@@ -54,6 +58,7 @@ func testRelease(t *testing.T, airflow *release, w *world, dagfence *fence, url,
 
 	straight, fenced := &deployment{upstream, database}, &deployment{proxy, database}
 	ask(t, airflow, w, straight, fenced, matrix())
+	findings := askRoutes(t, airflow, w, straight, fenced)
 	t.Run("a request hidden behind another", func(t *testing.T) { wantNothingSmuggled(t, w, fenced) })
 	if airflow.version == latest {
 		t.Run("the Task SDK takes the fence's denials as final", func(t *testing.T) {
@@ -64,6 +69,7 @@ func testRelease(t *testing.T, airflow *release, w *world, dagfence *fence, url,
 		})
 	}
 	dagfence.wantDiscreet(t, w)
+	return findings
 }
 
 // ask holds each cell against both deployments, and logs the matrix.

@@ -22,7 +22,8 @@ func TestCheck(t *testing.T) {
 	proxy := dagfence.proxy(t, upstream, "--redis", redis.URL(), "--database", database)
 	token := write(t, "token", []byte(w.Tokens[taskA]))
 	settings := []string{"--upstream", upstream, "--database", database, "--redis", redis.URL()}
-	before := take(t, connect(t, server, "airflow"))
+	rows := connect(t, server, "airflow")
+	rows.remember(t)
 
 	for name, tc := range map[string]struct {
 		environ []string
@@ -82,7 +83,7 @@ func TestCheck(t *testing.T) {
 			}
 		})
 	}
-	if changes := take(t, connect(t, server, "airflow")).since(before); changes != "" {
+	if changes := rows.change(t); changes != "" {
 		t.Errorf("the checks changed\n%s", changes)
 	}
 }

@@ -48,9 +48,10 @@ func startDags(t *testing.T, airflow *release, server *services.PostgresServer) 
 	})}
 	d.airflow.run(t, d.databaseURL, "airflow", "db", "migrate")
 	d.deployment = &deployment{database: connect(t, server, "airflow")}
-	for _, statement := range append(grants, "INSERT INTO team VALUES ('team_a'), ('team_b')", secrets) {
+	for _, statement := range append(grants(t), "INSERT INTO team VALUES ('team_a'), ('team_b')", secrets) {
 		execute(t, d.database, statement)
 	}
+	d.database.remember(t)
 	port := services.FreePort(t)
 	d.url = "http://127.0.0.1:" + strconv.Itoa(port)
 	apiServer, _ := d.start(t, d.airflow, "api-server", "--host", "127.0.0.1", "--port", strconv.Itoa(port), "--workers", "1")

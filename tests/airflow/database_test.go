@@ -136,10 +136,9 @@ func (d *database) value(t *testing.T, query string) string {
 	return got.String
 }
 
-// take reads the changeable rows once everything is committed.
+// take reads the changeable rows.
 func (d *database) take(t *testing.T) snapshot {
 	t.Helper()
-	d.settle(t)
 	rows, err := d.conn.QueryContext(t.Context(), d.rows)
 	if err != nil {
 		t.Fatalf("taking a snapshot: %v", err)
@@ -181,9 +180,10 @@ func (d *database) settle(t *testing.T) {
 }
 
 // change tells how the database differs from what was remembered, rows that went
-// and rows that came, and puts it back.
+// and rows that came, once everything is committed, and puts it back.
 func (d *database) change(t *testing.T) string {
 	t.Helper()
+	d.settle(t)
 	changes := d.take(t).since(d.pristine)
 	if changes == "" {
 		return ""

@@ -35,13 +35,13 @@ var sdkReleases = []struct {
 // askSDKs lets the Task SDK of each release ask the api-server straight, through
 // a fence, through one that can't tell who owns what, and what denies in a form
 // of its own.
-func askSDKs(t *testing.T, w *world, dagfence *fence, straight, upstream, lookup string) {
+func askSDKs(t *testing.T, w *world, dagfence *fence, database *database, upstream, lookup string) {
 	t.Helper()
 	status := loopback(t)
 	fenced := dagfence.proxy(t, upstream, "--lookup", lookup, "--status", status)
 	process := dagfence.processes[len(dagfence.processes)-1]
 	down := dagfence.proxy(t, upstream, "--lookup", "http://"+loopback(t))
-	servers := []string{"straight=" + straight, "fenced=" + fenced, "down=" + down}
+	servers := []string{"straight=" + upstream, "fenced=" + fenced, "down=" + down}
 	for _, sdk := range sdkReleases {
 		t.Run(sdk.version, func(t *testing.T) {
 			asked := servers
@@ -49,6 +49,7 @@ func askSDKs(t *testing.T, w *world, dagfence *fence, straight, upstream, lookup
 				asked = append(slices.Clone(servers), stubs(t)...)
 			}
 			outcomes := askSDK(t, install(t, sdk.version), w, asked...)
+			database.change(t) // what it wrote is put back
 			for _, row := range sdkRows {
 				if got, want := outcomes[row.server][row.call], row.want[sdk.makes]; got != want {
 					t.Errorf("%s, %s: %q, want %q", row.server, row.call, got, want)

@@ -137,3 +137,24 @@ func TestFloodOfUnknownNamesTakesNoMoreWithTime(t *testing.T) {
 		t.Errorf("%d KiB after 2,000 names, %d KiB after 12,000", early>>10, late>>10)
 	}
 }
+
+func TestNameKeepsNothingOfTheRequestThatItWasCutFrom(t *testing.T) {
+	chain := newChain(t, resolver.Options{Source: resolver.Func(func(_ context.Context, questions []resolver.Question) []resolver.Answer {
+		answers := make([]resolver.Answer, len(questions))
+		for i := range answers {
+			answers[i] = resolver.Answer{Outcome: resolver.Outcome(2 + len(questions[i].Name)%2), Learnt: time.Now()}
+		}
+		return answers
+	})})
+	const names = 2000
+	before := inUse()
+	for i := range names {
+		target := strconv.Itoa(1_000_000+i) + strings.Repeat("?", 8<<10)
+		for _, length := range []int{7, 8} { // one is found, the other is not
+			resolve(t, chain, ask(resolver.KindVariable, target[:length]))
+		}
+	}
+	if grown := int64(inUse()) - int64(before); grown > names<<11 {
+		t.Errorf("%d names of 8 bytes take %d KiB", 2*names, grown>>10)
+	}
+}

@@ -3,8 +3,10 @@ package resolver
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"time"
+	"unique"
 
 	"github.com/maypok86/otter/v2"
 )
@@ -34,18 +36,28 @@ type Memory struct {
 	absent    *otter.Cache[Key, *entry]
 }
 
-// entry is what is kept about a key. It is small, as there may be a million.
+// entry is what is kept about a key. It is small, as there may be a million; so
+// the name of a team is held once, whatever it owns.
 type entry struct {
 	learnt instant
-	// team of anything but a task.
-	team string
+	// team of anything but a task. Zero in a dag's entry that comes from one of
+	// its tasks, which named no team: that does not tell a dag of nobody's from
+	// one without a row.
+	team unique.Handle[string]
 	// task of a KindTask entry, else nil.
 	task *Task
-	// implied: a dag's entry that comes from one of its tasks, which named no
-	// team. That does not tell a dag of nobody's from one without a row.
-	implied bool
 	// failed is the last instant at which the source could not confirm this.
 	failed atomic.Int64
+}
+
+// implied tells whether a found entry says no more than that there is a task.
+func (e *entry) implied() bool { return e.task == nil && e.team == unique.Handle[string]{} }
+
+func (e *entry) teamName() string {
+	if e.team == (unique.Handle[string]{}) {
+		return ""
+	}
+	return e.team.Value()
 }
 
 // NewMemory keeps the answers of next. Of the options it takes Size, TTL,
@@ -114,7 +126,7 @@ func (m *Memory) look(q *Question, now instant, answer *Answer) string {
 // identity is of any age that is kept; its team is as old as its dag's entry.
 func (m *Memory) recall(q *Question, now instant, answer *Answer) *entry {
 	kept := m.valid(m.found, q.Key, now)
-	if kept == nil || kept.implied {
+	if kept == nil || kept.implied() {
 		if kept = m.valid(m.absent, q.Key, now); kept != nil {
 			*answer = Answer{Outcome: NotFound, Learnt: m.forgotten.time(kept.learnt)}
 		}
@@ -129,7 +141,7 @@ func (m *Memory) recall(q *Question, now instant, answer *Answer) *entry {
 		}
 		answer.Task = *task
 	}
-	answer.Outcome, answer.Team, answer.Learnt = Found, kept.team, m.forgotten.time(kept.learnt)
+	answer.Outcome, answer.Team, answer.Learnt = Found, kept.teamName(), m.forgotten.time(kept.learnt)
 	return kept
 }
 
@@ -159,11 +171,13 @@ func (m *Memory) learn(ctx context.Context, q *Question, answer Answer) Answer {
 	if !q.known() || len(q.Name) > maxName {
 		return answer
 	}
+	// A name is cut from a request's target, and must not keep all of it in memory.
+	key := Key{q.Kind, strings.Clone(q.Name)}
 	switch answer.Outcome {
 	case Found:
-		m.keepFound(q, &answer)
+		m.keepFound(key, q.IdentityOnly, &answer)
 	case NotFound:
-		m.keep(m.absent, m.found, q.Key, &entry{learnt: m.forgotten.instant(answer.Learnt)})
+		m.keep(m.absent, m.found, key, &entry{learnt: m.forgotten.instant(answer.Learnt)})
 	case Denied:
 		m.forgetDenied(q)
 	case Unavailable:
@@ -174,16 +188,20 @@ func (m *Memory) learn(ctx context.Context, q *Question, answer Answer) Answer {
 	return answer
 }
 
-func (m *Memory) keepFound(q *Question, answer *Answer) {
+func (m *Memory) keepFound(key Key, identityOnly bool, answer *Answer) {
 	learnt := m.forgotten.instant(answer.Learnt)
-	if q.Kind != KindTask {
-		m.keep(m.found, m.absent, q.Key, &entry{learnt: learnt, team: answer.Team})
+	if key.Kind != KindTask {
+		m.keep(m.found, m.absent, key, &entry{learnt: learnt, team: unique.Make(answer.Team)})
 		return
 	}
 	task := answer.Task
-	m.keep(m.found, m.absent, q.Key, &entry{learnt: learnt, task: &task})
-	if dag := (Key{KindDag, task.DagID}); !q.IdentityOnly && len(task.DagID) <= maxName {
-		m.keep(m.found, m.absent, dag, &entry{learnt: learnt, team: answer.Team, implied: answer.Team == ""})
+	m.keep(m.found, m.absent, key, &entry{learnt: learnt, task: &task})
+	if dag := (Key{KindDag, task.DagID}); !identityOnly && len(task.DagID) <= maxName {
+		owned := &entry{learnt: learnt}
+		if answer.Team != "" {
+			owned.team = unique.Make(answer.Team)
+		}
+		m.keep(m.found, m.absent, dag, owned)
 	}
 }
 
@@ -192,7 +210,7 @@ func (m *Memory) keepFound(q *Question, answer *Answer) {
 // stores before it looks at the other's cache, so one of them sees both.
 func (m *Memory) keep(cache, other *otter.Cache[Key, *entry], key Key, fresh *entry) {
 	cache.Compute(key, func(old *entry, found bool) (*entry, otter.ComputeOp) {
-		if found && (old.learnt > fresh.learnt || old.learnt == fresh.learnt && fresh.implied) {
+		if found && (old.learnt > fresh.learnt || old.learnt == fresh.learnt && fresh.implied()) {
 			return old, otter.CancelOp
 		}
 		return fresh, otter.WriteOp

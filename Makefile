@@ -23,11 +23,15 @@ TESTED = $$(go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end
 COVERAGE := 90
 COVERED  := ./caddymodule/route ./caddymodule/identity ./caddymodule/decide ./config ./lookup ./resolver
 
+# How long make soak takes, and how many rows make scale has in each table.
+SOAK := 30m
+ROWS := 1000000
+
 # How many requests and tokens make fuzz compares.
 REQUESTS := 1000000
 TOKENS   := 300000
 
-.PHONY: help run build test fuzz airflow-routes lint clean
+.PHONY: help run build test fuzz soak scale airflow-routes lint clean
 
 help: ## lists what there is to make
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -54,6 +58,15 @@ fuzz: ## compares generated requests and tokens with Airflow's own reading, othe
 	scripts/airflow-env $(lastword $(AIRFLOW))
 	DAGFENCE_FUZZ_REQUESTS=$(REQUESTS) DAGFENCE_FUZZ_SEED=$$RANDOM go test -count=1 -v -timeout 3h -run WhatArrives ./tests/router
 	DAGFENCE_FUZZ_TOKENS=$(TOKENS) go test -count=1 -v -timeout 1h -run AcceptsNoToken ./tests/tokens
+
+soak: export DAGFENCE_TEST_SERVERS := required
+soak: ## loads a fence and all that it leans on for half an hour, and looks at what it takes
+	DAGFENCE_SOAK=$(SOAK) go test -count=1 -v -timeout 12h -run Soak ./tests/scale
+
+scale: export DAGFENCE_TEST_SERVERS := required
+scale: ## measures what stands in docs/scaling.md, with a million rows in each table
+	DAGFENCE_SCALE_ROWS=$(ROWS) DAGFENCE_SOAK=10s go test -count=1 -v -timeout 1h ./tests/scale
+	go test -count=1 -v -run Million ./resolver
 
 airflow-routes: build ## says what the table of endpoints lacks of Airflow VERSION
 	airflow=$$(scripts/airflow-env $(VERSION)) && \

@@ -71,7 +71,7 @@ func NewRedis(next Resolver, client redis.UniversalClient, options Options) (*Re
 	r.breaker = gobreaker.NewCircuitBreaker[[]*redis.StringCmd](gobreaker.Settings{
 		Timeout:     breakerPause,
 		ReadyToTrip: func(counts gobreaker.Counts) bool { return counts.ConsecutiveFailures >= breakerFailures },
-		IsExcluded:  func(err error) bool { return errors.Is(err, context.Canceled) },
+		IsExcluded:  func(err error) bool { return errors.Is(err, context.Canceled) || errors.Is(err, errRefused) },
 		OnStateChange: func(_ string, from, to gobreaker.State) {
 			options.Logger.Warn("the breaker of redis changed", "from", from.String(), "to", to.String())
 		},

@@ -3,10 +3,13 @@ package resolver
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 )
+
+var errRefused = errors.New("redis refuses to write")
 
 // fill hands an answer to the writer. It never waits: when the queue is full
 // the answer is not shared, and that is all.
@@ -65,8 +68,9 @@ func (r *Redis) batch(first fill) []fill {
 }
 
 // send writes the fills. SET with NX is one atomic command: it overwrites no
-// tombstone, nor anything else that is still alive. A refusal by the server
-// (read-only, out of memory, not permitted) is no reason to stop reading.
+// tombstone, nor anything else that is still alive. A refusal by the server is no
+// reason to stop reading (it may be read-only, or full), nor one to begin again
+// (it may want a password).
 func (r *Redis) send(ctx context.Context, fills []fill) error {
 	_, err := r.breaker.Execute(func() ([]*redis.StringCmd, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.options.redisTimeout)
@@ -77,8 +81,11 @@ func (r *Redis) send(ctx context.Context, fills []fill) error {
 		}
 		_, err := pipe.Exec(ctx)
 		var refused redis.Error
-		if errors.Is(err, redis.Nil) || errors.As(err, &refused) {
+		switch {
+		case errors.Is(err, redis.Nil):
 			err = nil
+		case errors.As(err, &refused):
+			err = fmt.Errorf("%w: %w", errRefused, err)
 		}
 		return []*redis.StringCmd{}, err
 	})

@@ -250,8 +250,8 @@ func flapping(t *testing.T) sick {
 			}
 			dials, took := door.opened.Load()-before, time.Since(started)
 			t.Logf("%d dials in %v", dials, took.Round(ms))
-			if float64(dials) > 10*took.Seconds() {
-				t.Errorf("redis was dialled %d times in %v, want at most 10 a second", dials, took)
+			if float64(dials) > 20*took.Seconds() { // a reader, the writer and the subscription each dial anew
+				t.Errorf("redis was dialled %d times in %v", dials, took)
 			}
 		})
 	}, func(*testing.T) { flaps.Wait() }}

@@ -51,8 +51,13 @@ func TestLossOfAClusterNodeChangesNoAnswer(t *testing.T) {
 		t.Fatal(err)
 	}
 	within(t, 10*time.Second, "the cluster is whole", func() bool {
-		info, _ := client.ClusterInfo(t.Context()).Result()
-		return strings.Contains(info, "cluster_state:ok")
+		return client.ForEachMaster(t.Context(), func(ctx context.Context, node *redis.Client) error {
+			info, err := node.ClusterInfo(ctx).Result()
+			if err == nil && !strings.Contains(info, "cluster_state:ok") {
+				err = errors.New("a node misses others")
+			}
+			return err
+		}) == nil
 	})
 	took := within(t, deadline, "redis is in use again", f.asksRedis(t))
 	t.Logf("in use again %v after the cluster was whole", took)

@@ -44,6 +44,7 @@ func newDatabase(t *testing.T, settings ...string) *database {
 	server := services.Postgres(t, settings...)
 	db := &database{server, server.URL("airflow", "airflow"), t}
 	db.connect(t, services.AirflowTables(t)+strings.Join(rows, ";\n"))
+	db.connect(t, "CHECKPOINT") // or all of it is gone when the server is stopped at once: durability is off
 	return db
 }
 

@@ -70,12 +70,8 @@ func newMetadata(t *testing.T, server *services.PostgresServer, rows int) *metad
 	t.Helper()
 	db := &metadata{server, fmt.Sprintf("airflow_%d", rows)}
 	execute(t, (&metadata{server, "airflow"}).session(t), "CREATE DATABASE "+db.name)
-	tables, err := os.ReadFile("../../lookup/testdata/airflow-3.2.postgresql.sql")
-	if err != nil {
-		t.Fatal(err)
-	}
 	started := time.Now()
-	execute(t, db.session(t), string(tables)+fmt.Sprintf(rowsOf, rows))
+	execute(t, db.session(t), services.AirflowTables(t)+fmt.Sprintf(rowsOf, rows))
 	t.Logf("%d rows in each table: loaded in %v", rows, time.Since(started).Round(ms))
 	return db
 }

@@ -76,12 +76,8 @@ func startSoak(t *testing.T) (s *soak, db *pgx.Conn, redis *services.RedisServer
 	t.Helper()
 	server := services.Postgres(t)
 	metadata := &metadata{server, "airflow"}
-	tables, err := os.ReadFile("../../lookup/testdata/airflow-3.2.postgresql.sql")
-	if err != nil {
-		t.Fatal(err)
-	}
 	db = metadata.session(t)
-	execute(t, db, string(tables)+soakRows)
+	execute(t, db, services.AirflowTables(t)+soakRows)
 	redis = services.Redis(t)
 	s = &soak{answers: make(map[string]int), client: &http.Client{
 		Transport: &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 64}, Timeout: 60 * time.Second,

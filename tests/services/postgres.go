@@ -1,6 +1,7 @@
 package services
 
 import (
+	"context"
 	"fmt"
 	"os/exec"
 	"strconv"
@@ -54,5 +55,9 @@ func (p *PostgresServer) Start(tb testing.TB) {
 	cmd := exec.CommandContext(tb.Context(), p.args[0], p.args[1:]...)
 	cmd.SysProcAttr, cmd.Dir = p.attr, p.home
 	p.Process = Start(tb, cmd)
-	p.WaitReady(tb, Dial("unix", fmt.Sprintf("%s/.s.PGSQL.%d", p.home, p.Port)))
+	// It takes connections before it takes sessions.
+	ready := Program(tb, "pg_isready")
+	p.WaitReady(tb, func(ctx context.Context) error {
+		return exec.CommandContext(ctx, ready, "-q", "-h", p.home, "-p", strconv.Itoa(p.Port)).Run()
+	})
 }

@@ -48,7 +48,7 @@ test: build ## installs what the tests need, and runs all of them
 	for release in $(AIRFLOW); do scripts/airflow-env $$release; done
 	bin/dagfence demo --check
 	# Two packages at a time, because many start servers of their own.
-	go test -race -count=1 -p 2 -timeout 10m $(TESTED)
+	go test -race -count=1 -p 2 -timeout 20m $(TESTED)
 	# Without the race detector, allocations are counted too.
 	scripts/coverage $(COVERAGE) $(COVERED)
 	go test -count=1 -timeout 20m ./caddymodule ./tests/airflow

@@ -80,7 +80,7 @@ func (rel relation) request(r route.Route, version string) request {
 	}
 	id := "{" + dag + "." + taskOf(r) + "}"
 	target := strings.NewReplacer("{dag_id}", dag, "{run_id}", run, "{task_id}", "t1", "{key:path}", key, "{offset}", "0",
-		"{variable_key:path}", of("var"), "{connection_id}", of("conn"), "{task_instance_id}", id, "{connection_test_id}", id,
+		"{variable_key:path}", of("var"), "{connection_id:path}", of("conn"), "{task_instance_id}", id, "{connection_test_id}", id,
 	).Replace(r.Pattern)
 	values := map[string]string{
 		"dag_id": dag, "run_id": run1, "logical_date": "2026-01-02T00:00:00Z",

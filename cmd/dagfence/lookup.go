@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +13,7 @@ import (
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
 
+	"github.com/dagfence/dagfence/caddymodule"
 	"github.com/dagfence/dagfence/config"
 	"github.com/dagfence/dagfence/lookup"
 	"github.com/dagfence/dagfence/resolver"
@@ -113,8 +113,7 @@ func busSecret(keyFile, database string) ([]byte, error) {
 		if err != nil {
 			return nil, fmt.Errorf("cache-key-file: %w; give the path of a readable file", err)
 		}
-		// As Caddy's {file.*} takes it.
-		key := bytes.TrimSuffix(bytes.TrimSuffix(content, []byte("\n")), []byte("\r"))
+		key := caddymodule.SecretOf(content)
 		if len(key) == 0 {
 			return nil, fmt.Errorf("cache-key-file: %s is empty: write the cache key of the fences into it", keyFile)
 		}

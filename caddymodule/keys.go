@@ -141,13 +141,15 @@ func (s *keySource) Err() error {
 
 // Renew reads the keys anew where err, of a token that was refused, may mean
 // that they were rotated, and tells whether the token is worth one more try. A
-// JWKS URL is not fetched again within 10 s of the last time, however many ask.
-// It returns when the read is over or ctx ends.
+// JWKS URL is not fetched again within 10 s of the last time, however many ask,
+// but then. It returns when the read is over, takes too long, or ctx ends.
 func (s *keySource) Renew(ctx context.Context, err error) bool {
 	rotated := errors.Is(err, identity.ErrUnknownKey) || !s.remote && errors.Is(err, identity.ErrSignature)
 	if !rotated || s.fixed {
 		return false
 	}
+	ctx, cancel := context.WithTimeout(ctx, jwksTimeout+time.Second) // a file may hang
+	defer cancel()
 	done := make(chan struct{})
 	select {
 	case s.asks <- done:
@@ -188,8 +190,8 @@ func (s *keySource) keepCurrent(ctx context.Context) {
 }
 
 // awaitReason returns when it is time to read again, with those who wait for
-// it. Who asks for a URL too soon after the last read is let go at once; for a
-// file, the read is brought forward.
+// it. An ask brings the read forward. Who asks for a URL too soon after the last
+// read does not wait for it.
 func (s *keySource) awaitReason(ctx context.Context) []chan struct{} {
 	last, timer := time.Now(), time.NewTimer(s.wait())
 	defer timer.Stop()
@@ -203,6 +205,7 @@ func (s *keySource) awaitReason(ctx context.Context) []chan struct{} {
 		case done := <-s.asks:
 			if s.remote && time.Since(last) < jwksRetry {
 				close(done)
+				timer.Reset(jwksRetry - time.Since(last))
 				continue
 			}
 			if asked = append(asked, done); s.remote {

@@ -10,6 +10,8 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -83,6 +85,7 @@ type owners struct {
 
 // Destruct implements caddy.Destructor.
 func (o *owners) Destruct() error {
+	chains.remove(o)
 	defer o.closeSource()
 	return o.Close()
 }
@@ -91,16 +94,36 @@ func (o *owners) Destruct() error {
 // other settings, and during a reload the old ones still answer. What the fences
 // of other processes were not told, they learn within the time to live.
 func forget(ctx context.Context, key resolver.Key) {
-	var chains []*owners
-	pool.Range(func(_, value any) bool {
-		if chain, ok := value.(*owners); ok {
-			chains = append(chains, chain)
-		}
-		return true
-	})
-	for _, chain := range chains {
+	for _, chain := range chains.list() {
 		_ = chain.Invalidate(ctx, key)
 	}
+}
+
+// chains are those in the pool. The pool itself can't be walked without waiting
+// for whatever is being opened for it, and no write is to wait for that.
+var chains chainSet
+
+type chainSet struct {
+	mu  sync.Mutex
+	all []*owners
+}
+
+func (s *chainSet) add(o *owners) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.all = append(s.all, o)
+}
+
+func (s *chainSet) remove(o *owners) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.all = slices.DeleteFunc(s.all, func(other *owners) bool { return other == o })
+}
+
+func (s *chainSet) list() []*owners {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.all)
 }
 
 // ownerSettings are those that what is known of owners depends on. Those that
@@ -109,7 +132,8 @@ func forget(ctx context.Context, key resolver.Key) {
 type ownerSettings struct {
 	config.Config
 	Seal []byte
-	// Authorities are read once; the other files are followed.
+	// Authorities are read once, as are the files that the URLs of the database
+	// and Redis name, which are not compared; the others are followed.
 	Authorities []byte
 }
 
@@ -147,5 +171,7 @@ func openOwners(settings config.Config, seal []byte) (*owners, error) {
 		closeSource()
 		return nil, err
 	}
-	return &owners{chain, closeSource}, nil
+	opened := &owners{chain, closeSource}
+	chains.add(opened)
+	return opened, nil
 }

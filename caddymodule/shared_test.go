@@ -271,3 +271,45 @@ func TestReplacedHandlerAnswersUntilItsRequestsEnd(t *testing.T) {
 		}
 	})
 }
+
+// A key set that is slow to come may be of a configuration that is being loaded.
+func TestWriteWaitsForNothingThatIsBeingOpened(t *testing.T) {
+	world := new(resolvertest.World)
+	world.Own(resolver.KindDag, "dag_b", "team_b")
+	service := httptest.NewServer(resolvertest.Service(world))
+	defer service.Close()
+	asked, answer := make(chan struct{}), make(chan struct{})
+	slow := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		close(asked)
+		<-answer
+	}))
+	defer slow.Close()
+	settings := config.Config{Token: config.Token{Secret: sharedSecret}, Lookup: config.Lookup{URL: service.URL}}
+	writer, _, err := provisionIn(t, settings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer writer.Cleanup()
+	opened := make(chan struct{})
+	go func() {
+		defer close(opened)
+		other := settings
+		other.Token = config.Token{JWKS: slow.URL}
+		if late, _, err := provisionIn(t, other); err == nil {
+			_ = late.Cleanup()
+		}
+	}()
+	<-asked
+	written := make(chan int)
+	go func() { written <- answerOf(t, writer, sharedSecret, "PUT /execution/variables/new", nil) }()
+	select {
+	case status := <-written:
+		if status != http.StatusOK {
+			t.Errorf("a write is answered %d", status)
+		}
+	case <-time.After(3 * time.Second): // before the key set is given up
+		t.Error("a write waits for a key set of another configuration")
+	}
+	close(answer)
+	<-opened
+}

@@ -10,8 +10,8 @@ import (
 // afterlife is how long a handler that was replaced may still get requests.
 // Caddy cleans it up as the shutdown of its server begins, which lets a
 // connection that is new send a first request for 5 s (net/http's
-// Server.Shutdown).
-const afterlife = 6 * time.Second
+// Server.Shutdown), or up to 6.5 s, as it counts and looks.
+const afterlife = 7 * time.Second
 
 // usage knows whether a handler may still have requests to judge.
 type usage struct {
@@ -30,7 +30,8 @@ func (u *usage) done() { u.inside.Add(-1) }
 
 // end calls release once no request can need what it releases: at once where
 // none ever came, as in a configuration that failed to load, or where Caddy has
-// waited for them, as it does when it exits.
+// waited for them, as it does when it exits. (The first request ever that comes
+// just then gets a 503.)
 func (u *usage) end(release func()) {
 	if !u.served.Load() || caddy.Exiting() {
 		release()

@@ -17,6 +17,10 @@ import (
 // defaultAudience is Airflow's ([execution_api] jwt_audience).
 const defaultAudience = "urn:airflow.apache.org:task"
 
+// maxSkew bounds how long a token of the check's is good: whatever answers as
+// upstream tells how far the clocks are apart.
+const maxSkew = 2 * time.Hour
+
 // attempt is how a token is signed to see whether upstream takes it.
 type attempt struct {
 	algorithm string
@@ -89,6 +93,9 @@ func (r *run) checkSignature(ctx context.Context) {
 		return
 	case secret == nil:
 		r.skip(check, "public keys sign nothing: give a task's token by --token-file")
+		return
+	case r.skew.Abs() > maxSkew:
+		r.skip(check, "the clocks are more than %v apart: set them first", maxSkew)
 		return
 	}
 	words := ""

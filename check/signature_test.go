@@ -135,3 +135,15 @@ func TestClocksAreCompared(t *testing.T) {
 		})
 	}
 }
+
+// Whatever answers as upstream tells how far the clocks are apart: it must not
+// get a token that is good for as long.
+func TestNothingIsSignedForClocksThatAreDaysApart(t *testing.T) {
+	t.Parallel()
+	s, options := newStub(), right(t)
+	s.ahead = 20 * 365 * 24 * time.Hour
+	options.Upstream = s.start(t)
+	found := atFence(t, options)
+	found.want(t, check.Problem, "clock", "ahead of this one")
+	tell(t, found, "token settings", check.NotChecked, "the clocks are more than 2h0m0s apart: set them first")
+}

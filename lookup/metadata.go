@@ -213,6 +213,9 @@ func scan(rows *sql.Rows) (record, error) {
 func (m *metadata) report(records []record) {
 	var err error
 	for _, r := range records {
+		if errors.Is(r.err, errBusy) {
+			return // this is our own doing, and tells nothing of the database
+		}
 		if r.err != nil {
 			err = r.err
 		}

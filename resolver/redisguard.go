@@ -20,6 +20,7 @@ const (
 	maxReplyString = 1 << 20
 	maxReplyArray  = 1 << 16
 	maxReplyDepth  = 8
+	maxReply       = 8 << 20
 )
 
 var errReply = errors.New("redis sends what is no reply, or one out of all proportion")
@@ -74,8 +75,10 @@ type replies struct {
 	length int
 	// left is what is still to come of a string, its line end included.
 	left int
-	// open holds what is still to come of each array around.
-	open []int
+	// open holds what is still to come of each array around, and total is the
+	// length of the whole reply up to here.
+	open  []int
+	total int
 }
 
 // take tells whether the bytes go on as replies do, within the limits.
@@ -107,6 +110,9 @@ func (r *replies) take(p []byte) bool {
 // line reads the line that has ended.
 func (r *replies) line() bool {
 	head := bytes.TrimRight(r.head, "\r\n")
+	if r.total += r.length; r.total > maxReply {
+		return false
+	}
 	r.head, r.length = r.head[:0], 0
 	if len(head) == 0 {
 		return false
@@ -137,7 +143,8 @@ func (r *replies) text(n int) bool {
 		return true
 	}
 	r.left = n + len("\r\n")
-	return n <= maxReplyString
+	r.total += r.left
+	return n <= maxReplyString && r.total <= maxReply
 }
 
 // array begins an array of n replies; of -1, a null.
@@ -158,4 +165,5 @@ func (r *replies) end() {
 		}
 		r.open = r.open[:i]
 	}
+	r.total = 0
 }

@@ -31,6 +31,7 @@ func TestRedisIsReadAsFarAsItsRepliesAreInProportion(t *testing.T) {
 		"an empty map":                     {"%0\r\n", map[any]any{}},
 		"a string of a MiB":                {fmt.Sprintf("$%d\r\n%s\r\n", mega, strings.Repeat("x", mega)), strings.Repeat("x", mega)},
 		"a string of more":                 {fmt.Sprintf("$%d\r\n%s\r\n", mega+1, strings.Repeat("x", mega+1)), nil},
+		"8 strings of a MiB":               {"*9\r\n" + strings.Repeat(fmt.Sprintf("$%d\r\n%s\r\n", mega, strings.Repeat("x", mega)), 8), nil},
 		"a string of 2^63 - 1 bytes":       {"$9223372036854775807\r\n", nil},
 		"a string of 2^64 bytes":           {"$18446744073709551616\r\n", nil},
 		"a string of fewer than no bytes":  {"$-2\r\n", nil},

@@ -52,7 +52,12 @@ the secret in AIRFLOW__API_AUTH__JWT_SECRET.`,
 }
 
 func serveLookup(flags caddycmd.Flags) (int, error) {
-	logger := slog.New(slog.NewJSONHandler(os.Stderr, nil))
+	out, err := caddymodule.StderrQueue{}.OpenWriter()
+	if err != nil {
+		return caddy.ExitCodeFailedStartup, err
+	}
+	defer out.Close()
+	logger := slog.New(slog.NewJSONHandler(out, nil))
 	database := flags.String("database")
 	if database == "" {
 		database = os.Getenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN")

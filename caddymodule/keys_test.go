@@ -531,6 +531,10 @@ func TestUnknownKidFetchesOnceForAll(t *testing.T) {
 			t.Errorf("fetched anew right after the last time (%d)", n)
 		}
 		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		if n := server.times(); n != 2 {
+			t.Errorf("fetched %d times when the ten seconds are over", n)
+		}
 		var group sync.WaitGroup
 		for range 50 {
 			group.Go(func() {

@@ -56,7 +56,7 @@ func serveLookup(flags caddycmd.Flags) (int, error) {
 	if err != nil {
 		return caddy.ExitCodeFailedStartup, err
 	}
-	defer out.Close()
+	defer func() { _ = out.Close() }()
 	logger := slog.New(slog.NewJSONHandler(out, nil))
 	database := flags.String("database")
 	if database == "" {

@@ -139,21 +139,8 @@ func wantOneFormHonoured(t *testing.T, outcomes map[string]map[string]string) {
 // notHonoured gives the labels and values of the metric that are not 0.
 func notHonoured(t *testing.T, url string) string {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	response, err := transport.RoundTrip(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	metrics, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
 	var counters []string
-	for line := range strings.Lines(string(metrics)) {
+	for line := range strings.Lines(fetch(t, url)) {
 		if counter, ok := strings.CutPrefix(line, "dagfence_denials_not_honoured_total"); ok && !strings.HasSuffix(counter, " 0\n") {
 			counters = append(counters, strings.TrimSpace(counter))
 		}

@@ -18,13 +18,14 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/dagfence/dagfence/tests/services"
+	"github.com/dagfence/dagfence/tests/sidecar"
 )
 
 // TestFencesThatShareARedisAgree runs fences and lookup services as processes, on
 // one Redis and one database of Airflow's.
 func TestFencesThatShareARedisAgree(t *testing.T) {
 	t.Parallel()
-	binary := program(t)
+	binary := sidecar.Build(t)
 	for name, test := range map[string]func(*testing.T, *coherence){
 		"a reassignment is seen within its bound":                 testReassignment,
 		"a write through one is seen by the others":               testWriteThrough,

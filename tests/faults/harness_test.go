@@ -9,12 +9,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -29,33 +26,6 @@ const (
 	// deadline is what a resolve may take, and slack what a busy machine adds.
 	deadline, slack = 2 * time.Second, time.Second
 )
-
-// home is a directory of the whole package.
-var home string
-
-func TestMain(m *testing.M) {
-	var err error
-	if home, err = os.MkdirTemp("", "dagfence-faults-"); err != nil {
-		panic(err)
-	}
-	code := m.Run()
-	_ = os.RemoveAll(home)
-	os.Exit(code)
-}
-
-var build sync.Once
-
-// program is the dagfence binary, built once.
-func program(tb testing.TB) string {
-	tb.Helper()
-	path := filepath.Join(home, "dagfence")
-	build.Do(func() {
-		if err := os.Rename(sidecar.Build(tb), path); err != nil {
-			tb.Fatal(err)
-		}
-	})
-	return path
-}
 
 // fence is a running `dagfence proxy`.
 type fence struct {
@@ -93,7 +63,7 @@ func startBefore(tb testing.TB, upstream string, args ...string) *fence {
 		"proxy", "--listen", strings.TrimPrefix(f.url, "http://"), "--status", strings.TrimPrefix(f.status, "http://"),
 		"--upstream", "http://" + upstream,
 	}, args...)
-	cmd := exec.CommandContext(tb.Context(), program(tb), args...)
+	cmd := exec.CommandContext(tb.Context(), sidecar.Build(tb), args...)
 	cmd.Env = []string{"HOME=" + tb.TempDir(), "AIRFLOW__API_AUTH__JWT_SECRET=" + secret}
 	f.Process = services.Start(tb, cmd)
 	tb.Cleanup(f.client.CloseIdleConnections) // or the fence waits for requests on those that were never used

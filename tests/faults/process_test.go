@@ -56,7 +56,7 @@ func (p *process) run(tb testing.TB, args ...string) {
 func (p *process) runWith(tb testing.TB, stderr *os.File, args ...string) {
 	tb.Helper()
 	// The test's own context ends before its cleanups, and would kill it early.
-	p.cmd = exec.CommandContext(context.WithoutCancel(tb.Context()), program(tb), args...)
+	p.cmd = exec.CommandContext(context.WithoutCancel(tb.Context()), sidecar.Build(tb), args...)
 	p.cmd.Stderr = stderr
 	p.cmd.Env = append(os.Environ(), "AIRFLOW__API_AUTH__JWT_SECRET="+secret, "XDG_CONFIG_HOME="+tb.TempDir(), "XDG_DATA_HOME="+tb.TempDir())
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}

@@ -9,10 +9,8 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -26,33 +24,6 @@ const (
 	ms     = time.Millisecond
 	mib    = 1 << 20
 )
-
-// home is a directory of the whole package.
-var home string
-
-func TestMain(m *testing.M) {
-	var err error
-	if home, err = os.MkdirTemp("", "dagfence-scale-"); err != nil {
-		panic(err)
-	}
-	code := m.Run()
-	_ = os.RemoveAll(home)
-	os.Exit(code)
-}
-
-var build sync.Once
-
-// program is the dagfence binary, built once.
-func program(tb testing.TB) string {
-	tb.Helper()
-	path := filepath.Join(home, "dagfence")
-	build.Do(func() {
-		if err := os.Rename(sidecar.Build(tb), path); err != nil {
-			tb.Fatal(err)
-		}
-	})
-	return path
-}
 
 // process is a running dagfence.
 type process struct {
@@ -71,7 +42,7 @@ func address(tb testing.TB) string {
 // start runs a command of dagfence, and waits until it is ready.
 func start(tb testing.TB, url, status string, args ...string) *process {
 	tb.Helper()
-	cmd := exec.CommandContext(tb.Context(), program(tb), args...)
+	cmd := exec.CommandContext(tb.Context(), sidecar.Build(tb), args...)
 	cmd.Env = []string{"HOME=" + tb.TempDir(), "AIRFLOW__API_AUTH__JWT_SECRET=" + secret}
 	p := &process{Process: services.Start(tb, cmd), url: "http://" + url, status: "http://" + status}
 	p.WaitReady(tb, func(ctx context.Context) error {

@@ -4,28 +4,44 @@
 package sidecar
 
 import (
+	"context"
+	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// Build makes the dagfence binary of this tree, which is gone when the test
-// ends.
+// Build gives the dagfence binary of this tree, made once for all tests of a
+// package: beside the binary of the tests, whose folder go test removes.
 func Build(tb testing.TB) string {
 	tb.Helper()
-	_, file, _, _ := runtime.Caller(0)
-	program := filepath.Join(tb.TempDir(), "dagfence")
-	cmd := exec.CommandContext(tb.Context(), "go", "build", "-o", program, "./cmd/dagfence")
-	cmd.Dir = filepath.Join(filepath.Dir(file), "..", "..")
-	if output, err := cmd.CombinedOutput(); err != nil {
-		tb.Fatalf("building dagfence: %v\n%s", err, output)
+	program, err := build()
+	if err != nil {
+		tb.Fatal(err)
 	}
 	return program
 }
+
+var build = sync.OnceValues(func() (string, error) {
+	tests, err := os.Executable()
+	if err != nil {
+		return "", fmt.Errorf("building dagfence: %w", err)
+	}
+	_, file, _, _ := runtime.Caller(0)
+	program := filepath.Join(filepath.Dir(tests), "dagfence")
+	cmd := exec.CommandContext(context.Background(), "go", "build", "-o", program, "./cmd/dagfence")
+	cmd.Dir = filepath.Join(filepath.Dir(file), "..", "..")
+	if output, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("building dagfence: %w\n%s", err, output)
+	}
+	return program, nil
+})
 
 // Token signs a token as Airflow's JWTGenerator does
 // (airflow/api_fastapi/auth/tokens.py), for the task instance, with changed

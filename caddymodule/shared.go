@@ -10,8 +10,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
-	"slices"
-	"sync"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -101,30 +99,7 @@ func forget(ctx context.Context, key resolver.Key) {
 
 // chains are those in the pool. The pool itself can't be walked without waiting
 // for whatever is being opened for it, and no write is to wait for that.
-var chains chainSet
-
-type chainSet struct {
-	mu  sync.Mutex
-	all []*owners
-}
-
-func (s *chainSet) add(o *owners) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.all = append(s.all, o)
-}
-
-func (s *chainSet) remove(o *owners) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.all = slices.DeleteFunc(s.all, func(other *owners) bool { return other == o })
-}
-
-func (s *chainSet) list() []*owners {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.Clone(s.all)
-}
+var chains live[*owners]
 
 // ownerSettings are those that what is known of owners depends on. Those that
 // are left out only say what is made of it; any other is taken to matter, so

@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
-	"sync"
+	"slices"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -21,50 +21,17 @@ func init() {
 	httpcaddyfile.RegisterDirectiveOrder("dagfence_status", httpcaddyfile.Before, "respond")
 }
 
-// fences are the fences of this process that may get requests.
-var fences fenceSet
-
-type fenceSet struct {
-	mu  sync.Mutex
-	all map[*Handler]struct{}
-}
-
-func (s *fenceSet) add(h *Handler) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.all == nil {
-		s.all = make(map[*Handler]struct{})
-	}
-	s.all[h] = struct{}{}
-}
-
-func (s *fenceSet) remove(h *Handler) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.all, h)
-}
-
-// of lists the fences of one configuration: during a reload there are those of
-// another one too, which may yet fail to load.
-func (s *fenceSet) of(configuration *prometheus.Registry) []*Handler {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var all []*Handler
-	for h := range s.all {
-		if h.configuration == configuration {
-			all = append(all, h)
-		}
-	}
-	return all
-}
+// fences are those that may get requests.
+var fences live[*Handler]
 
 // ready gives nil if there is a fence in the configuration and each is ready,
-// and the process is not about to end.
-func (s *fenceSet) ready(ctx context.Context, configuration *prometheus.Registry) error {
+// and the process is not about to end. During a reload there are fences of
+// another configuration too, which may yet fail to load.
+func ready(ctx context.Context, configuration *prometheus.Registry) error {
 	if caddy.Exiting() {
 		return errors.New("shutting down")
 	}
-	handlers := s.of(configuration)
+	handlers := slices.DeleteFunc(fences.list(), func(h *Handler) bool { return h.configuration != configuration })
 	if len(handlers) == 0 {
 		return errors.New("no fence is configured")
 	}
@@ -109,7 +76,7 @@ func (s *Status) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.H
 	case "/live":
 		return writeStatus(w, http.StatusOK, "live")
 	case "/ready":
-		if err := fences.ready(r.Context(), s.configuration); err != nil {
+		if err := ready(r.Context(), s.configuration); err != nil {
 			return writeStatus(w, http.StatusServiceUnavailable, err.Error())
 		}
 		return writeStatus(w, http.StatusOK, "ready")

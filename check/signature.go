@@ -12,10 +12,8 @@ import (
 
 	"github.com/dagfence/dagfence/caddymodule"
 	"github.com/dagfence/dagfence/caddymodule/identity"
+	"github.com/dagfence/dagfence/config"
 )
-
-// defaultAudience is Airflow's ([execution_api] jwt_audience).
-const defaultAudience = "urn:airflow.apache.org:task"
 
 // maxSkew bounds how long a token of the check's is good: whatever answers as
 // upstream tells how far the clocks are apart.
@@ -36,11 +34,11 @@ func (r *run) attempts() []attempt {
 	issuers := append([]string{""}, t.Issuer...)
 	last := issuers[len(issuers)-1]
 	var all []attempt
-	for _, audience := range [][]string{t.Audience, {defaultAudience}} {
+	for _, audience := range [][]string{t.Audience, {config.DefaultAudience}} {
 		for _, issuer := range issuers {
 			all = append(all, attempt{t.Algorithms[0], audience, issuer})
 		}
-		if slices.Contains(t.Audience, defaultAudience) {
+		if slices.Contains(t.Audience, config.DefaultAudience) {
 			break
 		}
 	}

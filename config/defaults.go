@@ -10,6 +10,10 @@ import (
 // (api_fastapi/app.py).
 const defaultBasePath = "/execution"
 
+// DefaultAudience is who Airflow's task tokens are for ([execution_api]
+// jwt_audience).
+const DefaultAudience = "urn:airflow.apache.org:task"
+
 // WithDefaults returns c with a value for everything that has a default and is
 // not set. It changes nothing that c points to.
 func (c Config) WithDefaults() Config {
@@ -22,7 +26,7 @@ func (c Config) WithDefaults() Config {
 		c.Token.Algorithms = []string{"HS512"}
 	}
 	if len(c.Token.Audience) == 0 {
-		c.Token.Audience = []string{"urn:airflow.apache.org:task"}
+		c.Token.Audience = []string{DefaultAudience}
 	}
 	if c.Token.Leeway == nil {
 		leeway := caddy.Duration(10 * time.Second)

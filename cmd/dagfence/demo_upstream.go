@@ -17,6 +17,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/dagfence/dagfence/caddymodule/route"
+	"github.com/dagfence/dagfence/config"
 )
 
 // mount is where Airflow serves the Execution API.
@@ -140,7 +141,7 @@ var resourceNames = map[route.Kind]string{
 func (u *upstream) subject(token string) (string, error) {
 	var claims jwt.RegisteredClaims
 	_, err := jwt.ParseWithClaims(token, &claims, func(*jwt.Token) (any, error) { return []byte(u.world.secret), nil },
-		jwt.WithValidMethods([]string{"HS512"}), jwt.WithAudience(audience), jwt.WithExpirationRequired())
+		jwt.WithValidMethods([]string{"HS512"}), jwt.WithAudience(config.DefaultAudience), jwt.WithExpirationRequired())
 	return claims.Subject, err
 }
 

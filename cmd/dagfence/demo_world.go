@@ -14,6 +14,8 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 	_ "modernc.org/sqlite" // the driver "sqlite"
+
+	"github.com/dagfence/dagfence/config"
 )
 
 // tokenLife is how long the demo's tokens are good. Airflow's own live for ten
@@ -149,7 +151,7 @@ func (w *world) mint(now time.Time) error {
 	var errs []error
 	sign := func(who, id, scope, secret string, expires time.Time) {
 		token, err := jwt.NewWithClaims(jwt.SigningMethodHS512, jwt.MapClaims{
-			"sub": id, "scope": scope, "aud": audience, "jti": rand.Text(),
+			"sub": id, "scope": scope, "aud": config.DefaultAudience, "jti": rand.Text(),
 			"iat": expires.Add(-tokenLife).Unix(), "nbf": expires.Add(-tokenLife).Unix(), "exp": expires.Unix(),
 		}).SignedString([]byte(secret))
 		w.tokens[who] = token
@@ -165,9 +167,6 @@ func (w *world) mint(now time.Time) error {
 	sign(forged, idA, "execution", rand.Text(), now.Add(tokenLife))
 	return errors.Join(errs...)
 }
-
-// audience is Airflow's default.
-const audience = "urn:airflow.apache.org:task"
 
 // team gives the team of the dag of a task instance, invalid for none. A task
 // that is not there has sql.ErrNoRows.

@@ -102,6 +102,8 @@ func statusOfError(err error) (status int, reason, message string) {
 	switch {
 	case errors.Is(err, errPanic):
 		return http.StatusInternalServerError, "internal_error", err.Error()
+	case errors.Is(err, errInFlight):
+		return http.StatusServiceUnavailable, "too_many_requests", err.Error()
 	case errors.Is(err, identity.ErrNoToken):
 		return http.StatusUnauthorized, "missing_token", "Missing auth token"
 	case errors.Is(err, identity.ErrTooLarge):
@@ -120,8 +122,11 @@ func reasonOf(err error) decide.Reason {
 	if unread, ok := errors.AsType[*route.Error](err); ok {
 		return decide.Reason(unread.Reason)
 	}
-	if errors.Is(err, errPanic) {
+	switch {
+	case errors.Is(err, errPanic):
 		return "panic"
+	case errors.Is(err, errInFlight):
+		return "in_flight"
 	}
 	return decide.Reason("token_" + identity.Reason(err))
 }

@@ -66,6 +66,7 @@ func parseCaddyfile(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 //			global_writes allow|deny
 //			teamless_tasks deny|allow
 //			unknown_routes deny|unsafe_allow
+//			documentation deny|allow
 //		}
 //		on_unavailable retry|deny
 //	}
@@ -130,6 +131,7 @@ func directiveOptions(c *config.Config) map[string]setter {
 			"global_writes":  setText(&c.Rules.GlobalWrites),
 			"teamless_tasks": setText(&c.Rules.TeamlessTasks),
 			"unknown_routes": setText(&c.Rules.UnknownRoutes),
+			"documentation":  setText(&c.Rules.Documentation),
 		}),
 		"on_unavailable": setText(&c.OnUnavailable),
 	}

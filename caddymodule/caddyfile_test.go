@@ -57,6 +57,7 @@ const everyOption = `dagfence {
 		global_writes deny
 		teamless_tasks allow
 		unknown_routes unsafe_allow
+		documentation allow
 	}
 	on_unavailable deny
 }`
@@ -90,7 +91,7 @@ func TestEveryOption(t *testing.T) {
 		},
 		Rules: config.Rules{
 			Variables: "off", Connections: "audit", XComs: "off", Dags: "audit", Assets: "off",
-			XComWrites: "dag", GlobalWrites: "deny", TeamlessTasks: "allow", UnknownRoutes: "unsafe_allow",
+			XComWrites: "dag", GlobalWrites: "deny", TeamlessTasks: "allow", UnknownRoutes: "unsafe_allow", Documentation: "allow",
 		},
 		OnUnavailable: "deny",
 	}

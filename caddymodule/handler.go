@@ -21,10 +21,12 @@ type judged struct {
 	// Decision denies until something else was decided.
 	decide.Decision
 	// err is why it did not come to a decision: a *frameError, a *route.Error,
-	// an *identity.Error or errPanic.
+	// an *identity.Error, errInFlight or errPanic.
 	err   error
 	match route.Match
 	task  identity.Task
+	// entered: it counts among the task instance's requests in flight.
+	entered bool
 }
 
 // ServeHTTP implements caddyhttp.MiddlewareHandler. A request that passes, or
@@ -40,6 +42,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	j := &judged{err: err}
 	if err == nil {
 		h.judge(r, request, j)
+	}
+	if j.entered {
+		defer h.inFlight.leave(j.task.ID)
 	}
 	h.settle(j)
 	passes := h.passes(j)
@@ -59,8 +64,12 @@ func (h *Handler) judge(r *http.Request, request route.Request, j *judged) {
 	if j.match, j.err = route.Find(request); j.err != nil {
 		return
 	}
-	if readings := j.match.Readings(); readings[0].Route.Kind != route.Public {
+	if j.match.Readings()[0].Route.NeedsToken() {
 		if j.task, j.err = h.verify(r); j.err != nil {
+			return
+		}
+		if j.entered = h.inFlight.enter(j.task.ID); !j.entered {
+			j.err = errInFlight
 			return
 		}
 	}
@@ -137,7 +146,7 @@ func (h *Handler) settle(j *judged) {
 	if h.passUnlisted && isUnlisted(j.err) {
 		j.Outcome = decide.Allow
 	}
-	if errors.Is(j.err, identity.ErrNoKeys) {
+	if errors.Is(j.err, identity.ErrNoKeys) || errors.Is(j.err, errInFlight) {
 		j.Outcome = decide.Unavailable
 	}
 }

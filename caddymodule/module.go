@@ -54,6 +54,7 @@ type Handler struct {
 	// configuration is what all modules of one loaded configuration have in common.
 	configuration *prometheus.Registry
 
+	inFlight *inFlight
 	usage    *usage
 	cleanups []func()
 }
@@ -72,7 +73,7 @@ func (Handler) CaddyModule() caddy.ModuleInfo {
 // defaults, checks it, and opens what the decisions need. Settings from
 // placeholders and the environment stay out of h.Config.
 func (h *Handler) Provision(ctx caddy.Context) error {
-	h.logger, h.usage = ctx.Logger(), new(usage)
+	h.logger, h.usage, h.inFlight = ctx.Logger(), new(usage), new(inFlight)
 	settings, err := Complete(h.Config, os.LookupEnv)
 	if err != nil {
 		return err

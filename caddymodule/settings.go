@@ -49,16 +49,17 @@ func policyOf(c config.Config) decide.Policy {
 		config.Dag: decide.OwnDag, config.Off: decide.OwnTeam,
 	}
 	return decide.Policy{
-		Mode:             group(c.Mode),
-		Variables:        group(c.Rules.Variables),
-		Connections:      group(c.Rules.Connections),
-		XComs:            group(c.Rules.XComs),
-		Dags:             group(c.Rules.Dags),
-		Assets:           group(c.Rules.Assets),
-		MultiTeamOff:     c.MultiTeam == config.Off,
-		DenyGlobalWrites: c.Rules.GlobalWrites == config.Deny,
-		AllowTeamless:    c.Rules.TeamlessTasks == config.Allow,
-		XComWrites:       writers[c.Rules.XComWrites],
+		Mode:               group(c.Mode),
+		Variables:          group(c.Rules.Variables),
+		Connections:        group(c.Rules.Connections),
+		XComs:              group(c.Rules.XComs),
+		Dags:               group(c.Rules.Dags),
+		Assets:             group(c.Rules.Assets),
+		MultiTeamOff:       c.MultiTeam == config.Off,
+		DenyGlobalWrites:   c.Rules.GlobalWrites == config.Deny,
+		AllowTeamless:      c.Rules.TeamlessTasks == config.Allow,
+		AllowDocumentation: c.Rules.Documentation == config.Allow,
+		XComWrites:         writers[c.Rules.XComWrites],
 	}
 }
 

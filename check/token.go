@@ -29,8 +29,8 @@ func (r *run) checkToken(ctx context.Context) {
 	case r.upstream == nil:
 		r.ok(check, "the fence takes it; upstream was not asked")
 		return
-	case task.Scope == identity.ScopeWorkload:
-		r.skip(check, "its scope is workload, and only starts a task: give the token of a task that runs")
+	case task.Scope != identity.ScopeExecution:
+		r.skip(check, "its scope is %v, which reads no variable: give the token of a task that runs", task.Scope)
 		return
 	}
 	answer, err := r.upstream.ask(ctx, r.Token, task.ID)

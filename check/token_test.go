@@ -100,6 +100,7 @@ func TestTasksTokenThatIsNone(t *testing.T) {
 		"give the token whole":        "not-a-token",
 		"token is larger than 8 KiB":  strings.Repeat("x", 9000),
 		"its scope is workload":       signed(t, s, jwt.MapClaims{"scope": "workload"}),
+		"its scope is callback":       signed(t, s, jwt.MapClaims{"scope": "callback"}),
 		"the fence and upstream take": signed(t, s, nil),
 		"none is given":               "",
 	} {
@@ -107,7 +108,7 @@ func TestTasksTokenThatIsNone(t *testing.T) {
 		options.Upstream, options.Token = upstream, token
 		state := check.Problem
 		switch text {
-		case "its scope is workload", "none is given":
+		case "its scope is workload", "its scope is callback", "none is given":
 			state = check.NotChecked
 		case "the fence and upstream take":
 			state = check.OK

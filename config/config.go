@@ -207,4 +207,10 @@ type Rules struct {
 	// UnknownRoutes is "deny", or "unsafe_allow": what is below BasePath and
 	// not in the table of routes is forwarded. Default: deny.
 	UnknownRoutes string `json:"unknown_routes,omitempty"`
+
+	// Documentation is "deny", or "allow": the Execution API's own documentation
+	// (docs, redoc, openapi.json, changelog) is served without a token, as
+	// upstream does. No worker needs it, and upstream builds some of it anew for
+	// each request, which keeps it from tasks. Default: deny.
+	Documentation string `json:"documentation,omitempty"`
 }

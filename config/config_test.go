@@ -38,7 +38,7 @@ func full() config.Config {
 		},
 		Rules: config.Rules{
 			Variables: "off", Connections: "audit", XComs: "off", Dags: "audit", Assets: "off",
-			XComWrites: "dag", GlobalWrites: "deny", TeamlessTasks: "allow", UnknownRoutes: "unsafe_allow",
+			XComWrites: "dag", GlobalWrites: "deny", TeamlessTasks: "allow", UnknownRoutes: "unsafe_allow", Documentation: "allow",
 		},
 		OnUnavailable: "deny",
 	}

@@ -47,6 +47,7 @@ func (c Config) WithDefaults() Config {
 	orElse(&c.Rules.GlobalWrites, Allow)
 	orElse(&c.Rules.TeamlessTasks, Deny)
 	orElse(&c.Rules.UnknownRoutes, Deny)
+	orElse(&c.Rules.Documentation, Deny)
 	return c
 }
 

@@ -40,7 +40,8 @@ func TestDefaults(t *testing.T) {
 		"xcom_writes": "task_instance",
 		"global_writes": "allow",
 		"teamless_tasks": "deny",
-		"unknown_routes": "deny"
+		"unknown_routes": "deny",
+		"documentation": "deny"
 	},
 	"on_unavailable": "retry"
 }`

@@ -82,6 +82,7 @@ func (p *problems) rules(r Rules) {
 	p.oneOf("rules global_writes", r.GlobalWrites, Allow, Deny)
 	p.oneOf("rules teamless_tasks", r.TeamlessTasks, Deny, Allow)
 	p.oneOf("rules unknown_routes", r.UnknownRoutes, Deny, UnsafeAllow)
+	p.oneOf("rules documentation", r.Documentation, Deny, Allow)
 }
 
 func (p *problems) cache(c Cache) {

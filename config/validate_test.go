@@ -107,6 +107,9 @@ var wrong = map[string]struct {
 		func(c *c) { c.Rules.UnknownRoutes = "allow" },
 		`rules unknown_routes: "allow" is not a word it takes: write deny or unsafe_allow`,
 	},
+	"documentation": {
+		func(c *c) { c.Rules.Documentation = "off" }, `rules documentation: "off" is not a word it takes: write deny or allow`,
+	},
 	"a switch that is not set": {func(c *c) { c.Mode = "" }, `mode: "" is not a word it takes: write enforce or audit`},
 
 	"relative base path": {
@@ -293,6 +296,7 @@ func TestAllProblemsAreToldAtOnce(t *testing.T) {
 		"mode", "base_path", "multi_team", "token", "token algorithms", "token audience", "token leeway", "database",
 		"cache size", "cache ttl", "cache task_ttl", "rules variables", "rules connections", "rules xcoms", "rules dags",
 		"rules assets", "rules xcom_writes", "rules global_writes", "rules teamless_tasks", "rules unknown_routes",
+		"rules documentation",
 		"on_unavailable",
 	} {
 		if !strings.Contains("\n"+err.Error(), "\n"+option+": ") {

@@ -24,6 +24,11 @@ func NewHandlerOf(d directory, token string) http.Handler {
 	return newHandler(d, token, false, newMetrics(), slog.New(slog.DiscardHandler))
 }
 
+// NewLoggedHandlerOf serves a stand-in for a directory, and logs.
+func NewLoggedHandlerOf(d directory, logger *slog.Logger) http.Handler {
+	return newHandler(d, "", false, newMetrics(), logger)
+}
+
 // Watch is the watch, a look at a time.
 type Watch struct{ *watch }
 

@@ -137,8 +137,9 @@ func (h *handler) recovered(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {
 			if cause := recover(); cause != nil {
-				h.logger.Error("panic while answering", "cause", cause, "stack", string(debug.Stack()))
-				h.refuse(w, http.StatusInternalServerError, "there is a fault in this service; its log tells which")
+				// Its type and place: the text might quote a secret.
+				h.logger.Error("answering panicked", "type", fmt.Sprintf("%T", cause), "stack", string(debug.Stack()))
+				h.refuse(w, http.StatusInternalServerError, "there is a fault in this service; its log says where")
 			}
 		}()
 		next.ServeHTTP(w, r)

@@ -1,10 +1,12 @@
 package lookup_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -217,10 +219,15 @@ func TestProbes(t *testing.T) {
 
 func TestAPanicIsA500(t *testing.T) {
 	t.Parallel()
-	h := lookup.NewHandlerOf(standIn{Func: func(context.Context, []resolver.Question) []resolver.Answer { panic("at the directory") }}, bearer)
+	var log bytes.Buffer
+	panics := func(context.Context, []resolver.Question) []resolver.Answer { panic("at the directory") }
+	h := lookup.NewLoggedHandlerOf(standIn{Func: panics}, slog.New(slog.NewJSONHandler(&log, nil)))
 	w := post(t, h, `{"questions":[{"kind":"dag","name":"d"}]}`)
 	if w.Code != http.StatusInternalServerError || !json.Valid(w.Body.Bytes()) || strings.Contains(w.Body.String(), "at the directory") {
 		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	if entry := log.String(); !strings.Contains(entry, `"type":"string"`) || !strings.Contains(entry, "handler_test.go") || strings.Contains(entry, "at the directory") {
+		t.Errorf("the log has not type and place, or has the text: %s", entry)
 	}
 }
 

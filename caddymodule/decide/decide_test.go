@@ -395,6 +395,7 @@ func TestScopesAreTakenWhereAirflowTakesThem(t *testing.T) {
 		{identity.ScopeWorkload, "PATCH /callbacks/" + taskA + "/run", decide.WrongScope},
 		{0, "PATCH /task-instances/" + taskA + "/run", decide.WrongScope},
 		{0, "GET /health", decide.IsPublic},
+		{0, "GET /docs", decide.IsDocumentation},
 	} {
 		d := r.decide(&identity.Task{ID: taskA, Scope: c.scope}, c.request)
 		if d.Reason != c.want {

@@ -51,6 +51,7 @@ const (
 // Why a request does not pass. TeamlessTask is a reason on both sides.
 const (
 	NotJudged       Reason = "not_judged"
+	IsDocumentation Reason = "documentation"
 	OtherTeam       Reason = "other_team"
 	GlobalWrite     Reason = "global_write"
 	TeamEnvironment Reason = "team_environment"
@@ -103,10 +104,11 @@ func (d *Decision) Message() string {
 
 // messages are those of the reasons that have nothing to do with an owner.
 var messages = map[Reason]string{
-	WrongScope:    "The token's scope does not allow this endpoint",
-	OtherInstance: "Token subject does not match the id in the path",
-	UnknownTask:   "The token's task instance is not known",
-	ClaimsDiffer:  "The token's claims do not match its task instance",
+	IsDocumentation: "The documentation of the API is not served to tasks",
+	WrongScope:      "The token's scope does not allow this endpoint",
+	OtherInstance:   "Token subject does not match the id in the path",
+	UnknownTask:     "The token's task instance is not known",
+	ClaimsDiffer:    "The token's claims do not match its task instance",
 }
 
 // what names what the request touches, as far as the request itself does.
@@ -129,7 +131,7 @@ func (d *Decision) what() string {
 		return "dag " + quote(r.DagID)
 	case route.Asset:
 		return "asset " + quote(r.Asset[0]+r.Asset[1])
-	case route.Public, route.Self:
+	case route.Public, route.Documentation, route.Self:
 	}
 	return "this endpoint"
 }

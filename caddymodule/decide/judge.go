@@ -52,6 +52,14 @@ func (d *Decision) judge(task *identity.Task, p *Policy, known facts) {
 		d.allow(IsPublic)
 		return
 	}
+	if r.Route.Kind == route.Documentation {
+		if p.AllowDocumentation {
+			d.allow(IsPublic)
+			return
+		}
+		d.refuse(Deny, IsDocumentation)
+		return
+	}
 	if !r.Route.TakesScope(task.Scope.String()) {
 		d.Mode = p.Mode
 		d.refuse(Deny, WrongScope)

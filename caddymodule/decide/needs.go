@@ -56,7 +56,7 @@ const (
 func (p *Policy) asks(r *route.Reading) question {
 	switch r.Route.Kind {
 	case route.Variable, route.Connection, route.XCom, route.Dag, route.Asset:
-	case route.Public, route.Self:
+	case route.Public, route.Documentation, route.Self:
 		return nothing
 	default:
 		return nothing
@@ -85,7 +85,7 @@ func (p *Policy) mode(kind route.Kind) Mode {
 		return p.Dags
 	case route.Asset:
 		return p.Assets
-	case route.Public, route.Self:
+	case route.Public, route.Documentation, route.Self:
 	}
 	return p.Mode
 }
@@ -107,7 +107,7 @@ func resources(r *route.Reading) [2]resolver.Key {
 			{Kind: resolver.KindAsset, Name: r.Asset[0]},
 			{Kind: resolver.KindAsset, Name: r.Asset[1]},
 		}
-	case route.Public, route.Self:
+	case route.Public, route.Documentation, route.Self:
 	}
 	return [2]resolver.Key{}
 }

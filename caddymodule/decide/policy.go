@@ -48,6 +48,8 @@ type Policy struct {
 	DenyGlobalWrites bool
 	// AllowTeamless lets a task of no team reach what a team owns.
 	AllowTeamless bool
+	// AllowDocumentation lets everybody read the API's own documentation.
+	AllowDocumentation bool
 	// XComWrites says whose XComs a task may write and delete.
 	XComWrites XComWriter
 }

@@ -49,7 +49,7 @@ var (
 	ErrIssuer = &Error{"issuer", "token is from another issuer"}
 	// ErrSubject means that sub is not a UUID.
 	ErrSubject = &Error{"subject", "token subject is not a UUID"}
-	// ErrScope means that scope is neither "execution" nor "workload".
+	// ErrScope means that scope is none of "execution", "workload" and "callback".
 	ErrScope = &Error{"scope", "token scope is unknown"}
 )
 

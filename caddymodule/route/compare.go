@@ -61,14 +61,14 @@ func (r *Route) lacks(theirs *Route, versions []string) (lacks []string) {
 		lacks = append(lacks, fmt.Sprintf("query parameters %s: the table has %q", more, r.Query))
 	}
 	for scope := range strings.SplitSeq(theirs.Scopes, ",") {
-		if theirs.Kind != Public && !r.TakesScope(scope) {
+		if theirs.NeedsToken() && !r.TakesScope(scope) {
 			lacks = append(lacks, fmt.Sprintf("tokens of scope %q are taken, and the table has %q", scope, r.Scopes))
 		}
 	}
-	if theirs.Kind == Public && r.Kind != Public {
+	if !theirs.NeedsToken() && r.NeedsToken() {
 		lacks = append(lacks, fmt.Sprintf("no token is needed, and the table says that it touches a %v", r.Kind))
 	}
-	if theirs.Kind != Public && r.Kind == Public {
+	if theirs.NeedsToken() && !r.NeedsToken() {
 		lacks = append(lacks, "a token is needed, and the table says that it is public")
 	}
 	if theirs.Kind == Self && r.Kind != Self {

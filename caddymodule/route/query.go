@@ -84,7 +84,7 @@ func (r *Reading) complete() error {
 		missing = r.DagID == ""
 	case Asset:
 		missing = r.Asset == [2]string{}
-	case Public, Self:
+	case Public, Documentation, Self:
 	}
 	if missing {
 		return &Error{Reason: BadQuery, Detail: "the request does not name the " + r.Route.Kind.String() + " it is about"}

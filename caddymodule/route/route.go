@@ -19,8 +19,11 @@ type Kind uint8
 // The kinds of endpoint. The zero Kind is none; nothing that has it passes.
 const (
 	_ Kind = iota
-	// Public endpoints need no token: health, the API's own documentation.
+	// Public endpoints need no token: health.
 	Public
+	// Documentation endpoints describe the API, and need no token either. Upstream
+	// makes some of them anew for each request, which takes it long.
+	Documentation
 	// Self endpoints carry the task instance's own id in the path.
 	Self
 	// Variable endpoints touch one Airflow variable, or list the keys of all.
@@ -35,7 +38,7 @@ const (
 	Asset
 )
 
-var kindNames = [...]string{"none", "public", "self", "variable", "connection", "xcom", "dag", "asset"}
+var kindNames = [...]string{"none", "public", "documentation", "self", "variable", "connection", "xcom", "dag", "asset"}
 
 // String gives the kind's name in metrics and logs.
 func (k Kind) String() string {
@@ -121,6 +124,9 @@ func (r *Route) TakesScope(scope string) bool {
 	}
 	return false
 }
+
+// NeedsToken reports whether the endpoint wants a task's token.
+func (r *Route) NeedsToken() bool { return r.Kind != Public && r.Kind != Documentation }
 
 // Reading is one way in which upstream may read a request. The strings point
 // into the request's own path where nothing had to be decoded.

@@ -47,7 +47,7 @@ func TestRequestIsReadAsAirflowReadsIt(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ request, version, want string }{
 		{"GET /health", newest, "public read"},
-		{"HEAD /docs", "", "public read"},
+		{"HEAD /docs", "", "documentation read"},
 		{"GET /variables/x", newest, "variable read x"},
 		{"PUT /variables/a/b", newest, "variable write a/b"},
 		{"DELETE /variables//b", newest, "variable delete /b"},

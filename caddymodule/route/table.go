@@ -9,15 +9,15 @@ package route
 // meaning. docs/adding-an-airflow-version.md tells how a row is added.
 var table = []Route{
 	// Cadwyn's own, for requests without a version header (cadwyn/applications.py).
-	{Method: "GET", Pattern: "/docs", Since: "2025-04-11", Kind: Public, Action: Read},
-	{Method: "HEAD", Pattern: "/docs", Since: "2025-04-11", Kind: Public, Action: Read},
-	{Method: "GET", Pattern: "/docs/oauth2-redirect", Since: "2025-04-11", Kind: Public, Action: Read},
-	{Method: "HEAD", Pattern: "/docs/oauth2-redirect", Since: "2025-04-11", Kind: Public, Action: Read},
-	{Method: "GET", Pattern: "/redoc", Since: "2025-04-11", Kind: Public, Action: Read},
-	{Method: "HEAD", Pattern: "/redoc", Since: "2025-04-11", Kind: Public, Action: Read},
-	{Method: "GET", Pattern: "/changelog", Since: "2025-04-11", Kind: Public, Action: Read},
-	{Method: "GET", Pattern: "/openapi.json", Since: "2025-04-11", Kind: Public, Action: Read},
-	{Method: "HEAD", Pattern: "/openapi.json", Since: "2025-04-11", Kind: Public, Action: Read},
+	{Method: "GET", Pattern: "/docs", Since: "2025-04-11", Kind: Documentation, Action: Read},
+	{Method: "HEAD", Pattern: "/docs", Since: "2025-04-11", Kind: Documentation, Action: Read},
+	{Method: "GET", Pattern: "/docs/oauth2-redirect", Since: "2025-04-11", Kind: Documentation, Action: Read},
+	{Method: "HEAD", Pattern: "/docs/oauth2-redirect", Since: "2025-04-11", Kind: Documentation, Action: Read},
+	{Method: "GET", Pattern: "/redoc", Since: "2025-04-11", Kind: Documentation, Action: Read},
+	{Method: "HEAD", Pattern: "/redoc", Since: "2025-04-11", Kind: Documentation, Action: Read},
+	{Method: "GET", Pattern: "/changelog", Since: "2025-04-11", Kind: Documentation, Action: Read},
+	{Method: "GET", Pattern: "/openapi.json", Since: "2025-04-11", Kind: Documentation, Action: Read},
+	{Method: "HEAD", Pattern: "/openapi.json", Since: "2025-04-11", Kind: Documentation, Action: Read},
 
 	{Method: "GET", Pattern: "/health", Since: "2025-04-11", Kind: Public, Action: Read},
 	{Method: "GET", Pattern: "/health/ping", Since: "2025-04-11", Kind: Public, Action: Read},

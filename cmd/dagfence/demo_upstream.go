@@ -112,7 +112,7 @@ func (u *upstream) answer(r *http.Request, body []byte) reply {
 	case !known:
 		return refusal(http.StatusNotImplemented, "the demo's stub has no such endpoint")
 	}
-	if c.Route.Kind != route.Public {
+	if c.Route.NeedsToken() {
 		token, bearer := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 		if !bearer {
 			return refusal(http.StatusUnauthorized, "Missing auth token")

@@ -78,7 +78,7 @@ func listRoutes(to io.Writer) error {
 	for _, r := range route.Table() {
 		token := strings.ReplaceAll(r.Scopes, ",", ", ")
 		switch {
-		case r.Kind == route.Public:
+		case !r.NeedsToken():
 			token = "none"
 		case token == "":
 			token = "execution"

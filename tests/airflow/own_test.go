@@ -67,9 +67,9 @@ var tokens = []cell{
 var routes = []cell{
 	{"health", nobody, get("/health"), 200, passes},
 	{"health of the services", nobody, get("/health/ping"), 200, passes},
-	{"the documentation", nobody, get("/docs"), 200, passes},
-	{"the other documentation", nobody, get("/redoc"), 200, passes},
-	{"the changelog", nobody, get("/changelog"), 200, passes},
+	{"the documentation", nobody, get("/docs"), 200, denied},
+	{"the other documentation", nobody, get("/redoc"), 200, denied},
+	{"the changelog", nobody, get("/changelog"), 200, denied},
 	{"an endpoint that is not listed", taskA, get("/no-such-endpoint"), 404, refused(http.StatusNotFound)},
 	{"an endpoint that is not listed, without a token", nobody, get("/no-such-endpoint"), 404, refused(http.StatusNotFound)},
 	{"another method", taskA, post("/variables/var_a", `{}`), 405, refused(http.StatusMethodNotAllowed)},

@@ -25,8 +25,8 @@ var relations = []relation{
 // passes is the rule: what the relation may do with a route by default.
 func (rel relation) passes(r route.Route) bool {
 	switch {
-	case r.Kind == route.Public:
-		return true
+	case !r.NeedsToken():
+		return r.Kind == route.Public
 	case r.Kind == route.Self, r.Kind == route.XCom && r.Action.Mutates():
 		return rel.name == "own" // the task's own, and nobody else's
 	case r.Action == route.List:
@@ -40,7 +40,7 @@ func (rel relation) passes(r route.Route) bool {
 func (rel relation) who(r route.Route) string {
 	who := "dag_" + rel.asks + "." + taskOf(r)
 	switch {
-	case r.Kind == route.Public:
+	case !r.NeedsToken():
 		return nobody
 	case strings.HasPrefix(r.Pattern, "/connection-tests/"):
 		return "workload:" + who
@@ -131,7 +131,7 @@ func (airflow *release) versions(r route.Route) []string {
 	if r.Until != "" {
 		newest = min(newest, r.Until)
 	}
-	if r.Kind == route.Public {
+	if !r.NeedsToken() {
 		return []string{"", r.Since, newest}
 	}
 	return slices.Compact([]string{r.Since, newest})
@@ -167,7 +167,7 @@ func askRoutes(t *testing.T, airflow *release, w *world, straight, fenced *deplo
 					continue
 				}
 				for i, rel := range relations {
-					if r.Kind == route.Public && i > 0 {
+					if !r.NeedsToken() && i > 0 {
 						break // nobody asks, whatever the relation
 					}
 					want := denied
@@ -204,7 +204,7 @@ func serves(t *testing.T, w *world, straight, fenced *deployment, r request, of 
 	if plain.status == http.StatusNotFound || plain.status == http.StatusMethodNotAllowed {
 		return false
 	}
-	if of.Kind != route.Public {
+	if of.NeedsToken() {
 		wantSame(t, "status without a token straight", http.StatusUnauthorized, plain.status)
 		wantSame(t, "status without a token", http.StatusUnauthorized, fenced.send(t, w, nobody, r).status)
 	}

@@ -76,9 +76,30 @@ func TestUnknownTaskReachesItsOwnAndPublicEndpointsAlone(t *testing.T) {
 
 func TestPublicEndpointsNeedNoToken(t *testing.T) {
 	e := start(t, "")
-	for _, request := range []string{"GET /health", "GET /health/ping", "GET /docs", "GET /openapi.json", "HEAD /redoc"} {
+	for _, request := range []string{"GET /health", "GET /health/ping"} {
 		if answered := e.send(t, request); answered.StatusCode != http.StatusOK || len(e.upstream.Take()) != 1 {
 			t.Errorf("%s: %d %s", request, answered.StatusCode, answered.body)
+		}
+	}
+}
+
+func TestDocumentationSetting(t *testing.T) {
+	requests := []string{
+		"GET /docs", "HEAD /docs", "GET /docs/oauth2-redirect", "GET /redoc", "HEAD /redoc", "GET /changelog",
+		"GET /openapi.json", "GET /openapi.json?version=2026-06-30", "HEAD /openapi.json",
+	}
+	for options, want := range map[string]int{
+		"": http.StatusForbidden, "rules {\n documentation deny\n}": http.StatusForbidden,
+		"rules {\n documentation allow\n}": http.StatusOK, "mode audit": http.StatusOK,
+	} {
+		e := start(t, options)
+		for _, request := range requests {
+			for _, headers := range [][]string{nil, {"Authorization: Bearer " + sign(t, taskA, nil)}} {
+				answered := e.send(t, request, headers...)
+				if answered.StatusCode != want || (len(e.upstream.Take()) == 1) != (want == http.StatusOK) {
+					t.Errorf("%q: %s: %d %s, want %d", options, request, answered.StatusCode, answered.body, want)
+				}
+			}
 		}
 	}
 }

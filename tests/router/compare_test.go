@@ -91,7 +91,7 @@ func (r reading) permitted(version string) bool {
 	n := r.names()
 	ours := func(name string) bool { return slices.Contains(ownNames, name) || slices.Contains(sharedNames, name) }
 	switch f.Kind {
-	case route.Public:
+	case route.Public, route.Documentation:
 		return true
 	case route.Self:
 		return n.id == ownTask

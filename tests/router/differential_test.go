@@ -40,8 +40,8 @@ func startOpenAndStrict(t *testing.T) (open, strict *site) {
 	}
 	ours := map[string]string{everything: "ours"}
 	sites := startSites(t, "unix", map[string]string{
-		"open":   fmt.Sprintf(options, secret, ownershipFile(t, ours), "rules {\n xcom_writes off\n }"),
-		"strict": fmt.Sprintf(options, secret, ownershipFile(t, theirs), ""),
+		"open":   fmt.Sprintf(options, secret, ownershipFile(t, ours), "rules {\n xcom_writes off\n documentation allow\n }"),
+		"strict": fmt.Sprintf(options, secret, ownershipFile(t, theirs), "rules {\n documentation allow\n }"),
 	})
 	return sites["open"], sites["strict"]
 }

@@ -1,0 +1,46 @@
+package caddymodule
+
+import (
+	"errors"
+	"sync"
+)
+
+// maxInFlight is how many requests of one task instance may be under way at
+// once. The Task SDK's supervisor sends one after the other; a task that sends
+// many of its own accord would take upstream's threads (40, anyio's default)
+// from the heartbeats of all others.
+const maxInFlight = 16
+
+// errInFlight means that a task instance has too many requests under way. It is
+// worth trying again, so it is no denial.
+var errInFlight = errors.New("too many requests of this task instance are under way; try again")
+
+// inFlight counts the requests of each task instance that are under way. The
+// zero value has none. Safe for concurrent use.
+type inFlight struct {
+	mu     sync.Mutex
+	byTask map[string]int
+}
+
+// enter reports whether one more request of the task instance may be under way;
+// if so, leave must be called when it has ended.
+func (f *inFlight) enter(task string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.byTask[task] >= maxInFlight {
+		return false
+	}
+	if f.byTask == nil {
+		f.byTask = make(map[string]int)
+	}
+	f.byTask[task]++
+	return true
+}
+
+func (f *inFlight) leave(task string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.byTask[task]--; f.byTask[task] == 0 {
+		delete(f.byTask, task)
+	}
+}

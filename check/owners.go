@@ -96,8 +96,19 @@ func (r *run) checkDatabase(ctx context.Context, directory *lookup.Directory) {
 	default:
 		r.ok("grants", "the role reads neither values nor passwords, and writes nothing")
 	}
+	if r.settings.MultiTeam == config.On {
+		r.checkTeamNames(found.TeamNames)
+	}
 	if !found.Teams && r.settings.MultiTeam == config.On && r.settings.OwnershipFile == "" {
 		r.warn("teams", "no bundle of dags has a team, so every dag is everybody's: give bundles a team_name in Airflow's "+
 			"[dag_processor] dag_bundle_config_list, name owners in an ownership_file, or set multi_team off")
+	}
+}
+
+// checkTeamNames names the teams whose secrets Airflow can't tell apart.
+func (r *run) checkTeamNames(teams []string) {
+	for _, pair := range sharingEnvironment(teams) {
+		r.warn("teams", "%q and %q share environment variables in Airflow itself (such as AIRFLOW_VAR__%s___X), so one may read secrets that are meant for the other: "+
+			"rename one of them, or keep the secrets of both out of the environment", pair[0], pair[1], strings.ToUpper(pair[1]))
 	}
 }

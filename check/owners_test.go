@@ -100,6 +100,21 @@ func TestDatabaseWithoutTeamsIsToldOf(t *testing.T) {
 	}
 }
 
+func TestTeamsThatShareEnvironmentVariables_AreNamed(t *testing.T) {
+	t.Parallel()
+	server := services.Postgres(t)
+	execute(t, server, "airflow", "../lookup/testdata/airflow-3.2.postgresql.sql", "../deploy/grants/postgresql.sql")
+	options := withDatabase(t, server.URL("dagfence", "airflow"))
+	options.Fence.OwnershipFile = write(t, "owners.yaml", "variables: {a: ops, b: ops_}")
+	atFence(t, options).want(t, check.Warning, "teams", `"ops" and "ops_" share environment variables`)
+	options.Fence.MultiTeam = config.Off
+	for _, f := range atFence(t, options) {
+		if f.Check == "teams" {
+			t.Errorf("found %s", f)
+		}
+	}
+}
+
 func TestOwnershipFileIsReadAsAtStart(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {

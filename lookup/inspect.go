@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/go-sql-driver/mysql"
 )
@@ -18,6 +20,8 @@ type Inspection struct {
 	Releases string
 	// Teams tells that some bundle of dags belongs to a team.
 	Teams bool
+	// TeamNames are those of the database and of the ownership file, sorted.
+	TeamNames []string
 	// Excess is what the fence's role may do and should not, such as "read
 	// variable.val". Empty with SQLite, which has no roles.
 	Excess []string
@@ -50,6 +54,9 @@ func (d *Directory) Inspect(ctx context.Context) (Inspection, error) {
 	if err != nil {
 		return Inspection{}, fmt.Errorf("database: %w", err)
 	}
+	if found.TeamNames, err = d.teamNames(ctx); err != nil {
+		return Inspection{}, fmt.Errorf("database: %w", err)
+	}
 	if m.dialect.name == sqlite.name {
 		return found, nil
 	}
@@ -63,6 +70,28 @@ func (d *Directory) Inspect(ctx context.Context) (Inspection, error) {
 		}
 	}
 	return found, nil
+}
+
+// teamNames returns the names of all teams: Airflow's, of which 3.0 has none, and
+// those that the ownership file gives something.
+func (d *Directory) teamNames(ctx context.Context) ([]string, error) {
+	names := d.owners().teams()
+	rows, err := d.metadata.db.QueryContext(ctx, "SELECT t.name FROM team t")
+	if err == nil {
+		defer rows.Close() //nolint:errcheck // rows.Err below returns every fault of reading
+		for rows.Next() {
+			var name string
+			if err := rows.Scan(&name); err != nil {
+				return nil, d.metadata.explain("reading the names of teams", err)
+			}
+			names[name] = struct{}{}
+		}
+		err = rows.Err()
+	}
+	if err != nil && troubleOf(err) != troubleAbsent {
+		return nil, d.metadata.explain("reading the names of teams", err)
+	}
+	return slices.Sorted(maps.Keys(names)), nil
 }
 
 // mysqlReadOnly is MySQL's ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION: the session

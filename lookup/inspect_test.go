@@ -1,6 +1,7 @@
 package lookup_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -17,10 +18,17 @@ func TestInspectionOfSQLiteTellsSchemaAndTeamsAndNoGrants(t *testing.T) {
 		"3.2": {Dialect: "sqlite", Releases: "3.2 and later", Teams: true},
 	} {
 		db, url := sqliteFiles().airflow(t, release)
-		d := directoryOf(t, lookup.Options{Database: url})
+		d := directoryOf(t, lookup.Options{Database: url, OwnershipFile: file(t, "dags: {x: file_a, y: \"\"}\nvariables: {\"z*\": file_b}")})
 		found, err := d.Inspect(t.Context())
 		if err != nil || found.Dialect != want.Dialect || found.Releases != want.Releases || found.Teams != want.Teams || len(found.Excess) > 0 {
 			t.Errorf("%s: found %+v, %v", release, found, err)
+		}
+		names := []string{"file_a", "file_b"}
+		if release != "3.0" {
+			names = append(names, "team_a", "team_b")
+		}
+		if !slices.Equal(found.TeamNames, names) {
+			t.Errorf("%s: teams %q, want %q", release, found.TeamNames, names)
 		}
 		if release == "3.0" {
 			continue

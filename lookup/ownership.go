@@ -97,6 +97,24 @@ func (o *owners) of(key resolver.Key) (team string, named bool) {
 	return o.section(key.Kind).find(key.Name)
 }
 
+// teams returns every team that the file gives something.
+func (o *owners) teams() map[string]struct{} {
+	teams := make(map[string]struct{})
+	if o == nil {
+		return teams
+	}
+	for _, section := range []*names{&o.dags, &o.bundles, &o.variables, &o.connections, &o.assets} {
+		for _, given := range []map[string]string{section.exact, section.prefixes} {
+			for _, team := range given {
+				if team != "" {
+					teams[team] = struct{}{}
+				}
+			}
+		}
+	}
+	return teams
+}
+
 // section has the names of a kind; none of a kind that the file does not name.
 func (o *owners) section(kind resolver.Kind) *names {
 	switch {

@@ -68,6 +68,10 @@ type Options struct {
 	// needs it. Where Socket is set, it is reached by that unix socket.
 	Upstream *url.URL
 	Socket   string
+	// Configured: the settings are those of a configuration file, and Admin is
+	// where that has Caddy's admin endpoint listen on TCP; empty where it does not.
+	Configured bool
+	Admin      string
 	// Tasks is the URL that tasks are given ([core] execution_api_server_url).
 	// Nil leaves it out.
 	Tasks *url.URL
@@ -118,7 +122,7 @@ func AtFence(ctx context.Context, options Options, report func(Finding)) {
 	r := &run{Options: options, report: report}
 	defer r.close()
 	r.each(
-		ctx, r.checkConfiguration, r.checkUpstream, r.checkKeys, r.checkSignature, r.checkClock, r.checkToken,
+		ctx, r.checkConfiguration, r.checkAdmin, r.checkUpstream, r.checkKeys, r.checkSignature, r.checkClock, r.checkToken,
 		r.checkOwners, r.checkRedis, r.checkVariableKeys, r.checkTasks, r.checkAround,
 	)
 }

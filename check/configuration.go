@@ -21,6 +21,19 @@ func (r *run) checkConfiguration(context.Context) {
 	r.ok("configuration", "complete: base_path %s, multi_team %s", settings.BasePath, settings.MultiTeam)
 }
 
+// checkAdmin looks for Caddy's admin endpoint on TCP: whoever reaches it can load
+// a configuration without the fence. Only a configuration file can turn it on.
+func (r *run) checkAdmin(context.Context) {
+	const check = "admin endpoint"
+	switch {
+	case r.Admin != "":
+		r.problem(check, "it listens on %s, and any process that reaches it can take the fence away: write `admin off` into the global options "+
+			"(then SIGUSR1 reloads the configuration), or a unix socket that only operators may use", r.Admin)
+	case r.Configured:
+		r.ok(check, "it does not listen on TCP")
+	}
+}
+
 // oneLine keeps a finding to a line: errors may be joined by line breaks, and
 // drivers break and indent theirs.
 func oneLine(text string) string {

@@ -41,7 +41,7 @@ func configuredFences(file string) ([]check.Options, error) {
 			if err != nil {
 				return nil, fmt.Errorf("--config: %w", err)
 			}
-			found = append(found, check.Options{Fence: fence})
+			found = append(found, check.Options{Fence: fence, Configured: true, Admin: adminAddress(document)})
 		case "reverse_proxy":
 			if last := len(found) - 1; last >= 0 && found[last].Upstream == nil {
 				found[last].Upstream, found[last].Socket = proxyUpstream(handler)

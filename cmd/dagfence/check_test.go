@@ -86,6 +86,28 @@ func TestCheckFindsTheFencesOfACaddyfile(t *testing.T) {
 	}
 }
 
+func TestCheck_NamesAnAdminEndpointThatOthersMayReach(t *testing.T) {
+	t.Setenv("ADMIN", "10.0.0.1:2019")
+	for admin, want := range map[string]string{
+		"": "localhost:2019", "admin off": "", "admin unix//run/caddy.sock": "", "admin unix+h2c//run/caddy.sock": "", "admin unix/@caddy": "unix/@caddy",
+		"admin :3019": ":3019", "admin 127.0.0.1:3019": "127.0.0.1:3019", "admin localhost:3019 {\norigins localhost\n}": "localhost:3019",
+		"admin {env.ADMIN}": "10.0.0.1:2019",
+	} {
+		fences, err := main.ConfiguredFences(file(t, "fence.conf", "{\n"+admin+"\n}\n:8081 {\ndagfence\n}"))
+		if err != nil || len(fences) != 1 || fences[0].Admin != want || !fences[0].Configured {
+			t.Errorf("%q: %+v, %v, want %q", admin, fences, err, want)
+		}
+	}
+	t.Setenv("AIRFLOW__API_AUTH__JWT_SECRET", strings.Repeat("s", 64))
+	owners := file(t, "owners.yaml", "dags: {}")
+	for admin, want := range map[string]string{"": "problem      admin endpoint  it listens on localhost:2019", "admin off": "ok           admin endpoint  "} {
+		printed, _ := checked(t, "--config", file(t, "fence.conf", "{\n"+admin+"\n}\n:8081 {\ndagfence {\nownership_file "+owners+"\n}\n}"))
+		if !strings.Contains(printed, want) {
+			t.Errorf("%q: no %q in\n%s", admin, want, printed)
+		}
+	}
+}
+
 func TestCheckSaysWhatIsWrongWithItsFlags(t *testing.T) {
 	for want, args := range map[string][]string{
 		"--upstream is not the URL of a server":                       {"--upstream", "http://a/b"},

@@ -31,7 +31,7 @@ ROWS := 1000000
 REQUESTS := 1000000
 TOKENS   := 300000
 
-.PHONY: help run build test fuzz soak scale airflow-routes lint clean
+.PHONY: help run build test fuzz soak scale airflow-routes lock lint clean
 
 help: ## lists what there is to make
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -45,7 +45,7 @@ build: ## builds bin/dagfence
 test: export DAGFENCE_TEST_SERVERS := required
 test: build ## installs what the tests need, and runs all of them
 	scripts/setup
-	for release in $(AIRFLOW); do scripts/airflow-env $$release; done
+	printf '%s\n' $(AIRFLOW) | xargs -P 2 -n 1 scripts/airflow-env
 	bin/dagfence demo --check
 	# Two packages at a time, because many start servers of their own.
 	go test -race -count=1 -p 2 -timeout 20m $(TESTED)
@@ -72,6 +72,9 @@ airflow-routes: build ## says what the table of endpoints lacks of Airflow VERSI
 	airflow=$$(scripts/airflow-env $(VERSION)) && \
 		{ $$airflow/bin/python scripts/airflow-routes.py >bin/airflow-$(VERSION).tsv 2>bin/airflow-routes.log || { cat bin/airflow-routes.log >&2; exit 1; }; }
 	bin/dagfence routes --compare bin/airflow-$(VERSION).tsv
+
+lock: ## renews scripts/locks, what Airflow's environments are made of; of one release with VERSION=
+	scripts/airflow-lock $(if $(filter command line,$(origin VERSION)),$(VERSION))
 
 lint: $(GOLANGCI_LINT) $(GOFUMPT) ## installs the linters, and runs them
 	go mod verify

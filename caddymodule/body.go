@@ -58,7 +58,7 @@ func (h *Handler) hold(r *http.Request, j *judged) *heldBody {
 		return nil
 	}
 	questions := decide.Needs(nil, &j.match, &j.task, &h.policy)
-	if !slices.ContainsFunc(questions, func(q resolver.Question) bool { return q.Freshness == resolver.Recent }) {
+	if !slices.ContainsFunc(questions, func(q resolver.Question) bool { return q.Freshness <= resolver.Recent }) {
 		return nil
 	}
 	ctx := r.Context()

@@ -130,8 +130,12 @@ func (c *Collapse) board(ctx context.Context, questions []Question) []seat {
 
 // join looks for a call under way that answers the question: one that asks for
 // no less, began after the key was last invalidated, and for a question that
-// wants a recent answer no more than [RecentAge] ago.
+// wants a recent answer no more than [RecentAge] ago. No call will do for one
+// that wants a fresh answer: each began before the question.
 func (c *Collapse) join(question Question, now instant) (seat, bool) {
+	if question.Freshness.bypasses() {
+		return seat{}, false
+	}
 	want := flightOf(question)
 	since := c.forgotten.sinceFor(question.Key)
 	for _, strict := range [...]bool{true, false} {

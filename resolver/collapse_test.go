@@ -100,6 +100,12 @@ func TestCollapseLetsNoQuestionBeWeakened(t *testing.T) {
 		"identity aboard the whole task":        {task, identityOf(task1), 0, 1},
 		"the whole task not aboard identity":    {identityOf(task1), task, 0, 2},
 		"cached identity aboard recent task":    {as(resolver.Recent, task), identityOf(task1), 0, 1},
+		"fresh not aboard recent":               {as(resolver.Recent, variable), as(resolver.Fresh, variable), 0, 2},
+		"fresh not aboard fresh":                {as(resolver.Fresh, variable), as(resolver.Fresh, variable), 0, 2},
+		"fresh identity not aboard a task":      {as(resolver.Fresh, task), as(resolver.Fresh, identityOf(task1)), 0, 2},
+		"recent aboard fresh":                   {as(resolver.Fresh, variable), as(resolver.Recent, variable), time.Second, 1},
+		"cached aboard fresh":                   {as(resolver.Fresh, variable), variable, 0, 1},
+		"not a freshness aboard nothing":        {as(resolver.Recent, variable), as(9, variable), 0, 2},
 		"no identity but a task's":              {pointless, variable, 0, 1},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -105,7 +105,7 @@ func (m *Memory) Invalidate(keys ...Key) { m.forgotten.forget(keys...) }
 
 // look answers a question from what is kept, if that is fresh enough for it.
 func (m *Memory) look(q *Question, now instant, answer *Answer) string {
-	if !q.known() || len(q.Name) > maxName {
+	if !q.known() || len(q.Name) > maxName || q.Freshness.bypasses() {
 		return ResultBypass
 	}
 	kept := m.recall(q, now, answer)

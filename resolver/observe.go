@@ -24,8 +24,8 @@ const (
 	// does not open, or not in time.
 	ResultError = "error"
 	// ResultBypass is a question that the tier was not asked: its name is too
-	// long, it wants an answer more recent than the tier can vouch for, or the
-	// tier's breaker is open.
+	// long, it wants an answer more recent than the tier can vouch for (a [Fresh]
+	// one always does), or the tier's breaker is open.
 	ResultBypass = "bypass"
 )
 

@@ -70,10 +70,14 @@ type Key struct {
 type Freshness uint8
 
 const (
-	// Recent wants an answer learnt at most [RecentAge] ago. The zero value,
-	// because it is the strictest: writes, deletes, triggers and clears are
-	// judged by it.
-	Recent Freshness = iota
+	// Fresh wants an answer that the authority is asked for after the question
+	// came: from no cache, and not from a call that was under way already. The
+	// zero value, because it is the strictest: by it is judged what must still be
+	// true at the moment of the question.
+	Fresh Freshness = iota
+	// Recent wants an answer learnt at most [RecentAge] ago: writes, deletes,
+	// triggers and clears are judged by it before their body is read.
+	Recent
 	// Confirm wants the same, but where the source is unavailable an answer
 	// within its time to live stands; the source is asked at most once per key
 	// and second. A deny from an older entry is confirmed so before it is spoken.
@@ -81,6 +85,10 @@ const (
 	// Cached takes any answer within its time to live.
 	Cached
 )
+
+// bypasses reports whether no answer that is known, or on its way, will do. A
+// freshness that is none counts as the strictest.
+func (f Freshness) bypasses() bool { return f == Fresh || f > Cached }
 
 // RecentAge is the oldest answer that a [Recent] question takes.
 const RecentAge = time.Second

@@ -63,7 +63,7 @@ func NewOwnersRequest(questions []Question) OwnersRequest {
 	return request
 }
 
-// Parse gives the questions, all [Recent], or says which is none.
+// Parse gives the questions, all [Fresh], or says which is none.
 func (r OwnersRequest) Parse() ([]Question, error) {
 	if len(r.Questions) == 0 || len(r.Questions) > MaxQuestions {
 		return nil, fmt.Errorf("there are %d questions: ask 1 to %d", len(r.Questions), MaxQuestions)

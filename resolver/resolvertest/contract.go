@@ -99,7 +99,7 @@ func fourOutcomes(t *testing.T, _ *World, r resolver.Resolver) {
 		"refused": resolver.Denied, "lost": resolver.Unavailable,
 	}
 	started := time.Now().Add(-time.Minute)
-	for _, freshness := range []resolver.Freshness{resolver.Cached, resolver.Confirm, resolver.Recent, resolver.Cached} {
+	for _, freshness := range []resolver.Freshness{resolver.Cached, resolver.Confirm, resolver.Recent, resolver.Fresh, resolver.Cached} {
 		for name, outcome := range want {
 			question := ask(resolver.KindVariable, name)
 			question.Freshness = freshness
@@ -200,7 +200,7 @@ func concurrent(t *testing.T, world *World, r resolver.Resolver) {
 		group.Go(func() {
 			first, second := strconv.Itoa(i%keys), strconv.Itoa((i+1)%keys)
 			question := ask(resolver.KindVariable, second)
-			question.Freshness = resolver.Freshness(i % 3) //nolint:gosec // 0 to 2
+			question.Freshness = resolver.Freshness(i % 4) //nolint:gosec // 0 to 3
 			answers := r.Resolve(t.Context(), []resolver.Question{ask(resolver.KindVariable, first), question})
 			expectTeams(t, answers, "team_"+first, "team_"+second)
 		})

@@ -62,7 +62,7 @@ func TestDatabaseAndItsRole(t *testing.T) {
 		text  string
 	}{
 		"the role of the grants script": {server.URL("dagfence", "airflow"), check.OK, "grants", "reads neither values nor passwords"},
-		"the schema":                    {server.URL("dagfence", "airflow"), check.OK, "database", "postgresql with the schema of Airflow 3.2 and later"},
+		"the schema":                    {server.URL("dagfence", "airflow"), check.OK, "database", "postgresql with the schema of Airflow 3.2 and 3.3"},
 		"Airflow's own role":            {server.URL("airflow", "airflow"), check.Warning, "grants", "may read variable.val, read connection.password, write variable, write connection, write dag, and the fence needs none of it: give it the role of deploy/grants/postgresql.sql"},
 		"a role without grants":         {server.URL("nothing", "airflow"), check.Problem, "database", "grant what deploy/grants/postgresql.sql grants"},
 		"a role with some of them":      {server.URL("half", "airflow"), check.Problem, "database", "permission denied"},

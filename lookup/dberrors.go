@@ -68,7 +68,8 @@ func (m *metadata) explain(doing string, err error) error {
 	mend := ""
 	switch troubleOf(err) {
 	case troubleAbsent:
-		mend = "; that part of its schema is missing: has Airflow been upgraded beside us, or a migration (`airflow db migrate`) not ended?"
+		mend = "; that part of the schema is missing, and the schemas of Airflow " + knownReleases() +
+			" are known: wait until `airflow db migrate` has ended, or upgrade dagfence where Airflow is newer"
 	case troubleDenied:
 		mend = "; " + m.grantsMend()
 	case troubleLogin:

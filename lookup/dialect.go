@@ -14,6 +14,9 @@ type dialect struct {
 	numbered bool
 	// nativeUUID: ids are compared as UUIDs, however they are written.
 	nativeUUID bool
+	// nilUUID is how a UUID of zeros is written for a column of the type that
+	// Airflow calls CompactUUID (utils/sqlalchemy.py, 3.4).
+	nilUUID string
 	// stamped: the watch asks for a [stamp], and then for rows written since.
 	stamped bool
 	// connector makes read-only connections whose statements the server ends
@@ -22,9 +25,9 @@ type dialect struct {
 }
 
 var (
-	postgresql = dialect{name: "postgresql", numbered: true, nativeUUID: true, stamped: true, connector: postgresConnector}
-	mySQL      = dialect{name: "mysql", connector: mysqlConnector}
-	sqlite     = dialect{name: "sqlite", connector: sqliteConnector}
+	postgresql = dialect{name: "postgresql", numbered: true, nativeUUID: true, nilUUID: "'00000000-0000-0000-0000-000000000000'", stamped: true, connector: postgresConnector}
+	mySQL      = dialect{name: "mysql", nilUUID: "UNHEX('00000000000000000000000000000000')", connector: mysqlConnector}
+	sqlite     = dialect{name: "sqlite", nilUUID: "'00000000000000000000000000000000'", connector: sqliteConnector}
 
 	// dialects by their names in a SQLAlchemy URL; "postgres" is what Airflow
 	// once took.

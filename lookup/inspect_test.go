@@ -15,7 +15,8 @@ func TestInspectionOfSQLiteTellsSchemaAndTeamsAndNoGrants(t *testing.T) {
 	for release, want := range map[string]lookup.Inspection{
 		"3.0": {Dialect: "sqlite", Releases: "3.0"},
 		"3.1": {Dialect: "sqlite", Releases: "3.1", Teams: true},
-		"3.2": {Dialect: "sqlite", Releases: "3.2 and later", Teams: true},
+		"3.2": {Dialect: "sqlite", Releases: "3.2 and 3.3", Teams: true},
+		"3.4": {Dialect: "sqlite", Releases: "3.4", Teams: true},
 	} {
 		db, url := sqliteFiles().airflow(t, release)
 		d := directoryOf(t, lookup.Options{Database: url, OwnershipFile: file(t, "dags: {x: file_a, y: \"\"}\nvariables: {\"z*\": file_b}")})

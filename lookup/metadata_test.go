@@ -188,6 +188,13 @@ func testOwners(t *testing.T, s server) {
 				{resolver.KindConnection, "conn_", resolver.NotFound, "", none},
 				{resolver.KindAsset, "s3://anything", resolver.NotFound, "", none},
 			}
+			if release == "3.4" {
+				for id, index := range map[string]int{taskAExpanded: 5, taskALooped: -1} {
+					row := cases[0]
+					row.name, row.task = id, task("dag_a", index)
+					cases = append(cases, row)
+				}
+			}
 			questions := make([]resolver.Question, len(cases))
 			for i, c := range cases {
 				questions[i] = ask(c.kind, c.name)
@@ -251,6 +258,8 @@ func testUnknownSchema(t *testing.T, s server) {
 		}, `alembic_version is "ffffffffffff"`},
 		"no teams, but not a revision of 3.0": {"3.0", []string{"UPDATE alembic_version SET version_num = '22ed7efa9da2'"}, "22ed7efa9da2"},
 		"half of it":                          {"3.2", []string{"DROP TABLE dag_bundle_team"}, "dag_bundle_team"},
+		"a later release":                     {"3.4", []string{"ALTER TABLE task_instance RENAME COLUMN region_index TO coordinate"}, "task_instance.region_index"},
+		"a later release, other releases":     {"3.4", []string{"ALTER TABLE task_instance RENAME COLUMN region_index TO coordinate"}, "3.0, 3.1, 3.2 and 3.3, 3.4"},
 		"half of it, of 3.1":                  {"3.1", []string{"DROP TABLE dag_bundle_team"}, "dag_bundle_team"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -316,7 +325,7 @@ func TestAirflowIsUpgradedBesideUs(t *testing.T) {
 			t.Fatalf("before: %v (%v)", got.Outcome, got.Err)
 		}
 		execute(t, db, "PRAGMA foreign_keys=OFF")
-		for _, table := range []string{"alembic_version", "connection", "variable", "task_instance_history", "task_instance", "dag_bundle_team", "dag", "dag_bundle", "team"} {
+		for _, table := range []string{"alembic_version", "connection", "variable", "task_instance_history", "task_instance", "dynamic_region", "dag_bundle_team", "dag", "dag_bundle", "team"} {
 			execute(t, db, "DROP TABLE IF EXISTS "+table)
 		}
 		s.migrate(t, db, "3.2")

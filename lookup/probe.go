@@ -65,7 +65,7 @@ func (m *metadata) probeSchema(ctx context.Context) (*learntSchema, error) {
 		}
 		misses = append(misses, fmt.Sprintf("not that of Airflow %s (%s)", s.releases, miss))
 	}
-	return nil, fmt.Errorf("%w: %w: its schema is %s; point database at Airflow's own, run `airflow db migrate`, and %s",
+	return nil, fmt.Errorf("%w: %w: its schema is none that is known: %s; point database at Airflow's own, run `airflow db migrate`, %s, and upgrade dagfence where Airflow is newer",
 		resolver.ErrUnavailable, errSchema, strings.Join(misses, ", "), m.grantsMend())
 }
 
@@ -118,7 +118,7 @@ func (m *metadata) tryQueries(ctx context.Context, s *schema, learnt *learntSche
 	return learnt, nil
 }
 
-// adapt writes the parameters of the queries as the dialect has them.
+// adapt writes parameters and UUIDs in the queries as the dialect has them.
 func (d dialect) adapt(queries map[resolver.Kind]string) map[resolver.Kind]string {
 	adapted := make(map[resolver.Kind]string, len(queries))
 	for kind, text := range queries {
@@ -128,6 +128,7 @@ func (d dialect) adapt(queries map[resolver.Kind]string) map[resolver.Kind]strin
 }
 
 func (d dialect) adaptOne(query string) string {
+	query = strings.ReplaceAll(query, nilUUID, d.nilUUID)
 	if d.numbered {
 		return strings.ReplaceAll(query, "?", "$1")
 	}

@@ -1,6 +1,11 @@
 package lookup
 
-import "github.com/dagfence/dagfence/resolver"
+import (
+	"slices"
+	"strings"
+
+	"github.com/dagfence/dagfence/resolver"
+)
 
 // schema is one way in which Airflow's metadata database has kept owners. The
 // schemas differ in this data alone.
@@ -57,20 +62,34 @@ func watchedBy(team string) []watched {
 // moved by a later release, must not read as "no team".
 var schemas = []schema{
 	{
-		releases: "3.2 and later",
-		marker:   "SELECT v.team_name FROM variable v WHERE 1 = 0",
+		releases: "3.4",
+		marker:   "SELECT i.working_set FROM task_instance i WHERE 1 = 0",
 		hexIDs:   true,
 		queries: queries(
+			tasksInRegions,
 			"COALESCE(b.team_name, '')", "LEFT JOIN dag_bundle_team b ON b.dag_bundle_name = d.bundle_name",
 			"COALESCE(o.team_name, '')", "",
 		),
 		watched: watchedBy("team_name"),
-		bundles: "SELECT b.dag_bundle_name, b.team_name FROM dag_bundle_team b ORDER BY b.dag_bundle_name, b.team_name",
+		bundles: bundlesByName,
+	},
+	{
+		releases: "3.2 and 3.3",
+		marker:   "SELECT v.team_name FROM variable v WHERE 1 = 0",
+		hexIDs:   true,
+		queries: queries(
+			tasksAndHistory,
+			"COALESCE(b.team_name, '')", "LEFT JOIN dag_bundle_team b ON b.dag_bundle_name = d.bundle_name",
+			"COALESCE(o.team_name, '')", "",
+		),
+		watched: watchedBy("team_name"),
+		bundles: bundlesByName,
 	},
 	{
 		releases: "3.1",
 		marker:   "SELECT v.team_id FROM variable v WHERE 1 = 0",
 		queries: queries(
+			tasksAndHistory,
 			"CASE WHEN b.team_id IS NULL THEN '' ELSE t.name END",
 			"LEFT JOIN dag_bundle_team b ON b.dag_bundle_name = d.bundle_name LEFT JOIN team t ON t.id = b.team_id",
 			"CASE WHEN o.team_id IS NULL THEN '' ELSE t.name END", "LEFT JOIN team t ON t.id = o.team_id",
@@ -82,26 +101,55 @@ var schemas = []schema{
 		releases:  "3.0",
 		marker:    "SELECT a.version_num FROM alembic_version a",
 		revisions: []string{"29ce7909c52b", "fe199e1abd77"},
-		queries:   queries("''", "", "''", ""),
+		queries:   queries(tasksAndHistory, "''", "", "''", ""),
 		watched:   []watched{dagsWatched},
 	},
 }
 
-// queries makes a schema's queries of its team expressions: dagTeam with
-// dagJoin for what belongs to a dag d, ownTeam with ownJoin for a row o that
-// names its own team.
-func queries(dagTeam, dagJoin, ownTeam, ownJoin string) map[resolver.Kind]string {
+const (
+	// tasksAndHistory are the task instances up to 3.3. An attempt that was
+	// reported up for retry, or cleared, has left task_instance while its process
+	// still runs its callbacks.
+	tasksAndHistory = "SELECT id, dag_id, run_id, task_id, map_index FROM task_instance WHERE id = ?" +
+		" UNION ALL SELECT task_instance_id, dag_id, run_id, task_id, map_index FROM task_instance_history WHERE task_instance_id = ?"
+
+	// tasksInRegions are those of 3.4, which keeps all attempts in one table. The
+	// map index that a client sees is the region's index in the expansion of the
+	// task itself, and -1 in any other region (models/task_coordinates.py,
+	// public_map_index_expression).
+	tasksInRegions = "SELECT task_instance.id, task_instance.dag_id, task_instance.run_id, task_instance.task_id," +
+		" CASE WHEN task_instance.region_id = " + nilUUID + " OR dynamic_region.id IS NOT NULL THEN task_instance.region_index ELSE -1 END AS map_index" +
+		" FROM task_instance LEFT JOIN dynamic_region ON dynamic_region.id = task_instance.region_id" +
+		" AND dynamic_region.node_id = task_instance.task_id WHERE task_instance.id = ?"
+
+	// nilUUID stands in a query for the dialect's own.
+	nilUUID = "{nilUUID}"
+
+	bundlesByName = "SELECT b.dag_bundle_name, b.team_name FROM dag_bundle_team b ORDER BY b.dag_bundle_name, b.team_name"
+)
+
+// knownReleases lists the releases whose schemas are known, oldest first, for
+// errors.
+func knownReleases() string {
+	var releases []string
+	for i := range schemas {
+		releases = append(releases, schemas[i].releases)
+	}
+	slices.Reverse(releases)
+	return strings.Join(releases, ", ")
+}
+
+// queries makes a schema's queries of the query for a task instance and of its
+// team expressions: dagTeam with dagJoin for what belongs to a dag d, ownTeam with
+// ownJoin for a row o that names its own team.
+func queries(tasks, dagTeam, dagJoin, ownTeam, ownJoin string) map[resolver.Kind]string {
 	owned := func(name, table string) string {
 		return "SELECT o." + name + ", '', '', '', 0, '', '', " + ownTeam + " FROM " + table + " o " + ownJoin +
 			" WHERE o." + name + " = ?"
 	}
 	return map[resolver.Kind]string{
-		// An attempt that was reported up for retry, or cleared, has left
-		// task_instance while its process still runs its callbacks.
 		resolver.KindTask: "SELECT i.id, i.dag_id, i.run_id, i.task_id, i.map_index, d.dag_id, COALESCE(d.bundle_name, ''), " + dagTeam +
-			" FROM (SELECT id, dag_id, run_id, task_id, map_index FROM task_instance WHERE id = ?" +
-			" UNION ALL SELECT task_instance_id, dag_id, run_id, task_id, map_index FROM task_instance_history WHERE task_instance_id = ?) i" +
-			" LEFT JOIN dag d ON d.dag_id = i.dag_id " + dagJoin,
+			" FROM (" + tasks + ") i LEFT JOIN dag d ON d.dag_id = i.dag_id " + dagJoin,
 		resolver.KindDag: "SELECT d.dag_id, d.dag_id, '', '', 0, d.dag_id, COALESCE(d.bundle_name, ''), " + dagTeam +
 			" FROM dag d " + dagJoin + " WHERE d.dag_id = ?",
 		resolver.KindVariable:   owned("key", "variable"),

@@ -28,15 +28,19 @@ const (
 	taskARetry  = "018f0000-0000-7000-8000-0000000000a9" // dag_a, t1, -1: an earlier attempt, in the history
 	taskB       = "018f0000-0000-7000-8000-00000000000b" // dag_b, t1, -1
 	taskG       = "018f0000-0000-7000-8000-00000000000c" // dag_g, t1, -1
-	taskOrphan  = "018f0000-0000-7000-8000-00000000000d" // its dag has no row
-	taskUnknown = "018f0000-0000-7000-8000-0000000000ff"
-	runID       = "manual__2026-01-01T00:00:00+00:00"
+	// In a dynamic region of 3.4, which older releases do not have: the task's own
+	// expansion within a group, and a loop around it.
+	taskAExpanded = "018f0000-0000-7000-8000-0000000000a4" // dag_a, t1, 5
+	taskALooped   = "018f0000-0000-7000-8000-0000000000a5" // dag_a, t1, -1: the second time around
+	taskOrphan    = "018f0000-0000-7000-8000-00000000000d" // its dag has no row
+	taskUnknown   = "018f0000-0000-7000-8000-0000000000ff"
+	runID         = "manual__2026-01-01T00:00:00+00:00"
 )
 
 // releases are those whose tables testdata has, as scripts/airflow-ddl.py reads
-// them from Airflow's own models: 3.0.6, 3.1.8, 3.2.2 and 3.3.2. MariaDB takes the
+// them from Airflow's own models: 3.0.6, 3.1.8, 3.2.2, 3.3.2 and 3.4.0b2. MariaDB takes the
 // tables for MySQL as they are.
-var releases = []string{"3.0", "3.1", "3.2", "3.3"}
+var releases = []string{"3.0", "3.1", "3.2", "3.3", "3.4"}
 
 // server is a database server of some dialect, and how to make databases on it.
 type server struct {
@@ -114,7 +118,8 @@ func world(tables string) string {
 		}
 	}
 	task := func(dag string, index int) map[string]string {
-		return map[string]string{"task_id": "t1", "dag_id": dag, "run_id": runID, "map_index": strconv.Itoa(index)}
+		i := strconv.Itoa(index)
+		return map[string]string{"task_id": "t1", "dag_id": dag, "run_id": runID, "map_index": i, "region_index": i}
 	}
 	for _, t := range []struct {
 		id, dag string
@@ -127,6 +132,22 @@ func world(tables string) string {
 	earlier := task("dag_a", -1)
 	earlier["task_instance_id"] = taskARetry
 	insert("task_instance_history", earlier)
+	if strings.Contains(tables, "\nCREATE TABLE dynamic_region (") {
+		earlier["id"], earlier["working_set"], earlier["archived_reason"], earlier["try_number"] = taskARetry, "NULL", "retry", "9"
+		insert("task_instance", earlier)
+		for i, t := range []struct {
+			id, region, node string
+			index            int
+		}{{taskAExpanded, "00000000-0000-7000-8000-000000000001", "t1", 5}, {taskALooped, "00000000-0000-7000-8000-000000000002", "group", 1}} {
+			insert("dynamic_region", map[string]string{
+				"id": t.region, "dag_id": "dag_a", "run_id": runID, "node_id": t.node, "family_root_id": t.region,
+				"path": strconv.Itoa(i), "created_at": "2026-01-01 00:00:00",
+			})
+			row := task("dag_a", t.index)
+			row["id"], row["region_id"] = t.id, t.region
+			insert("task_instance", row)
+		}
+	}
 	for _, v := range [][2]string{
 		{"var_a", "team_a"}, {"var_b", "team_b"}, {"global_var", ""}, {"Case_Key", "team_b"}, {"a/b", "team_a"}, {"ключ", "team_a"}, {"100%", "team_a"},
 	} {
@@ -166,6 +187,9 @@ func insertInto(tables, table string, values map[string]string) string {
 		line, name, kind := found[0], found[1], found[2]
 		value, given := values[name]
 		switch {
+		case value == "NULL":
+		case given && kind == "BINARY(16)": // a UUID, as 3.4 keeps some on MySQL
+			value = "UNHEX('" + strings.ReplaceAll(value, "-", "") + "')"
 		case given && kind == "CHAR(32)": // a UUID where there is no such type
 			value = "'" + strings.ReplaceAll(value, "-", "") + "'"
 		case given:

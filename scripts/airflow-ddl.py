@@ -16,7 +16,7 @@ import tempfile
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-TABLES = ["team", "dag_bundle", "dag_bundle_team", "dag", "task_instance", "task_instance_history", "variable", "connection"]
+TABLES = ["team", "dag_bundle", "dag_bundle_team", "dag", "dynamic_region", "task_instance", "task_instance_history", "variable", "connection"]
 DIALECTS = {"mysql": mysql, "postgresql": postgresql, "sqlite": sqlite}
 
 

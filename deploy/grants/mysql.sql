@@ -7,7 +7,7 @@
 --     mysql airflow < mysql.sql
 --     mysql -e "ALTER USER dagfence IDENTIFIED BY '...' ACCOUNT UNLOCK"
 --
--- It grants those of the columns that this release of Airflow has (3.0, 3.1, 3.2 and later).
+-- It grants those of the columns that this release of Airflow has (3.0 to 3.4).
 CREATE USER IF NOT EXISTS dagfence ACCOUNT LOCK;
 
 SET @columns = (SELECT GROUP_CONCAT('`', column_name, '`') FROM information_schema.columns
@@ -35,8 +35,14 @@ PREPARE granting FROM @statement;
 EXECUTE granting;
 
 SET @columns = (SELECT GROUP_CONCAT('`', column_name, '`') FROM information_schema.columns
-    WHERE table_schema = DATABASE() AND table_name = 'task_instance' AND column_name IN ('id', 'dag_id', 'run_id', 'task_id', 'map_index'));
+    WHERE table_schema = DATABASE() AND table_name = 'task_instance' AND column_name IN ('id', 'dag_id', 'run_id', 'task_id', 'map_index', 'region_id', 'region_index', 'working_set'));
 SET @statement = COALESCE(CONCAT('GRANT SELECT (', @columns, ') ON `task_instance` TO dagfence'), 'DO 0');
+PREPARE granting FROM @statement;
+EXECUTE granting;
+
+SET @columns = (SELECT GROUP_CONCAT('`', column_name, '`') FROM information_schema.columns
+    WHERE table_schema = DATABASE() AND table_name = 'dynamic_region' AND column_name IN ('id', 'node_id'));
+SET @statement = COALESCE(CONCAT('GRANT SELECT (', @columns, ') ON `dynamic_region` TO dagfence'), 'DO 0');
 PREPARE granting FROM @statement;
 EXECUTE granting;
 

@@ -7,7 +7,7 @@
 --     psql -v ON_ERROR_STOP=1 -f postgresql.sql "$AIRFLOW_DATABASE"
 --     psql -c '\password dagfence' "$AIRFLOW_DATABASE"
 --
--- It grants those of the columns that this release of Airflow has (3.0, 3.1, 3.2 and later).
+-- It grants those of the columns that this release of Airflow has (3.0 to 3.4).
 -- xmin and xmax are PostgreSQL's own: which transaction wrote or locked a row. By them a
 -- lookup service with --redis notices what has changed.
 DO $$
@@ -31,7 +31,8 @@ BEGIN
             ('team', '{id,name,xmax}'),
             ('dag_bundle_team', '{dag_bundle_name,team_id,team_name}'),
             ('dag', '{dag_id,bundle_name,xmin}'),
-            ('task_instance', '{id,dag_id,run_id,task_id,map_index}'),
+            ('task_instance', '{id,dag_id,run_id,task_id,map_index,region_id,region_index,working_set}'),
+            ('dynamic_region', '{id,node_id}'),
             ('task_instance_history', '{task_instance_id,dag_id,run_id,task_id,map_index}'),
             ('variable', '{key,team_id,team_name,xmin}'),
             ('connection', '{conn_id,team_id,team_name,xmin}')

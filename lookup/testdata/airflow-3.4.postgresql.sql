@@ -1,0 +1,208 @@
+-- The tables that hold owners, as the models of Airflow 3.4.0b2 create them on postgresql; scripts/airflow-ddl.py made it.
+
+CREATE TABLE dag_bundle (
+	name VARCHAR(250) NOT NULL,
+	active BOOLEAN,
+	version VARCHAR(200),
+	last_refreshed TIMESTAMP WITH TIME ZONE,
+	signed_url_template TEXT,
+	template_params JSON,
+	CONSTRAINT dag_bundle_pkey PRIMARY KEY (name)
+);
+
+CREATE TABLE team (
+	name VARCHAR(50) NOT NULL,
+	CONSTRAINT team_pkey PRIMARY KEY (name)
+);
+
+CREATE TABLE connection (
+	id SERIAL NOT NULL,
+	conn_id VARCHAR(250) NOT NULL,
+	conn_type VARCHAR(500) NOT NULL,
+	description TEXT,
+	host VARCHAR(500),
+	schema VARCHAR(500),
+	login TEXT,
+	port INTEGER,
+	team_name VARCHAR(50),
+	password TEXT,
+	extra TEXT,
+	is_encrypted BOOLEAN NOT NULL,
+	is_extra_encrypted BOOLEAN NOT NULL,
+	CONSTRAINT connection_pkey PRIMARY KEY (id),
+	CONSTRAINT connection_conn_id_uq UNIQUE (conn_id),
+	CONSTRAINT connection_team_name_fkey FOREIGN KEY(team_name) REFERENCES team (name) ON DELETE SET NULL
+);
+
+CREATE TABLE dag (
+	dag_id VARCHAR(250) NOT NULL,
+	is_paused BOOLEAN NOT NULL,
+	is_draining BOOLEAN DEFAULT '0' NOT NULL,
+	is_stale BOOLEAN NOT NULL,
+	exceeds_max_non_backfill BOOLEAN DEFAULT '0' NOT NULL,
+	last_parsed_time TIMESTAMP WITH TIME ZONE,
+	last_parse_duration FLOAT,
+	last_expired TIMESTAMP WITH TIME ZONE,
+	fileloc VARCHAR(2000),
+	relative_fileloc VARCHAR(2000),
+	bundle_name VARCHAR(250) NOT NULL,
+	bundle_version VARCHAR(200),
+	owners VARCHAR(2000),
+	dag_display_name VARCHAR(2000),
+	description TEXT,
+	timetable_type VARCHAR(255) NOT NULL,
+	timetable_summary TEXT,
+	timetable_description VARCHAR(1000),
+	timetable_partitioned BOOLEAN DEFAULT '0' NOT NULL,
+	timetable_periodic BOOLEAN DEFAULT '0' NOT NULL,
+	timetable_asset_gated BOOLEAN DEFAULT '0' NOT NULL,
+	partition_mapper_info JSON NOT NULL,
+	asset_expression JSON,
+	deadline JSON,
+	max_active_tasks INTEGER NOT NULL,
+	max_active_runs INTEGER,
+	max_consecutive_failed_dag_runs INTEGER NOT NULL,
+	has_task_concurrency_limits BOOLEAN NOT NULL,
+	has_import_errors BOOLEAN DEFAULT '0',
+	fail_fast BOOLEAN DEFAULT '0' NOT NULL,
+	allowed_run_types JSON,
+	next_dagrun TIMESTAMP WITH TIME ZONE,
+	next_dagrun_data_interval_start TIMESTAMP WITH TIME ZONE,
+	next_dagrun_data_interval_end TIMESTAMP WITH TIME ZONE,
+	next_dagrun_partition_key VARCHAR(255),
+	next_dagrun_partition_date TIMESTAMP WITH TIME ZONE,
+	next_dagrun_create_after TIMESTAMP WITH TIME ZONE,
+	CONSTRAINT dag_pkey PRIMARY KEY (dag_id),
+	CONSTRAINT ck_dag_dag_pause_state_valid CHECK (NOT (is_paused AND is_draining)),
+	CONSTRAINT dag_bundle_name_fkey FOREIGN KEY(bundle_name) REFERENCES dag_bundle (name)
+);
+
+CREATE INDEX idx_dag_is_draining ON dag (is_draining);
+
+CREATE INDEX idx_next_dagrun_create_after ON dag (next_dagrun_create_after);
+
+CREATE TABLE dag_bundle_team (
+	dag_bundle_name VARCHAR(250) NOT NULL,
+	team_name VARCHAR(50) NOT NULL,
+	CONSTRAINT dag_bundle_team_pkey PRIMARY KEY (dag_bundle_name, team_name),
+	CONSTRAINT dag_bundle_team_dag_bundle_name_fkey FOREIGN KEY(dag_bundle_name) REFERENCES dag_bundle (name) ON DELETE CASCADE,
+	CONSTRAINT dag_bundle_team_team_name_fkey FOREIGN KEY(team_name) REFERENCES team (name) ON DELETE CASCADE
+);
+
+CREATE UNIQUE INDEX idx_dag_bundle_team_dag_bundle_name ON dag_bundle_team (dag_bundle_name);
+
+CREATE INDEX idx_dag_bundle_team_team_name ON dag_bundle_team (team_name);
+
+CREATE TABLE variable (
+	id SERIAL NOT NULL,
+	key VARCHAR(250) NOT NULL,
+	val TEXT NOT NULL,
+	description TEXT,
+	is_encrypted BOOLEAN NOT NULL,
+	team_name VARCHAR(50),
+	CONSTRAINT variable_pkey PRIMARY KEY (id),
+	CONSTRAINT variable_key_uq UNIQUE (key),
+	CONSTRAINT variable_team_name_fkey FOREIGN KEY(team_name) REFERENCES team (name) ON DELETE SET NULL
+);
+
+CREATE TABLE dynamic_region (
+	id UUID NOT NULL,
+	dag_id VARCHAR(250) NOT NULL,
+	run_id VARCHAR(250) NOT NULL,
+	node_id VARCHAR(250) NOT NULL,
+	parent_region_id UUID,
+	parent_region_index INTEGER,
+	forked_from_region_id UUID,
+	family_root_id UUID NOT NULL,
+	path BYTEA NOT NULL,
+	resumes_from_index INTEGER DEFAULT '0' NOT NULL,
+	slot_key BYTEA,
+	created_at TIMESTAMP WITH TIME ZONE NOT NULL,
+	CONSTRAINT dynamic_region_pkey PRIMARY KEY (id),
+	CONSTRAINT dynamic_region_parent_region_id_fkey FOREIGN KEY(parent_region_id) REFERENCES dynamic_region (id) ON DELETE CASCADE,
+	CONSTRAINT dynamic_region_forked_from_region_id_uq UNIQUE (forked_from_region_id),
+	CONSTRAINT dynamic_region_slot_key_uq UNIQUE (slot_key),
+	CONSTRAINT ck_dynamic_region_parent_coordinates_paired CHECK ((parent_region_id IS NULL AND parent_region_index IS NULL) OR (parent_region_id IS NOT NULL AND parent_region_index IS NOT NULL)),
+	CONSTRAINT ck_dynamic_region_resumes_from_index_nonnegative CHECK (resumes_from_index >= 0)
+);
+
+CREATE INDEX idx_dynamic_region_family_root_id ON dynamic_region (family_root_id);
+
+CREATE INDEX idx_dynamic_region_parent_region_id ON dynamic_region (parent_region_id);
+
+CREATE INDEX idx_dynamic_region_path ON dynamic_region (path);
+
+CREATE INDEX idx_dynamic_region_slot ON dynamic_region (dag_id, run_id, node_id, parent_region_id, parent_region_index);
+
+CREATE TABLE task_instance (
+	id UUID NOT NULL,
+	task_id VARCHAR(250) NOT NULL,
+	dag_id VARCHAR(250) NOT NULL,
+	run_id VARCHAR(250) NOT NULL,
+	region_index INTEGER DEFAULT '-1' NOT NULL,
+	region_id UUID DEFAULT '00000000000000000000000000000000' NOT NULL,
+	start_date TIMESTAMP WITH TIME ZONE,
+	end_date TIMESTAMP WITH TIME ZONE,
+	duration FLOAT,
+	state VARCHAR(20),
+	try_number INTEGER NOT NULL,
+	max_tries INTEGER DEFAULT '-1' NOT NULL,
+	working_set BOOLEAN DEFAULT true,
+	archived_reason VARCHAR(50),
+	hostname VARCHAR(1000),
+	unixname VARCHAR(1000),
+	pool VARCHAR(256) NOT NULL,
+	pool_slots INTEGER NOT NULL,
+	queue VARCHAR(256),
+	priority_weight INTEGER,
+	operator VARCHAR(1000),
+	custom_operator_name VARCHAR(1000),
+	queued_dttm TIMESTAMP WITH TIME ZONE,
+	scheduled_dttm TIMESTAMP WITH TIME ZONE,
+	queued_by_job_id INTEGER,
+	last_heartbeat_at TIMESTAMP WITH TIME ZONE,
+	pid INTEGER,
+	executor VARCHAR(1000),
+	executor_config BYTEA,
+	updated_at TIMESTAMP WITH TIME ZONE,
+	rendered_map_index VARCHAR(250),
+	context_carrier JSONB,
+	external_executor_id TEXT,
+	trigger_id INTEGER,
+	trigger_timeout TIMESTAMP WITH TIME ZONE,
+	next_method VARCHAR(1000),
+	next_kwargs JSONB,
+	task_display_name VARCHAR(2000),
+	dag_version_id UUID,
+	retry_delay_override FLOAT,
+	retry_reason VARCHAR(500),
+	CONSTRAINT task_instance_pkey PRIMARY KEY (id),
+	CONSTRAINT task_instance_current_key UNIQUE (dag_id, task_id, run_id, region_id, region_index, working_set),
+	CONSTRAINT task_instance_try_key UNIQUE (dag_id, task_id, run_id, region_id, region_index, try_number)
+);
+
+CREATE INDEX ti_current_dag_run ON task_instance (working_set, dag_id, run_id, state) WHERE working_set IS true;
+
+CREATE INDEX ti_current_state ON task_instance (working_set, state) WHERE working_set IS true;
+
+CREATE INDEX ti_dag_run ON task_instance (dag_id, run_id);
+
+CREATE INDEX ti_dag_state ON task_instance (dag_id, state);
+
+CREATE INDEX ti_dag_version_id ON task_instance (dag_version_id);
+
+CREATE INDEX ti_heartbeat ON task_instance (last_heartbeat_at);
+
+CREATE INDEX ti_pool ON task_instance (pool, state, priority_weight);
+
+CREATE INDEX ti_state ON task_instance (state);
+
+CREATE INDEX ti_state_lkp ON task_instance (dag_id, task_id, run_id, state);
+
+CREATE INDEX ti_trigger_id ON task_instance (trigger_id);
+
+CREATE TABLE alembic_version (
+	version_num VARCHAR(32) NOT NULL PRIMARY KEY
+);
+
+INSERT INTO alembic_version (version_num) VALUES ('9cffe90fa0c0');

@@ -55,7 +55,7 @@ func Missing(tb testing.TB, what string) {
 	if os.Getenv("DAGFENCE_TEST_SERVERS") == "required" {
 		tb.Fatalf("%s, and DAGFENCE_TEST_SERVERS=required", what)
 	}
-	tb.Skipf("skipped: %s (make test installs it)", what)
+	tb.Skipf("skipped: %s (make test installs it)", what) //nolint:forbidigo // the one place that may
 }
 
 // FreePort gives a loopback TCP port that nobody listens on just now.

@@ -16,6 +16,7 @@ import (
 // TestAccessMatrix asks each request of the matrix twice of each release's
 // api-server: straight, and through a sidecar with a lookup service and Redis.
 func TestAccessMatrix(t *testing.T) {
+	t.Parallel()
 	program := sidecar.Build(t)
 	var found compatibility
 	const onSQLite = latest + " on SQLite"
@@ -24,8 +25,7 @@ func TestAccessMatrix(t *testing.T) {
 			t.Run(version, func(t *testing.T) {
 				t.Parallel()
 				airflow := install(t, version)
-				server := services.Postgres(t)
-				w := seed(t, airflow, server)
+				server, w := seed(t, airflow)
 				found.add(version, testRelease(t, airflow, w, newFence(t, program, airflow),
 					server.URL("airflow", "airflow"), server.URL("dagfence", "airflow")))
 			})

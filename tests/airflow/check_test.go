@@ -12,9 +12,10 @@ import (
 // TestCheck lets `dagfence check` find out what is wrong between a fence and a
 // real api-server, from the outside.
 func TestCheck(t *testing.T) {
+	t.Parallel()
 	airflow := install(t, latest)
-	server, redis := services.Postgres(t), services.Redis(t)
-	w := seed(t, airflow, server)
+	server, w := seed(t, airflow)
+	redis := services.Redis(t)
 	upstream, wait := airflow.serve(t, server.URL("airflow", "airflow"))
 	dagfence := newFence(t, sidecar.Build(t), airflow)
 	wait()

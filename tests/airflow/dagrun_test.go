@@ -109,6 +109,7 @@ func atLeast(times int) int { return -times }
 // TestDagRun runs the dags of two teams on a whole Airflow, twice: with tasks
 // that reach the api-server straight, and through the fence.
 func TestDagRun(t *testing.T) {
+	t.Parallel()
 	airflow := install(t, latest)
 	server := services.Postgres(t)
 	d := startDags(t, airflow, server)
@@ -148,7 +149,7 @@ func TestDagRun(t *testing.T) {
 func wantStates(t *testing.T, run *dagRun, teamB string, ofHostile func(int) string) {
 	t.Helper()
 	want := maps.Clone(friendly)
-	want["b_work.answer"], want["b_work.reads[0]"] = teamB, teamB
+	want["b_work.answer"], want["b_work.reads[0]"], want["b_later.rests"] = teamB, teamB, "none"
 	for i, reach := range hostile {
 		want["a_reach."+reach.task] = ofHostile(i)
 	}

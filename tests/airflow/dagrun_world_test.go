@@ -15,8 +15,9 @@ import (
 	"github.com/dagfence/dagfence/tests/services"
 )
 
-// tokenLife is how many seconds a task's token is good for.
-const tokenLife = 15
+// tokenLife is how many seconds a task's token is good for: longer than a task
+// waits for its start, even where other tests have the processors.
+const tokenLife = 20
 
 // dagRuns is a whole Airflow with the dags of dagrun/: api-server, dag
 // processor, triggerer, and a scheduler for as long as dags run.
@@ -59,7 +60,7 @@ func startDags(t *testing.T, airflow *release, server *services.PostgresServer) 
 	// Triggers of a team run in a triggerer of that team's alone.
 	d.start(t, d.airflow, "triggerer", "--skip-serve-logs", "--team-name", "team_a")
 	apiServer.WaitReady(t, healthy(d.url+"/execution/health"))
-	d.await(t, "SELECT count(*) = 5 FROM serialized_dag")
+	d.await(t, "SELECT count(*) = 6 FROM serialized_dag")
 	var answer struct {
 		Token string `json:"access_token"`
 	}

@@ -16,7 +16,6 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	"github.com/golang-jwt/jwt/v5"
 
-	"github.com/dagfence/dagfence/tests/services"
 	"github.com/dagfence/dagfence/tests/sidecar"
 )
 
@@ -24,9 +23,9 @@ import (
 // environment as the api-server, and reads the database itself: no lookup
 // service, no Redis.
 func TestKeyPairs(t *testing.T) {
+	t.Parallel()
 	plain, program := install(t, latest), sidecar.Build(t)
-	server := services.Postgres(t)
-	w := seed(t, plain, server)
+	server, w := seed(t, plain)
 	url := server.URL("airflow", "airflow")
 	database := connect(t, server, "airflow")
 	database.remember(t)
@@ -52,9 +51,9 @@ func TestKeyPairs(t *testing.T) {
 				"AIRFLOW__API_AUTH__JWT_SECRET":           "",
 				"AIRFLOW__API_AUTH__JWT_PRIVATE_KEY_PATH": pemFile(t, tc.key),
 			}).with(tc.settings)
+			upstream, wait := airflow.serve(t, url)
 			w.mint(t, airflow, url)
 			w.Tokens["confused"] = confused(t, tc.key.Public(), w.IDs[taskA])
-			upstream, wait := airflow.serve(t, url)
 			dagfence := newFence(t, program, airflow)
 			wait()
 			proxy := dagfence.proxy(t, upstream, "--database", server.URL("dagfence", "airflow"))

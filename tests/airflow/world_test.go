@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/dagfence/dagfence/tests/services"
@@ -30,15 +31,66 @@ type world struct {
 	file   string
 }
 
-// seed migrates the server's database "airflow", fills it, and lets the role
-// dagfence read who owns what, and no secret's value.
-func seed(t *testing.T, airflow *release, server *services.PostgresServer) *world {
+// A seeded is the PostgreSQL server of a release that seed has made, as files: a
+// second test that needs one is spared Airflow's start and all that it writes.
+type seeded struct {
+	once  sync.Once
+	data  string
+	world []byte
+}
+
+var seeds = func() map[string]*seeded {
+	seeds := make(map[string]*seeded)
+	for _, version := range releases {
+		seeds[version] = new(seeded)
+	}
+	return seeds
+}()
+
+// seed gives the test a PostgreSQL server of its own, whose database "airflow" the
+// release, as installed, has migrated and world.py filled. The role dagfence may
+// read who owns what, and no secret's value.
+func seed(t *testing.T, airflow *release) (*services.PostgresServer, *world) {
 	t.Helper()
-	w := populate(t, airflow, server.URL("airflow", "airflow"))
-	database := connect(t, server, "airflow")
+	s := seeds[airflow.version]
+	var server *services.PostgresServer
+	var w *world
+	s.once.Do(func() {
+		server = services.Postgres(t)
+		w = s.make(t, airflow, server)
+	})
+	if server != nil {
+		return server, w
+	}
+	if s.data == "" {
+		t.Fatalf("the database of Airflow %s could not be made: see the test that tried", airflow.version)
+	}
+	w = &world{file: write(t, "world.json", s.world)}
+	w.read(t)
+	return services.PostgresFrom(t, s.data), w
+}
+
+// make seeds the server, and saves it.
+func (s *seeded) make(t *testing.T, airflow *release, server *services.PostgresServer) *world {
+	t.Helper()
+	url := server.URL("airflow", "airflow")
+	w := populate(t, airflow, url)
+	database := openDatabase(t, url)
 	for _, statement := range grants(t) {
 		execute(t, database, statement)
 	}
+	content, err := os.ReadFile(w.file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Beside the binary of the tests, whose folder go test removes.
+	tests, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	data := filepath.Join(filepath.Dir(tests), "airflow-"+airflow.version)
+	server.Save(t, data)
+	s.data, s.world = data, content
 	return w
 }
 

@@ -31,21 +31,45 @@ func (p *PostgresServer) URL(user, database string) string {
 // appended as -c name=value.
 func Postgres(tb testing.TB, settings ...string) *PostgresServer {
 	tb.Helper()
-	initdb, postgres, createdb := Program(tb, "initdb"), Program(tb, "postgres"), Program(tb, "createdb")
+	initdb := Program(tb, "initdb")
 	home, attr := dir(tb, "postgres")
-	data := home + "/data"
-	run(tb, attr, home, initdb, "-D", data, "-U", "airflow", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync")
+	run(tb, attr, home, initdb, "-D", home+"/data", "-U", "airflow", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync")
+	server := startPostgres(tb, home, attr, settings)
+	run(tb, attr, home, Program(tb, "createdb"), "-h", home, "-p", strconv.Itoa(server.Port), "-U", "airflow", "airflow")
+	return server
+}
 
+// PostgresFrom starts a PostgreSQL server with a copy of what another had in
+// its databases when it was saved.
+func PostgresFrom(tb testing.TB, saved string) *PostgresServer {
+	tb.Helper()
+	home, attr := dir(tb, "postgres")
+	run(tb, nil, home, "cp", "-a", saved, home+"/data")
+	return startPostgres(tb, home, attr, nil)
+}
+
+// Save copies all that the server has to a directory that is not there yet, for
+// [PostgresFrom]. It restarts the server, which ends all connections.
+func (p *PostgresServer) Save(tb testing.TB, to string) {
+	tb.Helper()
+	_ = p.cmd.Process.Signal(syscall.SIGINT) // at SIGTERM alone it waits for its clients
+	p.Stop()
+	run(tb, nil, p.home, "cp", "-a", p.home+"/data", to)
+	p.Start(tb)
+}
+
+// startPostgres starts a server on home/data.
+func startPostgres(tb testing.TB, home string, attr *syscall.SysProcAttr, settings []string) *PostgresServer {
+	tb.Helper()
 	port := FreePort(tb)
-	args := []string{"-D", data, "-p", strconv.Itoa(port), "-k", home}
+	args := []string{"-D", home + "/data", "-p", strconv.Itoa(port), "-k", home}
 	for _, setting := range append([]string{
 		"listen_addresses=127.0.0.1", "fsync=off", "synchronous_commit=off", "full_page_writes=off", "shared_buffers=64MB",
 	}, settings...) {
 		args = append(args, "-c", setting)
 	}
-	server := &PostgresServer{Port: port, home: home, args: append([]string{postgres}, args...), attr: attr}
+	server := &PostgresServer{Port: port, home: home, args: append([]string{Program(tb, "postgres")}, args...), attr: attr}
 	server.Start(tb)
-	run(tb, attr, home, createdb, "-h", home, "-p", strconv.Itoa(port), "-U", "airflow", "airflow")
 	return server
 }
 

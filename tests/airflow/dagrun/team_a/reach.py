@@ -87,4 +87,4 @@ with DAG("a_reach", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezo
     ExternalTaskSensor(task_id="senses", **sensed)
     ExternalTaskSensor(task_id="senses_task", external_task_id="answer", **sensed)
     # The triggerer asks for it, in a process that needs no Execution API: not behind the fence.
-    ExternalTaskSensor(task_id="senses_deferred", deferrable=True, **sensed)
+    ExternalTaskSensor(task_id="senses_deferred", deferrable=True, **sensed | {"external_dag_id": "b_later", "timeout": 600})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timezone
 
+from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, BaseHook, Variable, task
 
 with DAG("b_work", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezone.utc)):
@@ -22,3 +23,7 @@ with DAG("b_work", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezon
         assert value == "value of var_b"
 
     reads.expand(value=answer())
+
+# Nothing of it is ever run: what senses it waits until the test calls its run a success.
+with DAG("b_later", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezone.utc), is_paused_upon_creation=True):
+    EmptyOperator(task_id="rests")

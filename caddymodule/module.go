@@ -55,6 +55,7 @@ type Handler struct {
 	configuration *prometheus.Registry
 
 	inFlight *inFlight
+	startup  *Startup
 	usage    *usage
 	cleanups []func()
 }
@@ -74,14 +75,14 @@ func (Handler) CaddyModule() caddy.ModuleInfo {
 // placeholders and the environment stay out of h.Config.
 func (h *Handler) Provision(ctx caddy.Context) error {
 	h.logger, h.usage, h.inFlight = ctx.Logger(), new(usage), new(inFlight)
-	settings, origins, err := Complete(h.Config, os.LookupEnv)
+	settings, err := Complete(h.Config, os.LookupEnv)
 	if err != nil {
 		return err
 	}
 	h.mount, h.policy = route.Mount(settings.BasePath), policyOf(settings)
 	h.passUnlisted = settings.Rules.UnknownRoutes == config.UnsafeAllow
 	h.denyUnbeknown = settings.OnUnavailable == config.Deny
-	h.warn(settings, origins)
+	h.warn(settings)
 	if h.metrics, err = newMetrics(ctx.GetMetricsRegistry()); err != nil {
 		return err
 	}
@@ -89,6 +90,9 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	outlets.add(own)
 	h.cleanups = append(h.cleanups, func() { outlets.remove(own) })
 	if err := errors.Join(h.openKeys(settings), h.openChain(settings)); err != nil {
+		return err
+	}
+	if h.startup, err = joinStartup(ctx); err != nil {
 		return err
 	}
 	// Who loads a configuration again may have rotated keys, or taken one away.
@@ -127,12 +131,7 @@ func (h *Handler) openChain(settings config.Config) error {
 }
 
 // warn names the settings that weaken the fence, once.
-func (h *Handler) warn(settings config.Config, origins config.Origins) {
-	// Airflow writes it into every airflow.cfg that it makes.
-	if origin := origins["multi_team"]; origin != "" && settings.MultiTeam == config.Off {
-		h.logger.Warn("multi_team is off in Airflow's own configuration: rules about teams are skipped; set multi_team to have them all the same",
-			zap.String("from", origin))
-	}
+func (h *Handler) warn(settings config.Config) {
 	if settings.Mode == config.Audit {
 		h.logger.Warn("mode audit: nothing is denied, denials are only recorded")
 	}

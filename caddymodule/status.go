@@ -49,6 +49,7 @@ func ready(ctx context.Context, configuration *prometheus.Registry) error {
 type Status struct {
 	configuration *prometheus.Registry
 	metrics       http.Handler
+	startup       *Startup
 }
 
 // CaddyModule returns the Caddy module information.
@@ -60,14 +61,16 @@ func (Status) CaddyModule() caddy.ModuleInfo {
 }
 
 // Provision finds the metrics of the configuration.
-func (s *Status) Provision(ctx caddy.Context) error {
+func (s *Status) Provision(ctx caddy.Context) (err error) {
 	s.configuration = ctx.GetMetricsRegistry()
 	s.metrics = promhttp.HandlerFor(s.configuration, promhttp.HandlerOpts{})
-	return nil
+	s.startup, err = joinStartup(ctx)
+	return err
 }
 
 // ServeHTTP implements caddyhttp.MiddlewareHandler.
 func (s *Status) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
+	s.startup.admit(r)
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header().Set("Allow", "GET, HEAD")
 		return writeStatus(w, http.StatusMethodNotAllowed, "method not allowed")

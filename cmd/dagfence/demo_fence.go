@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"strings"
 
@@ -29,7 +28,7 @@ type stage struct {
 // newStage starts everything. saw is called with each request that reaches
 // upstream. rules are the fence's; their zero value is the defaults.
 func newStage(ctx context.Context, listen string, rules config.Rules, saw func(arrival)) (*stage, error) {
-	if err := forgetAirflow(); err != nil {
+	if err := forgetAirflowEnvironment(); err != nil {
 		return nil, err
 	}
 	s := new(stage)
@@ -51,9 +50,6 @@ func (s *stage) open(ctx context.Context, listen string, rules config.Rules, saw
 	if err != nil {
 		return err
 	}
-	if err := probeListen(ctx, listen); err != nil {
-		return err
-	}
 	loaded, err := proxyConfig(listen, "", origin, config.Config{
 		MultiTeam: config.On, Database: s.world.databaseURL(), Rules: rules, Token: config.Token{Secret: s.world.secret},
 	})
@@ -62,7 +58,7 @@ func (s *stage) open(ctx context.Context, listen string, rules config.Rules, saw
 	}
 	quiet(loaded)
 	if err := caddy.Run(loaded); err != nil {
-		return fmt.Errorf("starting the fence: %w", err)
+		return fmt.Errorf("starting the fence: %w (--listen takes another address, such as 127.0.0.1:0 for any free port)", err)
 	}
 	s.address, err = fenceAddress()
 	return err
@@ -88,12 +84,9 @@ func quiet(loaded *caddy.Config) {
 	loaded.AppsRaw["tls"] = caddyconfig.JSON(caddytls.TLS{DisableStorageCheck: true, DisableStorageClean: true}, nil)
 }
 
-// forgetAirflow makes the demo the same everywhere: whatever the fence would
-// take from Airflow's own configuration is not there.
-func forgetAirflow() error {
-	if err := os.Setenv("AIRFLOW_CONFIG", os.DevNull); err != nil {
-		return fmt.Errorf("setting AIRFLOW_CONFIG: %w", err)
-	}
+// forgetAirflowEnvironment makes the demo the same everywhere: whatever the
+// fence would take from an api-server's environment is not there.
+func forgetAirflowEnvironment() error {
 	for _, variable := range os.Environ() {
 		name, _, _ := strings.Cut(variable, "=")
 		if !strings.HasPrefix(name, "AIRFLOW__") {
@@ -104,17 +97,6 @@ func forgetAirflow() error {
 		}
 	}
 	return nil
-}
-
-// probeListen tells whether the address can be listened on. Caddy itself would
-// share a taken port with another Caddy (SO_REUSEPORT), and each get some
-// requests.
-func probeListen(ctx context.Context, listen string) error {
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", listen)
-	if err != nil {
-		return fmt.Errorf("listening: %w: pass --listen with another address, such as --listen 127.0.0.1:0 for any free port", err)
-	}
-	return listener.Close()
 }
 
 // fenceAddress is where the fence of the running Caddy listens.

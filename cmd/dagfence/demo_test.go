@@ -109,7 +109,7 @@ func TestDemoNamesTheMendForATakenPort(t *testing.T) {
 	}
 	defer listener.Close()
 	err = run("--listen", listener.Addr().String())
-	if err == nil || !strings.Contains(err.Error(), "address already in use: pass --listen with another address") {
+	if err == nil || !strings.Contains(err.Error(), "address already in use (--listen takes another address") {
 		t.Errorf("error %v", err)
 	}
 }

@@ -43,8 +43,6 @@ build: ## builds bin/dagfence
 	go build -o bin/dagfence ./cmd/dagfence
 
 test: export DAGFENCE_TEST_SERVERS := required
-# Nobody's own ~/airflow/airflow.cfg.
-test: export AIRFLOW_CONFIG := /dev/null
 test: build ## installs what the tests need, and runs all of them
 	scripts/setup
 	printf '%s\n' $(AIRFLOW) | xargs -P 2 -n 1 scripts/airflow-env
@@ -62,8 +60,9 @@ fuzz: ## compares generated requests and tokens with Airflow's own reading, othe
 	DAGFENCE_FUZZ_TOKENS=$(TOKENS) go test -count=1 -v -timeout 1h -run AcceptsNoToken ./tests/tokens
 
 soak: export DAGFENCE_TEST_SERVERS := required
-soak: ## loads a fence and all that it leans on for half an hour, and looks at what it takes
+soak: ## loads a fence and all that it leans on for half an hour, and looks at what it takes; ends it thousands of times
 	DAGFENCE_SOAK=$(SOAK) go test -count=1 -v -timeout 12h -run Soak ./tests/scale
+	DAGFENCE_SOAK=$(SOAK) go test -count=1 -v -timeout 2h ./tests/starts
 
 scale: export DAGFENCE_TEST_SERVERS := required
 scale: ## measures what stands in docs/scaling.md, with a million rows in each table

@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"io"
+	"testing"
 
 	"go.uber.org/zap"
 )
@@ -24,9 +25,17 @@ func (h *Handler) Break(verifying bool) {
 	}
 }
 
-// NewQueue is the queue of a log, until end is called.
-func NewQueue(out io.Writer) (log io.WriteCloser, end func()) {
+// Queue is the queue of a log.
+type Queue struct{ *queue }
+
+// NewQueue is the queue of a log until the test ends.
+func NewQueue(t *testing.T, out io.Writer) Queue {
+	t.Helper()
 	q := newQueue(out)
 	go q.run()
-	return q, func() { close(q.wanted) }
+	t.Cleanup(func() { close(q.wanted) })
+	return Queue{q}
 }
+
+// End waits as the end of the process does.
+func (q Queue) End() { q.end() }

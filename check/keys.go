@@ -33,8 +33,7 @@ func (r *run) checkKeys(ctx context.Context) {
 			r.warn(check, "keys of the JWKS are left out: %v: replace them, or what upstream signs with them is refused", errors.Join(skipped...))
 			return
 		}
-		r.checkStrength()
-		r.compareSecrets()
+		r.checkSecret()
 	}
 }
 
@@ -46,7 +45,7 @@ func mendOfJWKS(err error) string {
 	return mendOf(err, "")
 }
 
-func (r *run) checkStrength() {
+func (r *run) checkSecret() {
 	const check = "token keys"
 	secret := r.secret()
 	if secret == nil {
@@ -76,5 +75,5 @@ func (r *run) secret() []byte {
 	if err != nil {
 		return nil
 	}
-	return content
+	return caddymodule.SecretOf(content)
 }

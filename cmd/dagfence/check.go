@@ -6,17 +6,17 @@ import (
 	"fmt"
 	"net/url"
 	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 
-	"github.com/caddyserver/caddy/v2"
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
 
 	"github.com/dagfence/dagfence/check"
 	"github.com/dagfence/dagfence/config"
 )
+
+// tasksVariable is what tells tasks where the Execution API is.
+const tasksVariable = "AIRFLOW__CORE__EXECUTION_API_SERVER_URL"
 
 func init() {
 	caddycmd.RegisterCommand(caddycmd.Command{
@@ -33,7 +33,7 @@ a problem. It sends GET alone to upstream, and prints no secret.
 
 Run it where the fence runs, with the fence's flags and environment, or with
 --config and its Caddyfile. --fence is the URL that tasks are given ([core]
-execution_api_server_url, where Airflow's own configuration has it), and
+execution_api_server_url; ` + tasksVariable + `), and
 --token-file a file with the token of a task that runs.
 
 Where tasks run, --around takes the api-server's own address, which nothing
@@ -48,34 +48,21 @@ there should reach, and --fence the URL that tasks are given.`,
 			cmd.Flags().String("fence", "", "URL that tasks are given, such as http://fence:8081/execution/")
 			cmd.Flags().String("token-file", "", "File with the token of a running task")
 			cmd.Flags().String("around", "", "Where tasks run: URL of the api-server, which should not be reached from there")
-			cmd.RunE = caddycmd.WrapCommandFuncForCobra(checkFence)
+			cmd.RunE = runs(checkFence)
 		},
 	})
 }
 
-// tasksURLOf returns what the flag says, else what Airflow's own configuration
-// does.
-func tasksURLOf(flag string) (string, error) {
-	if flag != "" {
-		return flag, nil
-	}
-	airflow, err := config.ReadAirflow(os.LookupEnv)
-	if err != nil {
-		return "", err
-	}
-	return airflow.TasksURL()
-}
-
-func checkFence(flags caddycmd.Flags) (int, error) {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+func checkFence(flags caddycmd.Flags) error {
+	ctx, stop := untilTold()
 	defer stop()
-	given, err := tasksURLOf(flags.String("fence"))
-	if err != nil {
-		return caddy.ExitCodeFailedStartup, err
+	given := flags.String("fence")
+	if given == "" {
+		given = os.Getenv(tasksVariable)
 	}
 	tasks, err := parseSite("--fence", given)
 	if err != nil {
-		return caddy.ExitCodeFailedStartup, err
+		return err
 	}
 	counts := make(map[check.State]int)
 	report := func(f check.Finding) {
@@ -91,10 +78,7 @@ func checkFence(flags caddycmd.Flags) (int, error) {
 		err = fmt.Errorf("%d of %d checks found a problem", counts[check.Problem],
 			counts[check.Problem]+counts[check.Warning]+counts[check.OK])
 	}
-	if err != nil {
-		return caddy.ExitCodeFailedStartup, err
-	}
-	return caddy.ExitCodeSuccess, nil
+	return err
 }
 
 func checkWorker(ctx context.Context, flags caddycmd.Flags, tasks *url.URL, around string, report func(check.Finding)) error {

@@ -9,12 +9,9 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 	"text/tabwriter"
 
-	"github.com/caddyserver/caddy/v2"
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
 
@@ -40,13 +37,13 @@ prints what came of each, and exits with an error if any is not as it should be.
 		CobraFunc: func(cmd *cobra.Command) {
 			cmd.Flags().String("listen", "", "Address to receive requests on, host:port (default "+demoListen+", any free port with --check)")
 			cmd.Flags().Bool("check", false, "Run the access matrix, and exit")
-			cmd.RunE = caddycmd.WrapCommandFuncForCobra(demo)
+			cmd.RunE = runs(demo)
 		},
 	})
 }
 
-func demo(flags caddycmd.Flags) (int, error) {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+func demo(flags caddycmd.Flags) error {
+	ctx, stop := untilTold()
 	defer stop()
 	run, listen := showDemo, demoListen
 	if flags.Bool("check") {
@@ -55,10 +52,7 @@ func demo(flags caddycmd.Flags) (int, error) {
 	if given := flags.String("listen"); given != "" {
 		listen = given
 	}
-	if err := run(ctx, os.Stdout, listen, config.Rules{}); err != nil {
-		return caddy.ExitCodeFailedStartup, err
-	}
-	return caddy.ExitCodeSuccess, nil
+	return run(ctx, os.Stdout, listen, config.Rules{})
 }
 
 // showDemo runs until ctx ends. It prints how to try the fence, and then each

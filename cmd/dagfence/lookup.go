@@ -1,16 +1,11 @@
 package main
 
 import (
-	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
-	"os/signal"
-	"syscall"
 
-	"github.com/caddyserver/caddy/v2"
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
 
@@ -29,15 +24,14 @@ func init() {
 		Long: `
 Serves POST /v1/owners, /live, /ready and /metrics from Airflow's metadata
 database, which is only read, and the ownership file, which wins over it.
-Without --database, Airflow's own configuration names it:
-AIRFLOW__DATABASE__SQL_ALCHEMY_CONN, or airflow.cfg.
+Without --database, AIRFLOW__DATABASE__SQL_ALCHEMY_CONN names it.
 
 Without --token-file and --client-ca it listens on loopback only.
 
 With --redis it also watches the database and the file, and what gets another
 owner is forgotten by all fences on that Redis within a second. Messages are
 sealed as the fences seal them: with the cache key in --cache-key-file, else with
-the secret in AIRFLOW__API_AUTH__JWT_SECRET or airflow.cfg.`,
+the secret in AIRFLOW__API_AUTH__JWT_SECRET.`,
 		CobraFunc: func(cmd *cobra.Command) {
 			cmd.Flags().String("listen", "127.0.0.1:8082", "Address to receive questions on, host:port")
 			cmd.Flags().String("database", "", "SQLAlchemy URL of Airflow's metadata database")
@@ -48,71 +42,56 @@ the secret in AIRFLOW__API_AUTH__JWT_SECRET or airflow.cfg.`,
 			cmd.Flags().String("client-ca", "", "Authorities that a fence's own certificate has to come from, PEM")
 			cmd.Flags().String("redis", "", "URL of the Redis that fences share, to tell them what got another owner")
 			cmd.Flags().String("cache-key-file", "", "File with the cache key of those fences, where they have one")
-			cmd.RunE = caddycmd.WrapCommandFuncForCobra(serveLookup)
+			cmd.RunE = runs(serveLookup)
 		},
 	})
 }
 
-func serveLookup(flags caddycmd.Flags) (int, error) {
+func serveLookup(flags caddycmd.Flags) error {
 	out, err := caddymodule.StderrQueue{}.OpenWriter()
 	if err != nil {
-		return caddy.ExitCodeFailedStartup, err
+		return err
 	}
-	defer func() { _ = out.Close() }()
 	logger := slog.New(slog.NewJSONHandler(out, nil))
-	database, err := databaseOf(flags.String("database"))
-	if err != nil {
-		return caddy.ExitCodeFailedStartup, err
+	database := flags.String("database")
+	if database == "" {
+		database = os.Getenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN")
 	}
 	directory, err := lookup.New(lookup.Options{
 		Database: database, OwnershipFile: flags.String("ownership-file"), Logger: logger,
 	})
 	if err != nil {
-		return caddy.ExitCodeFailedStartup, err
+		return err
 	}
 	defer directory.Close()
-	forget, leave, err := joinBus(flags.String("redis"), flags.String("cache-key-file"))
+	forget, leave, err := joinBus(flags.String("redis"), flags.String("cache-key-file"), database)
 	if err != nil {
-		return caddy.ExitCodeFailedStartup, err
+		return err
 	}
 	defer leave()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := untilTold()
 	defer stop()
-	if err := lookup.Run(ctx, directory, lookup.ServerOptions{
+	err = lookup.Run(ctx, directory, lookup.ServerOptions{
 		Listen: flags.String("listen"), TokenFile: flags.String("token-file"),
 		TLSCert: flags.String("tls-cert"), TLSKey: flags.String("tls-key"), ClientCA: flags.String("client-ca"),
 		Forget: forget, Logger: logger,
-	}); err != nil {
-		return caddy.ExitCodeFailedStartup, err
+	})
+	if err == nil {
+		logger.Info("lookup service ended")
 	}
-	return caddy.ExitCodeSuccess, nil
-}
-
-// databaseOf returns what the flag says, else what Airflow's own configuration
-// does.
-func databaseOf(flag string) (string, error) {
-	if flag != "" {
-		return flag, nil
-	}
-	airflow, err := config.ReadAirflow(os.LookupEnv)
-	if err != nil {
-		return "", err
-	}
-	var c config.Config
-	err = c.FillDatabaseFrom(airflow)
-	return c.Database, err
+	return err
 }
 
 // joinBus gives what makes the fences on a Redis forget keys, and what leaves
 // them again; nil without a Redis.
-func joinBus(url, keyFile string) (forget lookup.Forget, leave func(), err error) {
+func joinBus(url, keyFile, database string) (forget lookup.Forget, leave func(), err error) {
 	if url == "" {
 		if keyFile != "" {
 			return nil, nil, errors.New("cache-key-file: nothing is sealed without a Redis: set --redis, or leave the file out")
 		}
 		return nil, func() {}, nil
 	}
-	secret, err := busSecret(keyFile)
+	secret, err := busSecret(keyFile, database)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -129,30 +108,25 @@ func joinBus(url, keyFile string) (forget lookup.Forget, leave func(), err error
 
 // busSecret is what the fences seal with: their cache key, or else the secret
 // that they verify tokens with.
-func busSecret(keyFile string) ([]byte, error) {
+func busSecret(keyFile, database string) ([]byte, error) {
 	if keyFile != "" {
 		content, err := os.ReadFile(keyFile) //nolint:gosec // the path is the operator's own setting
 		if err != nil {
 			return nil, fmt.Errorf("cache-key-file: %w; give the path of a readable file", err)
 		}
-		// As {file.*} does, by which a fence has its cache key from a file.
-		key := bytes.TrimSuffix(bytes.TrimSuffix(content, []byte("\n")), []byte("\r"))
+		key := caddymodule.SecretOf(content)
 		if len(key) == 0 {
 			return nil, fmt.Errorf("cache-key-file: %s is empty: write the cache key of the fences into it", keyFile)
 		}
 		return key, nil
 	}
-	airflow, err := config.ReadAirflow(os.LookupEnv)
-	if err != nil {
+	c := config.Config{Database: database}
+	if err := c.FillFromEnvironment(os.LookupEnv); err != nil {
 		return nil, err
 	}
-	var token config.Token
-	if _, err := token.FillFrom(airflow); err != nil {
-		return nil, err
-	}
-	if token.Secret == "" {
+	if c.Token.Secret == "" {
 		return nil, errors.New("redis: no secret to seal messages with: set --cache-key-file to the cache key of the fences, " +
 			"or AIRFLOW__API_AUTH__JWT_SECRET where they have none")
 	}
-	return []byte(token.Secret), nil
+	return []byte(c.Token.Secret), nil
 }

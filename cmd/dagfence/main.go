@@ -5,6 +5,7 @@ package main
 
 import (
 	"os"
+	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 	// What a Caddyfile for an authorizing sidecar is made of.
@@ -27,8 +28,9 @@ import (
 	_ "github.com/caddyserver/caddy/v2/modules/logging"
 	_ "github.com/caddyserver/caddy/v2/modules/metrics"
 	"github.com/redis/go-redis/v9/logging"
+	"github.com/spf13/cobra"
 
-	_ "github.com/dagfence/dagfence/caddymodule"
+	"github.com/dagfence/dagfence/caddymodule"
 )
 
 func main() {
@@ -36,12 +38,59 @@ func main() {
 	// it is in ours.
 	logging.Disable()
 	caddy.CustomBinaryName = "dagfence"
-	caddy.CustomLongDescription = `dagfence authorizes requests to Apache Airflow 3's Execution API at the edge:
-a task reaches the variables, connections, XComs and dags of its own team, and
-writes XComs of its own. It is Caddy with one more handler; "dagfence proxy"
-runs it without a configuration file, "dagfence demo" shows it.`
 	if len(os.Args) > 1 && os.Args[1] == "run" { // Caddy's own command
 		quitAtSecondSignal()
 	}
-	caddycmd.Main()
+	err := commands().Execute()
+	if err == nil {
+		caddymodule.LastWords("")
+		return
+	}
+	caddymodule.LastWords("Error: " + sentence(err))
+	os.Exit(caddy.ExitCodeFailedStartup)
+}
+
+// sentence is the error in one line. Where in Caddy's JSON a handler of ours
+// stands helps nobody who wrote a Caddyfile or flags, so that is left out.
+func sentence(err error) string {
+	text := err.Error()
+	if at := strings.LastIndex(text, ": provision http.handlers.dagfence"); at >= 0 {
+		_, text, _ = strings.Cut(text[at+len(": provision "):], ": ")
+	}
+	return strings.Join(strings.FieldsFunc(text, func(r rune) bool { return r == '\n' || r == '\t' }), "; ")
+}
+
+// commands are Caddy's and ours. caddycmd.Main would run the same, but log what
+// went wrong, or say nothing at all.
+func commands() *cobra.Command {
+	_, version := caddy.Version()
+	root := &cobra.Command{
+		Use: caddy.CustomBinaryName,
+		Long: `dagfence authorizes requests to Apache Airflow 3's Execution API at the edge:
+a task reaches the variables, connections, XComs and dags of its own team, and
+writes XComs of its own. It is Caddy with one more handler; "dagfence proxy"
+runs it without a configuration file, "dagfence demo" shows it.`,
+		Version:       version,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.SetVersionTemplate("{{.Version}}\n")
+	for _, registered := range caddycmd.Commands() {
+		cmd := &cobra.Command{Use: registered.Name + " " + registered.Usage, Short: registered.Short, Long: registered.Long}
+		if registered.CobraFunc != nil {
+			registered.CobraFunc(cmd)
+		} else {
+			cmd.RunE = caddycmd.WrapCommandFuncForCobra(registered.Func)
+			cmd.Flags().AddGoFlagSet(registered.Flags)
+		}
+		root.AddCommand(cmd)
+	}
+	return root
+}
+
+// runs is for a command of ours, whose error main prints.
+func runs(command func(caddycmd.Flags) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, _ []string) error {
+		return command(caddycmd.Flags{FlagSet: cmd.Flags()})
+	}
 }

@@ -42,8 +42,7 @@ func init() {
 		Long: `
 Runs the fence in front of an Execution API. What no flag sets comes from the
 environment that Airflow's own api-server has (AIRFLOW__API_AUTH__JWT_SECRET,
-AIRFLOW__DATABASE__SQL_ALCHEMY_CONN, ...), then from its airflow.cfg
-(AIRFLOW_CONFIG, AIRFLOW_HOME), then from the defaults.
+AIRFLOW__DATABASE__SQL_ALCHEMY_CONN, ...), then from the defaults.
 
 --status serves /live, /ready and /metrics on an address of its own.`,
 		CobraFunc: func(cmd *cobra.Command) {
@@ -55,17 +54,17 @@ AIRFLOW__DATABASE__SQL_ALCHEMY_CONN, ...), then from its airflow.cfg
 			cmd.Flags().String("ownership-file", "", "YAML file that says who owns what the database does not know")
 			cmd.Flags().Bool("audit", false, "Forward what would be denied, and record it")
 			cmd.Flags().String("status", "", "Address to serve /live, /ready and /metrics on")
-			cmd.RunE = caddycmd.WrapCommandFuncForCobra(proxy)
+			cmd.RunE = runs(proxy)
 		},
 	})
 }
 
-func proxy(flags caddycmd.Flags) (int, error) {
+func proxy(flags caddycmd.Flags) error {
 	caddy.TrapSignals()
 	quitAtSecondSignal()
 	upstream, err := parseUpstream(flags.String("upstream"))
 	if err != nil {
-		return caddy.ExitCodeFailedStartup, err
+		return err
 	}
 	fence := config.Config{
 		Redis: flags.String("redis"), Database: flags.String("database"),
@@ -76,10 +75,10 @@ func proxy(flags caddycmd.Flags) (int, error) {
 	}
 	loaded, err := proxyConfig(flags.String("listen"), flags.String("status"), upstream, fence)
 	if err != nil {
-		return caddy.ExitCodeFailedStartup, err
+		return err
 	}
 	if err := caddy.Run(loaded); err != nil {
-		return caddy.ExitCodeFailedStartup, err
+		return err
 	}
 	select {} // TrapSignals ends the process
 }

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"text/tabwriter"
 
-	"github.com/caddyserver/caddy/v2"
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
 
@@ -29,15 +28,12 @@ With --compare it says what the list lacks of an Airflow release, and fails wher
 that is anything; the file is what scripts/airflow-routes.py prints.`,
 		CobraFunc: func(cmd *cobra.Command) {
 			cmd.Flags().String("compare", "", "File with the endpoints of an Airflow release")
-			cmd.RunE = caddycmd.WrapCommandFuncForCobra(func(flags caddycmd.Flags) (int, error) {
+			cmd.RunE = runs(func(flags caddycmd.Flags) error {
 				show := listRoutes
 				if file := flags.String("compare"); file != "" {
 					show = func(to io.Writer) error { return compareRoutes(to, file) }
 				}
-				if err := show(os.Stdout); err != nil {
-					return caddy.ExitCodeFailedStartup, err
-				}
-				return caddy.ExitCodeSuccess, nil
+				return show(os.Stdout)
 			})
 		},
 	})

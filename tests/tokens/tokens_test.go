@@ -50,12 +50,8 @@ func newFence(tb testing.TB, settings map[string]environment) *fence {
 	tb.Helper()
 	f := &fence{verifiers: map[string]*identity.Verifier{}}
 	for name, variables := range settings {
-		airflow, err := config.ReadAirflow(variables.lookup)
-		if err != nil {
-			tb.Fatal(err)
-		}
 		var c config.Config
-		if _, err := c.FillFrom(airflow); err != nil {
+		if err := c.FillFromEnvironment(variables.lookup); err != nil {
 			tb.Fatal(err)
 		}
 		c = c.WithDefaults()
@@ -157,13 +153,10 @@ func shorten(text string) string {
 	return text
 }
 
-// environment holds the variables of an api-server without an airflow.cfg.
+// environment holds the variables of an api-server.
 type environment map[string]string
 
 func (e environment) lookup(name string) (string, bool) {
-	if name == "AIRFLOW_CONFIG" {
-		return os.DevNull, true
-	}
 	value, ok := e[name]
 	return value, ok
 }

@@ -10,7 +10,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -61,8 +60,8 @@ func TestADatabaseThatIsNotThere(t *testing.T) {
 	for name, url := range map[string]string{
 		"postgresql, frozen":  fmt.Sprintf("postgresql+psycopg2://airflow:%s@%s/airflow", password, frozen),
 		"mysql, frozen":       fmt.Sprintf("mysql+mysqldb://airflow:%s@%s/airflow", password, frozen),
-		"postgresql, refused": fmt.Sprintf("postgresql://airflow:%s@127.0.0.1:%d/airflow", password, services.FreePort(t)),
-		"mysql, refused":      fmt.Sprintf("mysql://airflow:%s@127.0.0.1:%d/airflow", password, services.FreePort(t)),
+		"postgresql, refused": fmt.Sprintf("postgresql://airflow:%s@%s/airflow", password, services.Address(t)),
+		"mysql, refused":      fmt.Sprintf("mysql://airflow:%s@%s/airflow", password, services.Address(t)),
 		"sqlite, no file":     "sqlite:///" + filepath.Join(t.TempDir(), "none.db"),
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -135,10 +134,10 @@ func testComesUpLater(t *testing.T, s server) {
 	t.Helper()
 	t.Parallel()
 	_, url := s.airflow(t, "3.1")
-	backend, port := addressOf(t, url), services.FreePort(t)
-	d := directoryOf(t, lookup.Options{Database: strings.Replace(url, backend, fmt.Sprintf("127.0.0.1:%d", port), 1)})
+	backend, address := addressOf(t, url), services.Address(t)
+	d := directoryOf(t, lookup.Options{Database: strings.Replace(url, backend, address, 1)})
 	wantUnavailable(t, one(t, d, resolver.KindVariable, "var_a"), "metadata database")
-	listenAt(t, port, func(conn net.Conn) { pipe(t, conn, backend, nil) })
+	listenAt(t, address, func(conn net.Conn) { pipe(t, conn, backend, nil) })
 	if err := d.Ready(t.Context()); err != nil {
 		t.Errorf("not ready: %v", err)
 	}
@@ -208,12 +207,12 @@ func addressOf(tb testing.TB, url string) string {
 // listen serves connections on a free loopback port until the test ends.
 func listen(tb testing.TB, serve func(net.Conn)) string {
 	tb.Helper()
-	return listenAt(tb, 0, serve)
+	return listenAt(tb, "127.0.0.1:0", serve)
 }
 
-func listenAt(tb testing.TB, port int, serve func(net.Conn)) string {
+func listenAt(tb testing.TB, address string, serve func(net.Conn)) string {
 	tb.Helper()
-	listener, err := new(net.ListenConfig).Listen(tb.Context(), "tcp", "127.0.0.1:"+strconv.Itoa(port))
+	listener, err := new(net.ListenConfig).Listen(tb.Context(), "tcp", address)
 	if err != nil {
 		tb.Fatal(err)
 	}

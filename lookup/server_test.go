@@ -65,7 +65,7 @@ func TestServersThatDoNotStart(t *testing.T) {
 // that waits for its end.
 func run(t *testing.T, d *lookup.Directory, options lookup.ServerOptions) (address string, stop func() error) {
 	t.Helper()
-	options.Listen = fmt.Sprintf("127.0.0.1:%d", services.FreePort(t))
+	options.Listen = services.Address(t)
 	options.Logger = slog.New(slog.DiscardHandler)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
@@ -124,7 +124,7 @@ func TestMutualTLS(t *testing.T) {
 	pki := newPKI(t)
 	address, stop := run(t, d, lookup.ServerOptions{TLSCert: pki.cert, TLSKey: pki.key, ClientCA: pki.ca})
 	client := func(certificates ...tls.Certificate) *http.Client {
-		c := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pki.pool, Certificates: certificates}}}
+		c := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{ServerName: "127.0.0.1", RootCAs: pki.pool, Certificates: certificates}}}
 		t.Cleanup(c.CloseIdleConnections)
 		return c
 	}
@@ -139,7 +139,7 @@ func TestMutualTLS(t *testing.T) {
 	}
 	// A pair that is rotated is served to the next client; half of one is not.
 	serial := func() string {
-		conn, err := tls.Dial("tcp", address, &tls.Config{RootCAs: pki.pool})
+		conn, err := tls.Dial("tcp", address, &tls.Config{ServerName: "127.0.0.1", RootCAs: pki.pool})
 		if err != nil {
 			t.Fatal(err)
 		}

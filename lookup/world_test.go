@@ -55,7 +55,7 @@ func postgresServer(tb testing.TB) (server, *services.PostgresServer) {
 	p := services.Postgres(tb)
 	return server{dialect: "postgresql", create: func(tb testing.TB, name string) (*sql.DB, string) {
 		tb.Helper()
-		dsn := fmt.Sprintf("postgres://airflow@127.0.0.1:%d/", p.Port)
+		dsn := "postgres://airflow@" + p.Addr + "/"
 		execute(tb, open(tb, "pgx", dsn+"airflow"), "CREATE DATABASE "+name)
 		return open(tb, "pgx", dsn+name), p.URL("airflow", name)
 	}}, p
@@ -66,7 +66,7 @@ func mariaServer(tb testing.TB) (server, *services.MariaDBServer) {
 	m := services.MariaDB(tb)
 	return server{dialect: "mysql", create: func(tb testing.TB, name string) (*sql.DB, string) {
 		tb.Helper()
-		dsn := fmt.Sprintf("root@tcp(127.0.0.1:%d)/%%s?multiStatements=true", m.Port)
+		dsn := "root@tcp(" + m.Addr + ")/%s?multiStatements=true"
 		execute(tb, open(tb, "mysql", fmt.Sprintf(dsn, "airflow")), "CREATE DATABASE "+name+" CHARACTER SET utf8mb4")
 		return open(tb, "mysql", fmt.Sprintf(dsn, name)), m.URL("root", name)
 	}}, m

@@ -348,8 +348,8 @@ func TestOwnersResponseRoundTrip(t *testing.T) {
 }
 
 // certificates writes ca.pem, and cert.pem with key.pem for a server and client
-// on 127.0.0.1, readable by all.
-func certificates(t *testing.T, dir string) {
+// on 127.0.0.1 and other hosts, readable by all.
+func certificates(t *testing.T, dir string, others ...string) {
 	t.Helper()
 	ca := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"}, NotBefore: time.Now().Add(-time.Hour),
@@ -359,6 +359,9 @@ func certificates(t *testing.T, dir string) {
 		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "test"}, NotBefore: ca.NotBefore, NotAfter: ca.NotAfter,
 		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, KeyUsage: x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+	}
+	for _, host := range others {
+		leaf.IPAddresses = append(leaf.IPAddresses, net.ParseIP(host))
 	}
 	caKey, errCA := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	leafKey, errLeaf := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

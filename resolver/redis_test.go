@@ -523,8 +523,8 @@ func unpause(t *testing.T, process *services.Process) {
 
 func TestRedisComesBackAfterARestart(t *testing.T) {
 	t.Parallel()
-	port := services.FreePort(t)
-	server := services.RedisAt(t, port)
+	address := services.Address(t)
+	server := services.RedisAt(t, address)
 	observer := new(counts)
 	chain := newChain(t, resolver.Options{Source: owned(), Redis: server.URL(), Secret: secret, Observer: observer})
 	other := newChain(t, resolver.Options{Source: owned(), Redis: server.URL(), Secret: secret})
@@ -532,7 +532,7 @@ func TestRedisComesBackAfterARestart(t *testing.T) {
 	for range 10 {
 		expect(t, resolve(t, chain, as(resolver.Recent, ask(resolver.KindVariable, variableKey))), resolver.Found, "team_b")
 	}
-	services.RedisAt(t, port)
+	services.RedisAt(t, address)
 	eventually(t, "invalidations arrive again", func() bool {
 		_ = other.Invalidate(t.Context(), resolver.Key{Kind: resolver.KindDag, Name: "dag_a"})
 		return observer.told() > 0
@@ -565,7 +565,9 @@ func TestRedisOverEveryTransport(t *testing.T) {
 	dir := t.TempDir()
 	openTo(t, dir)
 	openTo(t, filepath.Dir(dir))
-	certificates(t, dir)
+	overTLS := services.Address(t)
+	host, _, _ := strings.Cut(overTLS, ":")
+	certificates(t, dir, host)
 	for name, start := range map[string]func(t *testing.T) (url string, client redis.UniversalClient){
 		"unix socket": func(t *testing.T) (string, redis.UniversalClient) {
 			t.Helper()
@@ -595,10 +597,9 @@ func TestRedisOverEveryTransport(t *testing.T) {
 		},
 		"TLS": func(t *testing.T) (string, redis.UniversalClient) {
 			t.Helper()
-			port := strconv.Itoa(services.FreePort(t))
-			server := services.Redis(t, "--tls-port", port, "--tls-auth-clients", "no", "--tls-ca-cert-file", filepath.Join(dir, "ca.pem"),
+			server := services.RedisAt(t, overTLS, "--tls-port", "20443", "--tls-auth-clients", "no", "--tls-ca-cert-file", filepath.Join(dir, "ca.pem"),
 				"--tls-cert-file", filepath.Join(dir, "cert.pem"), "--tls-key-file", filepath.Join(dir, "key.pem"))
-			return "rediss://127.0.0.1:" + port + "?ca=" + filepath.Join(dir, "ca.pem"), server.Client(t)
+			return "rediss://" + host + ":20443?ca=" + filepath.Join(dir, "ca.pem"), server.Client(t)
 		},
 		"cluster": func(t *testing.T) (string, redis.UniversalClient) {
 			t.Helper()

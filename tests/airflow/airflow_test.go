@@ -10,14 +10,12 @@ import (
 	"testing"
 
 	"github.com/dagfence/dagfence/tests/services"
-	"github.com/dagfence/dagfence/tests/sidecar"
 )
 
 // TestAccessMatrix asks each request of the matrix twice of each release's
 // api-server: straight, and through a sidecar with a lookup service and Redis.
 func TestAccessMatrix(t *testing.T) {
 	t.Parallel()
-	program := sidecar.Build(t)
 	var found compatibility
 	const onSQLite = latest + " on SQLite"
 	t.Run("Airflow", func(t *testing.T) {
@@ -26,7 +24,7 @@ func TestAccessMatrix(t *testing.T) {
 				t.Parallel()
 				airflow := install(t, version)
 				server, w := seed(t, airflow)
-				found.add(version, testRelease(t, airflow, w, newFence(t, program, airflow),
+				found.add(version, testRelease(t, airflow, w, newFence(t, airflow),
 					server.URL("airflow", "airflow"), server.URL("dagfence", "airflow")))
 			})
 		}
@@ -35,7 +33,7 @@ func TestAccessMatrix(t *testing.T) {
 			airflow := install(t, latest)
 			url := "sqlite:///" + filepath.Join(t.TempDir(), "airflow.db")
 			w := populate(t, airflow, url)
-			found.add(onSQLite, testRelease(t, airflow, w, newFence(t, program, airflow), url, url))
+			found.add(onSQLite, testRelease(t, airflow, w, newFence(t, airflow), url, url))
 		})
 	})
 	found.check(t)

@@ -1,12 +1,10 @@
 package airflow_test
 
 import (
-	"os/exec"
 	"strings"
 	"testing"
 
 	"github.com/dagfence/dagfence/tests/services"
-	"github.com/dagfence/dagfence/tests/sidecar"
 )
 
 // TestCheck lets `dagfence check` find out what is wrong between a fence and a
@@ -17,7 +15,7 @@ func TestCheck(t *testing.T) {
 	server, w := seed(t, airflow)
 	redis := services.Redis(t)
 	upstream, wait := airflow.serve(t, server.URL("airflow", "airflow"))
-	dagfence := newFence(t, sidecar.Build(t), airflow)
+	dagfence := newFence(t, airflow)
 	wait()
 	database := server.URL("dagfence", "airflow")
 	proxy := dagfence.proxy(t, upstream, "--redis", redis.URL(), "--database", database)
@@ -57,11 +55,11 @@ func TestCheck(t *testing.T) {
 		"reached around": {nil, []string{"--around", upstream, "--fence", proxy + "/execution/"}, []string{
 			"problem      a way around    Airflow answers at " + upstream + "/execution",
 		}},
-		"not reached around": {nil, []string{"--around", "http://" + loopback(t)}, nil},
+		"not reached around": {nil, []string{"--around", "http://" + services.Address(t)}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			cmd := exec.CommandContext(t.Context(), dagfence.program, append([]string{"check"}, tc.args...)...)
-			cmd.Env = append(dagfence.environ, tc.environ...)
+			cmd := dagfence.command(t, append([]string{"check"}, tc.args...)...)
+			cmd.Env = append(cmd.Env, tc.environ...)
 			output, err := cmd.Output()
 			var bad []string
 			for line := range strings.Lines(string(output)) {

@@ -11,7 +11,6 @@ import (
 	"testing"
 
 	"github.com/dagfence/dagfence/tests/services"
-	"github.com/dagfence/dagfence/tests/sidecar"
 )
 
 // friendly is what becomes of each task that touches what is its own team's, or
@@ -121,7 +120,7 @@ func TestDagRun(t *testing.T) {
 		t.Error("nothing of team B's has changed without the fence, so that it does not with it shows nothing")
 	}
 
-	dagfence, status := newFence(t, sidecar.Build(t), d.airflow), loopback(t)
+	dagfence, status := newFence(t, d.airflow), services.Address(t)
 	proxy := dagfence.proxy(t, d.url, "--database", server.URL("dagfence", "airflow"), "--status", status)
 	fenced := d.run(t, "fenced", "2026-01-02T00:00:00Z", proxy)
 	wantStates(t, fenced, "success", func(i int) string { return hostile[i].fenced })

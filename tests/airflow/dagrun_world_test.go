@@ -53,9 +53,10 @@ func startDags(t *testing.T, airflow *release, server *services.PostgresServer) 
 		execute(t, d.database, statement)
 	}
 	d.database.remember(t)
-	port := services.FreePort(t)
-	d.url = "http://127.0.0.1:" + strconv.Itoa(port)
-	apiServer, _ := d.start(t, d.airflow, "api-server", "--host", "127.0.0.1", "--port", strconv.Itoa(port), "--workers", "1")
+	address := services.Address(t)
+	host, port, _ := strings.Cut(address, ":")
+	d.url = "http://" + address
+	apiServer, _ := d.start(t, d.airflow, "api-server", "--host", host, "--port", port, "--workers", "1")
 	d.start(t, d.airflow, "dag-processor")
 	// Triggers of a team run in a triggerer of that team's alone.
 	d.start(t, d.airflow, "triggerer", "--skip-serve-logs", "--team-name", "team_a")

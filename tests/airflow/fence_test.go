@@ -3,53 +3,56 @@ package airflow_test
 import (
 	"fmt"
 	"os/exec"
-	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/dagfence/dagfence/tests/services"
+	"github.com/dagfence/dagfence/tests/sidecar"
 )
 
-// A fence is a dagfence binary in a deployment, and the processes that it runs
-// as. The api-server's environment is all that configures it.
+// A fence is dagfence in a deployment, and the processes that it runs as. The
+// api-server's environment is all that configures it.
 type fence struct {
-	program   string
 	environ   []string
-	processes []*services.Process
+	processes []*sidecar.Dagfence
 }
 
-func newFence(t *testing.T, program string, airflow *release) *fence {
+func newFence(t *testing.T, airflow *release) *fence {
 	t.Helper()
 	home := t.TempDir()
-	return &fence{program: program, environ: append(airflow.environ(),
-		"HOME="+home, "XDG_DATA_HOME="+home, "XDG_CONFIG_HOME="+home)}
+	return &fence{environ: append(airflow.environ(), "HOME="+home, "XDG_DATA_HOME="+home, "XDG_CONFIG_HOME="+home)}
 }
 
-// lookup starts a lookup service on the database and gives its URL.
+// command is dagfence with arguments.
+func (f *fence) command(t *testing.T, args ...string) *exec.Cmd {
+	t.Helper()
+	cmd := sidecar.Command(t, args...)
+	cmd.Env = f.environ
+	return cmd
+}
+
+// lookup starts a lookup service on the database and returns its URL.
 func (f *fence) lookup(t *testing.T, databaseURL string, args ...string) string {
 	t.Helper()
-	address := loopback(t)
-	process := f.start(t, append([]string{"lookup", "--listen", address, "--database", databaseURL}, args...)...)
-	process.WaitReady(t, services.Dial("tcp", address))
+	address := services.Address(t)
+	f.start(t, address, append([]string{"lookup", "--listen", address, "--database", databaseURL}, args...)...).WaitLive(t)
 	return "http://" + address
 }
 
-// proxy starts a sidecar in front of the api-server and gives its URL.
+// proxy starts a sidecar in front of the api-server and returns its URL.
 func (f *fence) proxy(t *testing.T, upstream string, args ...string) string {
 	t.Helper()
-	address := loopback(t)
-	process := f.start(t, append([]string{"proxy", "--listen", address, "--upstream", upstream}, args...)...)
-	process.WaitReady(t, healthy("http://"+address+"/execution/health"))
+	address := services.Address(t)
+	d := f.start(t, address, append([]string{"proxy", "--listen", address, "--upstream", upstream}, args...)...)
+	d.Process.WaitReady(t, healthy("http://"+address+"/execution/health"))
 	return "http://" + address
 }
 
-func (f *fence) start(t *testing.T, args ...string) *services.Process {
+func (f *fence) start(t *testing.T, address string, args ...string) *sidecar.Dagfence {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), f.program, args...)
-	cmd.Env = f.environ
-	process := services.Start(t, cmd)
-	f.processes = append(f.processes, process)
-	return process
+	d := sidecar.Start(t, f.command(t, args...), address, address)
+	f.processes = append(f.processes, d)
+	return d
 }
 
 // wantDiscreet checks that nothing which the processes printed holds a secret,
@@ -69,11 +72,6 @@ func (f *fence) wantDiscreet(t *testing.T, w *world) {
 			}
 		}
 	}
-}
-
-func loopback(t *testing.T) string {
-	t.Helper()
-	return "127.0.0.1:" + strconv.Itoa(services.FreePort(t))
 }
 
 // wantValue checks one value of the deployment's database.

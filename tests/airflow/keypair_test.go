@@ -15,8 +15,6 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/golang-jwt/jwt/v5"
-
-	"github.com/dagfence/dagfence/tests/sidecar"
 )
 
 // TestKeyPairs lets Airflow sign with a private key. The sidecar has the same
@@ -24,7 +22,7 @@ import (
 // service, no Redis.
 func TestKeyPairs(t *testing.T) {
 	t.Parallel()
-	plain, program := install(t, latest), sidecar.Build(t)
+	plain := install(t, latest)
 	server, w := seed(t, plain)
 	url := server.URL("airflow", "airflow")
 	database := connect(t, server, "airflow")
@@ -54,7 +52,7 @@ func TestKeyPairs(t *testing.T) {
 			upstream, wait := airflow.serve(t, url)
 			w.mint(t, airflow, url)
 			w.Tokens["confused"] = confused(t, tc.key.Public(), w.IDs[taskA])
-			dagfence := newFence(t, program, airflow)
+			dagfence := newFence(t, airflow)
 			wait()
 			proxy := dagfence.proxy(t, upstream, "--database", server.URL("dagfence", "airflow"))
 

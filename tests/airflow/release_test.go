@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -110,10 +109,11 @@ func (airflow *release) run(t *testing.T, databaseURL, program string, args ...s
 // alone, and gives its URL and what waits until it answers.
 func (airflow *release) serve(t *testing.T, databaseURL string) (url string, wait func()) {
 	t.Helper()
-	port := services.FreePort(t)
-	url = fmt.Sprintf("http://127.0.0.1:%d", port)
+	address := services.Address(t)
+	host, port, _ := strings.Cut(address, ":")
+	url = "http://" + address
 	server := services.Start(t, airflow.command(t, databaseURL, "airflow",
-		"api-server", "--apps", "execution", "--host", "127.0.0.1", "--port", strconv.Itoa(port), "--workers", "1"))
+		"api-server", "--apps", "execution", "--host", host, "--port", port, "--workers", "1"))
 	return url, func() {
 		t.Helper()
 		server.WaitReady(t, healthy(url+"/execution/health"))

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/dagfence/dagfence/tests/services"
 )
 
 // What a Task SDK makes of a denied variable or connection. An SDK may be older
@@ -37,10 +39,10 @@ var sdkReleases = []struct {
 // of its own.
 func askSDKs(t *testing.T, w *world, dagfence *fence, database *database, upstream, lookup string) {
 	t.Helper()
-	status := loopback(t)
+	status := services.Address(t)
 	fenced := dagfence.proxy(t, upstream, "--lookup", lookup, "--status", status)
 	process := dagfence.processes[len(dagfence.processes)-1]
-	down := dagfence.proxy(t, upstream, "--lookup", "http://"+loopback(t))
+	down := dagfence.proxy(t, upstream, "--lookup", "http://"+services.Address(t))
 	servers := []string{"straight=" + upstream, "fenced=" + fenced, "down=" + down}
 	for _, sdk := range sdkReleases {
 		t.Run(sdk.version, func(t *testing.T) {

@@ -13,8 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/caddyserver/caddy/v2"
-	"github.com/caddyserver/caddy/v2/caddyconfig"
 	_ "github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	_ "github.com/caddyserver/caddy/v2/modules/caddyhttp/headers"
 	_ "github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
@@ -79,11 +77,7 @@ func start(t *testing.T, options string) *edge {
 
 func startSite(t *testing.T, block, options string) *edge {
 	t.Helper()
-	port := services.FreePort(t)
-	e := &edge{
-		addr:  fmt.Sprintf("127.0.0.1:%d", port),
-		world: newWorld(), upstream: sidecar.NewRecorder(t),
-	}
+	e := &edge{addr: services.Address(t), world: newWorld(), upstream: sidecar.NewRecorder(t)}
 	lookup := httptest.NewServer(resolvertest.Service(e.world))
 	t.Cleanup(lookup.Close)
 	directive := fmt.Sprintf("dagfence {\n%s\n}", options)
@@ -94,27 +88,19 @@ func startSite(t *testing.T, block, options string) *edge {
 		directive = strings.Replace(directive, "dagfence {", "dagfence {\n token {\n  secret "+secret+"\n }", 1)
 	}
 	block = strings.ReplaceAll(fmt.Sprintf(block, directive), "UPSTREAM", e.upstream.Addr)
-	load(t, fmt.Sprintf("{\n admin off\n persist_config off\n auto_https off\n log {\n  output discard\n }\n}\nhttp://:%d {\nbind 127.0.0.1\n%s\n}\n", port, block))
+	load(t, sidecar.Site(e.addr)+block+"\n}\n")
 	return e
 }
 
-// load runs a Caddyfile until the test ends. Caddy has one configuration in a
-// process, so these tests do not run in parallel.
-func load(t *testing.T, caddyfile string) {
+// load runs sites of a Caddyfile until the test ends.
+func load(t *testing.T, sites string) {
 	t.Helper()
-	if err := tryLoad(t, caddyfile); err != nil {
-		t.Fatalf("loading: %v\n%s", err, caddyfile)
-	}
+	sidecar.Caddy(t, "", sites)
 }
 
-func tryLoad(t *testing.T, caddyfile string) error {
+func tryLoad(t *testing.T, sites string) error {
 	t.Helper()
-	adapted, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(caddyfile), nil)
-	if err != nil {
-		return err
-	}
-	t.Cleanup(func() { _ = caddy.Stop() })
-	return caddy.Load(adapted, true)
+	return sidecar.TryCaddy(t, "", sites)
 }
 
 // sign makes a token as Airflow does, with changed claims.

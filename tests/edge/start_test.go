@@ -1,7 +1,6 @@
 package edge_test
 
 import (
-	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -15,8 +14,7 @@ import (
 // fenceAlone is a Caddyfile with a fence and nothing else set.
 func fenceAlone(t *testing.T, options string) string {
 	t.Helper()
-	return fmt.Sprintf("{\n admin off\n persist_config off\n auto_https off\n log {\n  output discard\n }\n}\nhttp://127.0.0.1:%d {\ndagfence {\n%s\n}\nrespond ok\n}\n",
-		services.FreePort(t), options)
+	return sidecar.Site(services.Address(t)) + "dagfence {\n" + options + "\n}\nrespond ok\n}\n"
 }
 
 func TestEveryMistakeIsAnErrorAtStartThatNamesTheOption(t *testing.T) {
@@ -58,11 +56,10 @@ func TestEveryMistakeIsAnErrorAtStartThatNamesTheOption(t *testing.T) {
 func TestAirflowsEnvironmentIsAWholeConfiguration(t *testing.T) {
 	t.Setenv("AIRFLOW__API_AUTH__JWT_SECRET", secret)
 	t.Setenv("AIRFLOW__CORE__MULTI_TEAM", "False")
-	port := services.FreePort(t)
 	t.Setenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "postgresql+psycopg2://airflow:airflow@127.0.0.1:1/airflow")
 	upstream := sidecar.NewRecorder(t)
-	load(t, fmt.Sprintf("{\n admin off\n persist_config off\n auto_https off\n log {\n  output discard\n }\n}\nhttp://127.0.0.1:%d {\ndagfence\nreverse_proxy %s\n}\n", port, upstream.Addr))
-	e := &edge{addr: fmt.Sprintf("127.0.0.1:%d", port), upstream: upstream}
+	e := &edge{addr: services.Address(t), upstream: upstream}
+	load(t, sidecar.Site(e.addr)+"dagfence\nreverse_proxy "+upstream.Addr+"\n}\n")
 	// Team rules are off, so the database, which is down, is not needed.
 	e.allowed(t, taskA, "GET /variables/var_b")
 	e.refused(t, taskA, "POST /xcoms/dag_b/"+run+"/t1/k", http.StatusServiceUnavailable, "owner_unavailable")
@@ -71,11 +68,11 @@ func TestAirflowsEnvironmentIsAWholeConfiguration(t *testing.T) {
 // startWithStatus runs a fence with a status site beside it, which status asks.
 func startWithStatus(t *testing.T, options string) (e *edge, status func(path string) (int, string)) {
 	t.Helper()
-	port := services.FreePort(t)
-	e = startSite(t, fmt.Sprintf("%%s\nreverse_proxy UPSTREAM\n}\nhttp://127.0.0.1:%d {\ndagfence_status", port), options)
+	address := services.Address(t)
+	e = startSite(t, "%s\nreverse_proxy UPSTREAM\n}\n"+sidecar.Site(address)+"dagfence_status", options)
 	return e, func(path string) (int, string) {
 		t.Helper()
-		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, fmt.Sprintf("http://127.0.0.1:%d%s", port, path), nil)
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address+path, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

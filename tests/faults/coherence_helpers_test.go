@@ -2,12 +2,9 @@ package faults_test
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"os"
-	"os/exec"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -35,7 +32,6 @@ type coherence struct {
 	postgres *services.PostgresServer
 	redis    *services.RedisServer
 	upstream *sidecar.Recorder
-	binary   string
 	lookup   string
 	tokens   map[string]string // by the task
 	client   *http.Client
@@ -50,10 +46,10 @@ INSERT INTO task_instance (id, task_id, dag_id, run_id) VALUES ('` + taskA + `',
 INSERT INTO variable (key, val, team_name) VALUES ('var_a', 'v', 'team_a'), ('var_b', 'v', 'team_b');
 `
 
-func newCoherence(t *testing.T, binary string) *coherence {
+func newCoherence(t *testing.T) *coherence {
 	t.Helper()
 	c := &coherence{
-		postgres: services.Postgres(t), redis: services.Redis(t), upstream: sidecar.NewRecorder(t), binary: binary,
+		postgres: services.Postgres(t), redis: services.Redis(t), upstream: sidecar.NewRecorder(t),
 		tokens: map[string]string{taskA: "", taskOfB: "", taskOfC: ""},
 		client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 32}, Timeout: 30 * time.Second},
 	}
@@ -69,7 +65,7 @@ func newCoherence(t *testing.T, binary string) *coherence {
 // execute changes the database, and returns when it is committed.
 func (c *coherence) execute(t *testing.T, script string) {
 	t.Helper()
-	session, err := pgx.Connect(t.Context(), fmt.Sprintf("postgres://airflow@127.0.0.1:%d/airflow", c.postgres.Port))
+	session, err := pgx.Connect(t.Context(), "postgres://airflow@"+c.postgres.Addr+"/airflow")
 	if err != nil {
 		t.Error(err) // no Fatal: requests and goroutines call it too
 		return
@@ -80,35 +76,22 @@ func (c *coherence) execute(t *testing.T, script string) {
 	}
 }
 
-// run runs a command of the binary, and waits until it listens.
-func (c *coherence) run(t *testing.T, command, address string, args ...string) {
-	t.Helper()
-	cmd := exec.CommandContext(t.Context(), c.binary, append([]string{command, "--listen", address}, args...)...)
-	cmd.Env = append(os.Environ(), "AIRFLOW__API_AUTH__JWT_SECRET="+secret)
-	services.Start(t, cmd).WaitReady(t, services.Dial("tcp", address))
-}
-
-// directory starts a lookup service, and gives its URL.
+// directory starts a lookup service, and returns its URL.
 func (c *coherence) directory(t *testing.T, args ...string) string {
 	t.Helper()
-	address := fmt.Sprintf("127.0.0.1:%d", services.FreePort(t))
-	c.run(t, "lookup", address, append([]string{"--database", c.postgres.URL("airflow", "airflow")}, args...)...)
-	return "http://" + address
+	return "http://" + sidecar.Lookup(t, append([]string{"--database", c.postgres.URL("airflow", "airflow")}, args...)...).Addr
 }
 
 // sharer is one of the fences.
 type sharer struct {
 	*coherence
-
-	url, status string
+	*sidecar.Dagfence
 }
 
 // fence starts a fence on the Redis at the address.
 func (c *coherence) fence(t *testing.T, redis string) *sharer {
 	t.Helper()
-	address, status := fmt.Sprintf("127.0.0.1:%d", services.FreePort(t)), fmt.Sprintf("127.0.0.1:%d", services.FreePort(t))
-	c.run(t, "proxy", address, "--upstream", "http://"+c.upstream.Addr, "--lookup", c.lookup, "--redis", "redis://"+redis, "--status", status)
-	return &sharer{c, "http://" + address + "/execution", "http://" + status}
+	return &sharer{c, sidecar.Proxy(t, "http://"+c.upstream.Addr, "--lookup", c.lookup, "--redis", "redis://"+redis)}
 }
 
 // ask sends a request of the task, and gives the status.
@@ -118,7 +101,7 @@ func (s *sharer) ask(t *testing.T, task, method, path string) int {
 	if method != http.MethodGet {
 		body = strings.NewReader(`{"value":"v"}`)
 	}
-	request, err := http.NewRequestWithContext(t.Context(), method, s.url+path, body)
+	request, err := http.NewRequestWithContext(t.Context(), method, "http://"+s.Addr+"/execution"+path, body)
 	if err != nil {
 		t.Error(err)
 		return 0

@@ -4,12 +4,9 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"net/http"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -18,14 +15,12 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/dagfence/dagfence/tests/services"
-	"github.com/dagfence/dagfence/tests/sidecar"
 )
 
 // TestFencesThatShareARedisAgree runs fences and lookup services as processes, on
 // one Redis and one database of Airflow's.
 func TestFencesThatShareARedisAgree(t *testing.T) {
 	t.Parallel()
-	binary := sidecar.Build(t)
 	for name, test := range map[string]func(*testing.T, *coherence){
 		"a reassignment is seen within its bound":                 testReassignment,
 		"a write through one is seen by the others":               testWriteThrough,
@@ -34,7 +29,7 @@ func TestFencesThatShareARedisAgree(t *testing.T) {
 		"no value in Redis changes a decision":                    testPoison,
 		"a stale replica is believed for no longer than its time": testStaleReplica,
 	} {
-		t.Run(name, func(t *testing.T) { test(t, newCoherence(t, binary)) })
+		t.Run(name, func(t *testing.T) { test(t, newCoherence(t)) })
 	}
 }
 
@@ -232,8 +227,8 @@ func testPoison(t *testing.T, c *coherence) {
 		}
 		group.Wait()
 	}
-	if read := second.metric(t, `dagfence_cache_requests_total{result="error",tier="redis"}`); read < values/2 {
-		t.Errorf("%d values were read and refused: too few to say anything", read)
+	if read := second.Metric(t, `dagfence_cache_requests_total{result="error",tier="redis"}`); read < values/2 {
+		t.Errorf("%v values were read and refused: too few to say anything", read)
 	}
 }
 
@@ -282,29 +277,6 @@ func (s *sharer) sealed(t *testing.T, client *redis.Client, variable string) []b
 	}
 	t.Fatalf("the answer about %s is not kept in redis", variable)
 	return nil
-}
-
-// metric gives a counter of the fence.
-func (s *sharer) metric(t *testing.T, series string) int {
-	t.Helper()
-	response, err := s.client.Get(s.status + "/metrics")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	found := regexp.MustCompile("(?m)^" + regexp.QuoteMeta(series) + " ([0-9.e+]+)$").FindSubmatch(text)
-	if found == nil {
-		return 0
-	}
-	value, err := strconv.ParseFloat(string(found[1]), 64)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return int(value)
 }
 
 // A replica that fell behind has owners from before they changed, and neither

@@ -1,7 +1,6 @@
 package faults_test
 
 import (
-	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -12,6 +11,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/dagfence/dagfence/tests/sidecar"
 )
 
 // databaseFaults break the database behind a wire, and give what mends it.
@@ -95,7 +96,7 @@ func TestFaultsOfTheDatabaseDelayWhatIsNotKnown(t *testing.T) {
 	db := newDatabase(t, "max_connections=20", "superuser_reserved_connections=0")
 	for name, hurt := range databaseFaults {
 		t.Run(name, func(t *testing.T) {
-			w := newWire(t, fmt.Sprintf("127.0.0.1:%d", db.Port))
+			w := newWire(t, db.Addr)
 			f := start(t, "--database", db.through(w))
 			var mend func()
 			f.outlives(t, func() { mend = hurt(t, db, w) }, func() { mend() })
@@ -106,10 +107,10 @@ func TestFaultsOfTheDatabaseDelayWhatIsNotKnown(t *testing.T) {
 func TestASlowDatabaseIsWaitedFor(t *testing.T) {
 	t.Parallel()
 	db := newDatabase(t)
-	w := newWire(t, fmt.Sprintf("127.0.0.1:%d", db.Port))
+	w := newWire(t, db.Addr)
 	w.poison(t, "latency", map[string]int{"latency": 200})
 	f := start(t, "--database", db.through(w))
-	within(t, 10*time.Second, "ready", func() bool { return f.probe(t.Context(), "/ready") == http.StatusOK })
+	sidecar.Within(t, 10*time.Second, "ready", func() bool { return f.probe(t.Context(), "/ready") == http.StatusOK })
 	f.rounds(t, 2, unharmed)
 }
 

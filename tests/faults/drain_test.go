@@ -26,7 +26,7 @@ func started(t *testing.T, command string, upstream *sidecar.Recorder) *process 
 	lookup, _ := processOwners(t)
 	p := newProcess(t)
 	if command == "proxy" {
-		p.run(t, "proxy", "--listen", p.addr, "--upstream", "http://"+upstream.Addr, "--lookup", lookup, "--status", p.status)
+		p.run(t, "proxy", "--listen", p.Addr, "--upstream", "http://"+upstream.Addr, "--lookup", lookup, "--status", p.Status)
 		return p
 	}
 	example, err := os.ReadFile("../../Caddyfile")
@@ -35,7 +35,7 @@ func started(t *testing.T, command string, upstream *sidecar.Recorder) *process 
 	}
 	file := filepath.Join(t.TempDir(), "Caddyfile")
 	content := strings.NewReplacer(
-		":8081 {", "http://"+p.addr+" {", ":8083 {", "http://"+p.status+" {",
+		":8081 {\n", sidecar.Site(p.Addr), ":8083 {\n", sidecar.Site(p.Status),
 		"\tdagfence\n", "\tdagfence {\n\t\tlookup "+lookup+"\n\t}\n", "{$AIRFLOW_API_SERVER:127.0.0.1:8080}", upstream.Addr,
 	).Replace(string(example))
 	if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
@@ -78,9 +78,9 @@ func TestSIGTERMEndsWhatIsInFlight(t *testing.T) {
 			}
 
 			told := time.Now()
-			p.signal(t, syscall.SIGTERM)
-			eventually(t, time.Second, func() error {
-				if code, why := p.ready(t); code != http.StatusServiceUnavailable || !strings.Contains(why, "shutting down") {
+			p.Signal(t, syscall.SIGTERM)
+			sidecar.Eventually(t, time.Second, func() error {
+				if code, why := p.Probe(t.Context(), "/ready"); code != http.StatusServiceUnavailable || !strings.Contains(why, "shutting down") {
 					return fmt.Errorf("/ready is %d %s after SIGTERM", code, why)
 				}
 				return nil
@@ -91,15 +91,15 @@ func TestSIGTERMEndsWhatIsInFlight(t *testing.T) {
 			if code := p.answer(t, token, http.MethodGet, "/variables/var_b"); code != http.StatusForbidden {
 				t.Errorf("one that is to be denied is answered %d", code)
 			}
-			eventually(t, 10*time.Second, func() error {
-				if conn, err := net.Dial("tcp", p.addr); err == nil {
+			sidecar.Eventually(t, 10*time.Second, func() error {
+				if conn, err := net.Dial("tcp", p.Addr); err == nil {
 					conn.Close()
 					return fmt.Errorf("it still takes connections")
 				}
 				return nil
 			})
 			select {
-			case <-p.ended:
+			case <-p.Ended():
 				t.Error("it ended before the stream did")
 			default:
 			}
@@ -108,11 +108,11 @@ func TestSIGTERMEndsWhatIsInFlight(t *testing.T) {
 			if err != nil || !strings.HasSuffix(string(rest), "the end\n") {
 				t.Errorf("the stream ends with %q: %v", tail(string(rest), 20), err)
 			}
-			if code := p.wait(t, 5*time.Second); code != 0 {
+			if code := p.Wait(t, 5*time.Second); code != 0 {
 				t.Errorf("it ends with code %d", code)
 			}
 			t.Logf("%v from SIGTERM to the end", time.Since(told).Round(time.Millisecond))
-			if strings.Contains(p.log(t), token) {
+			if strings.Contains(p.Output(), token) {
 				t.Error("the token is in the log")
 			}
 		})
@@ -131,15 +131,15 @@ func TestSecondSignalEndsItAtOnce(t *testing.T) {
 			})
 			go p.answer(t, processToken(t), http.MethodGet, "/variables/var_a")
 			<-hung
-			p.signal(t, syscall.SIGTERM)
-			eventually(t, time.Second, func() error {
-				if code, _ := p.ready(t); code == http.StatusOK {
+			p.Signal(t, syscall.SIGTERM)
+			sidecar.Eventually(t, time.Second, func() error {
+				if code, _ := p.Probe(t.Context(), "/ready"); code == http.StatusOK {
 					return fmt.Errorf("%s does not heed SIGTERM", command)
 				}
 				return nil
 			})
-			p.signal(t, second)
-			if code := p.wait(t, time.Second); code != 2 {
+			p.Signal(t, second)
+			if code := p.Wait(t, time.Second); code != 2 {
 				t.Errorf("%s: %v after SIGTERM ends it with code %d, want 2", command, second, code)
 			}
 		}
@@ -153,7 +153,7 @@ func TestSlowUpstreamAndClientsThatGoAway(t *testing.T) {
 	if code := p.answer(t, token, http.MethodGet, "/variables/var_a"); code != http.StatusOK {
 		t.Fatalf("answered %d", code)
 	}
-	eventually(t, 10*time.Second, func() error { // of the start
+	sidecar.Eventually(t, 10*time.Second, func() error { // of the start
 		if p.goroutines(t) > 200 {
 			return fmt.Errorf("%d goroutines", p.goroutines(t))
 		}
@@ -200,7 +200,7 @@ func TestSlowUpstreamAndClientsThatGoAway(t *testing.T) {
 			t.Fatal("a request at upstream outlives its client by a second")
 		}
 	}
-	eventually(t, time.Second, func() error {
+	sidecar.Eventually(t, time.Second, func() error {
 		if now := p.goroutines(t); now > before+5 {
 			return fmt.Errorf("%d goroutines, %d before", now, before)
 		}
@@ -228,7 +228,7 @@ func TestSlowConnectionsHarmNobodyElse(t *testing.T) {
 	const slow = 1000
 	conns := make([]net.Conn, slow)
 	for i := range conns {
-		conn, err := net.Dial("tcp", p.addr)
+		conn, err := net.Dial("tcp", p.Addr)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -276,7 +276,8 @@ func TestBlockedLogHoldsNoRequestUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer reader.Close()
-	p.runWith(t, writer, "proxy", "--listen", p.addr, "--upstream", "http://"+upstream.Addr, "--lookup", lookup, "--status", p.status)
+	p.stderr = writer
+	p.run(t, "proxy", "--listen", p.Addr, "--upstream", "http://"+upstream.Addr, "--lookup", lookup, "--status", p.Status)
 	writer.Close()
 	token := processToken(t)
 	refused := sidecar.Token(t, "another secret", taskA, nil)
@@ -293,8 +294,8 @@ func TestBlockedLogHoldsNoRequestUp(t *testing.T) {
 		t.Errorf("a forged token is answered %d", code)
 	}
 	t.Logf("%d requests in %v", 2*rounds, time.Since(begun).Round(time.Millisecond))
-	p.signal(t, syscall.SIGTERM)
-	if code := p.wait(t, 10*time.Second); code != 0 {
+	p.Signal(t, syscall.SIGTERM)
+	if code := p.Wait(t, 10*time.Second); code != 0 {
 		t.Errorf("it ends with code %d", code)
 	}
 	log, err := io.ReadAll(reader)

@@ -4,24 +4,19 @@
 package faults_test
 
 import (
-	"bufio"
 	"context"
-	"fmt"
 	"io"
 	"net/http"
-	"os/exec"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/dagfence/dagfence/tests/services"
 	"github.com/dagfence/dagfence/tests/sidecar"
 )
 
 const (
-	secret = "the-secret-that-airflow-signs-with"
+	secret = sidecar.Secret
 	ms     = time.Millisecond
 	// deadline is what a resolve may take, and slack what a busy machine adds.
 	deadline, slack = 2 * time.Second, time.Second
@@ -29,9 +24,8 @@ const (
 
 // fence is a running `dagfence proxy`.
 type fence struct {
-	*services.Process
+	*sidecar.Dagfence
 
-	url, status string
 	// upstream is what it forwards to; nil where a test has its own.
 	upstream *sidecar.Recorder
 	token    string
@@ -54,69 +48,17 @@ func start(tb testing.TB, args ...string) *fence {
 func startBefore(tb testing.TB, upstream string, args ...string) *fence {
 	tb.Helper()
 	f := &fence{
-		url:    fmt.Sprintf("http://127.0.0.1:%d", services.FreePort(tb)),
-		status: fmt.Sprintf("http://127.0.0.1:%d", services.FreePort(tb)),
-		token:  sidecar.Token(tb, secret, taskA, nil),
-		client: newClient(),
+		Dagfence: sidecar.Proxy(tb, "http://"+upstream, args...),
+		token:    sidecar.Token(tb, secret, taskA, nil), client: newClient(),
 	}
-	args = append([]string{
-		"proxy", "--listen", strings.TrimPrefix(f.url, "http://"), "--status", strings.TrimPrefix(f.status, "http://"),
-		"--upstream", "http://" + upstream,
-	}, args...)
-	cmd := exec.CommandContext(tb.Context(), sidecar.Build(tb), args...)
-	cmd.Env = []string{"HOME=" + tb.TempDir(), "AIRFLOW__API_AUTH__JWT_SECRET=" + secret}
-	f.Process = services.Start(tb, cmd)
 	tb.Cleanup(f.client.CloseIdleConnections) // or the fence waits for requests on those that were never used
-	f.WaitReady(tb, func(ctx context.Context) error {
-		if status := f.probe(ctx, "/live"); status != http.StatusOK {
-			return fmt.Errorf("live: %d", status)
-		}
-		return nil
-	})
 	return f
 }
 
 // probe asks the status listener. 0 is no answer.
 func (f *fence) probe(ctx context.Context, path string) int {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, f.status+path, nil)
-	if err != nil {
-		return 0
-	}
-	answered, err := f.client.Do(r)
-	if err != nil {
-		return 0
-	}
-	_ = answered.Body.Close()
-	return answered.StatusCode
-}
-
-// metric is the sum of the series whose line holds all these words.
-func (f *fence) metric(tb testing.TB, words ...string) float64 {
-	tb.Helper()
-	r, err := http.NewRequestWithContext(tb.Context(), http.MethodGet, f.status+"/metrics", nil)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	answered, err := f.client.Do(r)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	defer answered.Body.Close()
-	var sum float64
-lines:
-	for scanner := bufio.NewScanner(answered.Body); scanner.Scan(); {
-		for _, word := range words {
-			if !strings.Contains(scanner.Text(), word) || scanner.Text()[0] == '#' {
-				continue lines
-			}
-		}
-		value, err := strconv.ParseFloat(scanner.Text()[strings.LastIndexByte(scanner.Text(), ' ')+1:], 64)
-		if err != nil {
-			tb.Fatal(err)
-		}
-		sum += value
-	}
-	return sum
+	status, _ := f.Probe(ctx, path)
+	return status
 }
 
 // newClient follows no redirects, and waits longer than the fence may take.
@@ -146,7 +88,7 @@ func (f *fence) send(tb testing.TB, id, request string) answer {
 	if method == http.MethodPut || method == http.MethodPost || method == http.MethodPatch {
 		body = strings.NewReader(`{"value":"v"}`)
 	}
-	r, err := http.NewRequestWithContext(tb.Context(), method, f.url+"/execution"+path, body)
+	r, err := http.NewRequestWithContext(tb.Context(), method, "http://"+f.Addr+"/execution"+path, body)
 	if err != nil {
 		tb.Error(err)
 		return answer{err: err}
@@ -170,19 +112,4 @@ func (f *fence) send(tb testing.TB, id, request string) answer {
 func (f *fence) get(tb testing.TB, name string) answer {
 	tb.Helper()
 	return f.send(tb, "", "GET /variables/"+name)
-}
-
-// within waits until the condition holds and gives how long that took; it fails
-// the test where that is longer than the limit.
-func within(tb testing.TB, limit time.Duration, what string, condition func() bool) time.Duration {
-	tb.Helper()
-	started := time.Now()
-	for !condition() {
-		if time.Since(started) > limit {
-			tb.Errorf("%s: not within %v", what, limit)
-			break
-		}
-		time.Sleep(20 * ms)
-	}
-	return time.Since(started).Round(ms)
 }

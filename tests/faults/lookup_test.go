@@ -12,6 +12,7 @@ import (
 
 	"github.com/dagfence/dagfence/resolver"
 	"github.com/dagfence/dagfence/resolver/resolvertest"
+	"github.com/dagfence/dagfence/tests/sidecar"
 )
 
 // service is a lookup service of the world, which can be made to answer
@@ -200,7 +201,7 @@ func TestARefusalOfTheLookupServiceIsADenyThatIsNotKept(t *testing.T) {
 				t.Errorf("%d %s", a.status, a.body)
 			}
 			f.volley(t, 4, wants{allowed: {200, 403}, denied: {403}, self: {200}})
-			within(t, deadline, "not ready", func() bool { return f.probe(t.Context(), "/ready") == http.StatusServiceUnavailable })
+			sidecar.Within(t, deadline, "not ready", func() bool { return f.probe(t.Context(), "/ready") == http.StatusServiceUnavailable })
 			s.handler.Store(nil)
 			if a := f.get(t, "a_10000"); a.status != http.StatusOK {
 				t.Errorf("after the refusal: %d %s", a.status, a.body)

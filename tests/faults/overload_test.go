@@ -14,7 +14,7 @@ import (
 func TestOverloadOfTheDatabaseIsShed(t *testing.T) {
 	t.Parallel()
 	db := newDatabase(t)
-	w := newWire(t, fmt.Sprintf("127.0.0.1:%d", db.Port))
+	w := newWire(t, db.Addr)
 	f := start(t, "--database", db.through(w))
 	f.rounds(t, 1, unharmed)
 	// Eight connections that take 50 ms an answer: 160 a second.

@@ -2,16 +2,11 @@ package faults_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
-	"path/filepath"
-	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -24,163 +19,60 @@ import (
 // processClient waits no longer than anything here should take.
 var processClient = &http.Client{Timeout: 20 * time.Second}
 
-// process is a running dagfence.
+// process is a dagfence of any command, which may have an admin endpoint.
 type process struct {
-	cmd    *exec.Cmd
-	stderr string // the file that its standard error goes to
-	ended  chan struct{}
-	// addr, status and admin are where it listens, if it does.
-	addr, status, admin string
+	*sidecar.Dagfence
+
+	admin string
+	// args are those of its command line.
+	args []string
+	// stderr gets its standard error, if set before it is run.
+	stderr *os.File
 }
 
-// newProcess prepares a dagfence that listens on free ports.
+// newProcess prepares a dagfence with addresses of its own.
 func newProcess(tb testing.TB) *process {
 	tb.Helper()
-	free := func() string { return fmt.Sprintf("127.0.0.1:%d", services.FreePort(tb)) }
-	return &process{addr: free(), status: free(), admin: free(), ended: make(chan struct{})}
+	return &process{
+		Dagfence: &sidecar.Dagfence{Addr: services.Address(tb), Status: services.Address(tb)}, admin: services.Address(tb),
+	}
 }
 
-// run starts the program and waits until it is ready. It is killed when the
-// test ends, if it has not ended before.
+// run starts the program and waits until it is ready.
 func (p *process) run(tb testing.TB, args ...string) {
 	tb.Helper()
-	log, err := os.Create(filepath.Join(tb.TempDir(), "stderr"))
-	if err != nil {
-		tb.Fatal(err)
+	p.args = args
+	cmd := sidecar.Command(tb, args...)
+	if p.stderr != nil { // or the interface is not nil
+		cmd.Stderr = p.stderr
 	}
-	defer log.Close()
-	p.stderr = log.Name()
-	p.runWith(tb, log, args...)
+	p.Dagfence = sidecar.Start(tb, cmd, p.Addr, p.Status)
+	p.WaitReady(tb)
 }
 
-func (p *process) runWith(tb testing.TB, stderr *os.File, args ...string) {
-	tb.Helper()
-	// The test's own context ends before its cleanups, and would kill it early.
-	p.cmd = exec.CommandContext(context.WithoutCancel(tb.Context()), sidecar.Build(tb), args...)
-	p.cmd.Stderr = stderr
-	p.cmd.Env = append(os.Environ(), "AIRFLOW__API_AUTH__JWT_SECRET="+secret, "XDG_CONFIG_HOME="+tb.TempDir(), "XDG_DATA_HOME="+tb.TempDir())
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := p.cmd.Start(); err != nil {
-		tb.Fatal(err)
-	}
-	go func() {
-		defer close(p.ended)
-		_ = p.cmd.Wait() // how it ended is in its ProcessState
-	}()
-	tb.Cleanup(func() {
-		_ = p.cmd.Process.Kill()
-		<-p.ended
-		if tb.Failed() {
-			tb.Logf("the end of its log:\n%s", tail(p.log(tb), 4000))
-		}
-	})
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		code, why := p.ready(tb)
-		if code == http.StatusOK {
-			return
-		}
-		select {
-		case <-p.ended:
-			tb.Fatalf("it ended with code %d", p.cmd.ProcessState.ExitCode())
-		default:
-		}
-		if time.Now().After(deadline) {
-			tb.Fatalf("not ready in time: %d %s", code, why)
-		}
-	}
-}
-
-// ready gives the answer of /ready; 0 where nobody listens.
-func (p *process) ready(tb testing.TB) (int, string) {
-	tb.Helper()
-	r, err := http.NewRequestWithContext(context.WithoutCancel(tb.Context()), http.MethodGet, "http://"+p.status+"/ready", http.NoBody)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	r.Close = true
-	answered, err := processClient.Do(r)
-	if err != nil {
-		return 0, err.Error()
-	}
-	defer answered.Body.Close()
-	body, _ := io.ReadAll(answered.Body)
-	return answered.StatusCode, string(body)
-}
-
-// log is what it has written to its standard error.
-func (p *process) log(tb testing.TB) string {
-	tb.Helper()
-	if p.stderr == "" {
-		return ""
-	}
-	content, err := os.ReadFile(p.stderr)
-	if err != nil {
-		tb.Error(err)
-	}
-	return string(content)
-}
-
-// signal sends the signal.
-func (p *process) signal(tb testing.TB, s syscall.Signal) {
-	tb.Helper()
-	if err := p.cmd.Process.Signal(s); err != nil {
-		tb.Error(err)
-	}
-}
-
-// wait gives the exit code once it has ended.
-func (p *process) wait(tb testing.TB, limit time.Duration) int {
-	tb.Helper()
-	select {
-	case <-p.ended:
-		return p.cmd.ProcessState.ExitCode()
-	case <-time.After(limit):
-		tb.Fatalf("it still runs after %v", limit)
-		return -1
-	}
-}
-
-// descriptors counts its open files.
-func (p *process) descriptors(tb testing.TB) int {
-	tb.Helper()
-	open, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", p.cmd.Process.Pid))
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return len(open)
-}
-
-// goroutines counts its goroutines, as its metrics or else its admin endpoint
-// tells them.
+// goroutines counts its goroutines, as its admin endpoint returns them where its
+// configuration has no metrics.
 func (p *process) goroutines(tb testing.TB) int {
 	tb.Helper()
-	for _, url := range []string{"http://" + p.status + "/metrics", "http://" + p.admin + "/debug/pprof/goroutine?debug=1"} {
-		answered, err := http.Get(url)
-		if err != nil {
-			continue
-		}
-		body, err := io.ReadAll(answered.Body)
-		answered.Body.Close()
-		if err != nil {
-			tb.Fatal(err)
-		}
-		for line := range strings.Lines(string(body)) {
-			var count int
-			for _, form := range []string{"go_goroutines %d", "goroutine profile: total %d"} {
-				if n, err := fmt.Sscanf(line, form, &count); n == 1 && err == nil {
-					return count
-				}
-			}
-		}
+	if status, _ := p.Probe(tb.Context(), "/metrics"); status == http.StatusOK {
+		return p.Goroutines(tb)
 	}
-	tb.Fatal("nobody tells the number of goroutines")
-	return 0
+	answered, err := http.Get("http://" + p.admin + "/debug/pprof/goroutine?debug=1")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer answered.Body.Close()
+	var count int
+	if _, err := fmt.Fscanf(answered.Body, "goroutine profile: total %d", &count); err != nil {
+		tb.Fatal(err)
+	}
+	return count
 }
 
 // request makes a request to the fence with the token.
 func (p *process) request(tb testing.TB, token, method, path string, body io.Reader) *http.Request {
 	tb.Helper()
-	r, err := http.NewRequestWithContext(context.WithoutCancel(tb.Context()), method, "http://"+p.addr+"/execution"+path, body)
+	r, err := http.NewRequestWithContext(context.WithoutCancel(tb.Context()), method, "http://"+p.Addr+"/execution"+path, body)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -226,15 +118,3 @@ func processToken(tb testing.TB) string {
 }
 
 func tail(s string, n int) string { return s[max(0, len(s)-n):] }
-
-// eventually waits until the condition holds.
-func eventually(tb testing.TB, limit time.Duration, condition func() error) {
-	tb.Helper()
-	err := errors.New("not tried")
-	for deadline := time.Now().Add(limit); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
-		if err = condition(); err == nil {
-			return
-		}
-	}
-	tb.Errorf("after %v: %v", limit, err)
-}

@@ -2,7 +2,6 @@ package faults_test
 
 import (
 	"context"
-	"net"
 	"strconv"
 	"strings"
 	"sync"
@@ -13,6 +12,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/dagfence/dagfence/tests/services"
+	"github.com/dagfence/dagfence/tests/sidecar"
 )
 
 // sick is a Redis with something wrong, which can be mended.
@@ -61,11 +61,11 @@ func TestNoFaultOfRedisChangesAnAnswer(t *testing.T) {
 			server := fault.start(t)
 			f := start(t, "--database", db.url, "--redis", server.url)
 			f.rounds(t, 1, unharmed)
-			within(t, deadline, "redis is in use", f.asksRedis(t))
-			asked := f.metric(t, `tier="redis"`, `result="error"`)
+			sidecar.Within(t, deadline, "redis is in use", f.asksRedis(t))
+			asked := f.Metric(t, `tier="redis"`, `result="error"`)
 			server.hurt(t)
 			f.rounds(t, 20, unharmed)
-			asked = f.metric(t, `tier="redis"`, `result="error"`) - asked
+			asked = f.Metric(t, `tier="redis"`, `result="error"`) - asked
 			if status := f.probe(t.Context(), "/ready"); status != 200 {
 				t.Errorf("ready: %d", status)
 			}
@@ -73,10 +73,10 @@ func TestNoFaultOfRedisChangesAnAnswer(t *testing.T) {
 				t.Errorf("a redis that answers nothing was asked %v times", asked)
 			}
 			server.mend(t)
-			took := within(t, deadline, "redis is in use again", f.asksRedis(t))
+			took := sidecar.Within(t, deadline, "redis is in use again", f.asksRedis(t))
 			t.Logf("asked %v times in vain, in use again after %v", asked, took)
 			f.rounds(t, 1, unharmed)
-			if memory := f.metric(t, "go_memstats_sys_bytes "); memory > 256<<20 {
+			if memory := f.Metric(t, "go_memstats_sys_bytes "); memory > 256<<20 {
 				t.Errorf("the fence took %.0f MiB", memory/(1<<20))
 			}
 		})
@@ -87,7 +87,7 @@ func TestNoFaultOfRedisChangesAnAnswer(t *testing.T) {
 func (f *fence) asksRedis(t *testing.T) func() bool {
 	t.Helper()
 	answered := func() float64 {
-		return f.metric(t, `tier="redis"`, `result="hit"`) + f.metric(t, `tier="redis"`, `result="miss"`)
+		return f.Metric(t, `tier="redis"`, `result="hit"`) + f.Metric(t, `tier="redis"`, `result="miss"`)
 	}
 	before := answered()
 	return func() bool {
@@ -99,12 +99,10 @@ func (f *fence) asksRedis(t *testing.T) func() bool {
 func down(t *testing.T) sick {
 	t.Helper()
 	server := services.Redis(t)
-	_, port, _ := net.SplitHostPort(server.Addr)
-	number, _ := strconv.Atoi(port)
 	return sick{
 		server.URL(),
 		func(*testing.T) { server.Stop() },
-		func(t *testing.T) { t.Helper(); services.RedisAt(t, number) },
+		func(t *testing.T) { t.Helper(); services.RedisAt(t, server.Addr) },
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/dagfence/dagfence/tests/services"
+	"github.com/dagfence/dagfence/tests/sidecar"
 )
 
 func TestFailoverOfRedisChangesNoAnswer(t *testing.T) {
@@ -20,17 +21,17 @@ func TestFailoverOfRedisChangesNoAnswer(t *testing.T) {
 	db, servers := newDatabase(t), services.RedisSentinel(t)
 	f := start(t, "--database", db.url, "--redis", servers.URL())
 	f.rounds(t, 1, unharmed)
-	within(t, deadline, "redis is in use", f.asksRedis(t))
+	sidecar.Within(t, deadline, "redis is in use", f.asksRedis(t))
 	servers.Master.Stop()
 	stopped := time.Now()
 	f.rounds(t, 20, unharmed)
 	replica := servers.Replica.Client(t)
-	within(t, 10*time.Second, "the replica is promoted", func() bool {
+	sidecar.Within(t, 10*time.Second, "the replica is promoted", func() bool {
 		f.rounds(t, 1, unharmed)
 		info, _ := replica.Info(t.Context(), "replication").Result()
 		return strings.Contains(info, "role:master")
 	})
-	within(t, deadline, "the promoted replica is in use", f.asksRedis(t))
+	sidecar.Within(t, deadline, "the promoted replica is in use", f.asksRedis(t))
 	t.Logf("the promoted replica is in use %v after the master's end", time.Since(stopped).Round(ms))
 }
 
@@ -40,7 +41,7 @@ func TestLossOfAClusterNodeChangesNoAnswer(t *testing.T) {
 	url, client := services.RedisCluster(t)
 	f := start(t, "--database", db.url, "--redis", url)
 	f.rounds(t, 1, unharmed)
-	within(t, deadline, "redis is in use", f.asksRedis(t))
+	sidecar.Within(t, deadline, "redis is in use", f.asksRedis(t))
 	pid := oneNode(t, client)
 	t.Cleanup(func() { _ = syscall.Kill(pid, syscall.SIGCONT) })
 	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
@@ -50,7 +51,7 @@ func TestLossOfAClusterNodeChangesNoAnswer(t *testing.T) {
 	if err := syscall.Kill(pid, syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
-	within(t, 10*time.Second, "the cluster is whole", func() bool {
+	sidecar.Within(t, 10*time.Second, "the cluster is whole", func() bool {
 		return client.ForEachMaster(t.Context(), func(ctx context.Context, node *redis.Client) error {
 			info, err := node.ClusterInfo(ctx).Result()
 			if err == nil && !strings.Contains(info, "cluster_state:ok") {
@@ -59,7 +60,7 @@ func TestLossOfAClusterNodeChangesNoAnswer(t *testing.T) {
 			return err
 		}) == nil
 	})
-	took := within(t, deadline, "redis is in use again", f.asksRedis(t))
+	took := sidecar.Within(t, deadline, "redis is in use again", f.asksRedis(t))
 	t.Logf("in use again %v after the cluster was whole", took)
 }
 

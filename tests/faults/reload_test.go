@@ -30,8 +30,7 @@ func (p *process) caddyfile(upstream, lookup, redisURL, cacheOption string) stri
 	auto_https off
 	grace_period 10s
 }
-http://%s {
-	dagfence {
+%s	dagfence {
 		lookup %s
 		redis %s
 		cache {
@@ -45,10 +44,9 @@ http://%s {
 		}
 	}
 }
-http://%s {
-	dagfence_status
+%s	dagfence_status
 }
-`, p.admin, p.addr, lookup, redisURL, cacheOption, upstream, p.status)
+`, p.admin, sidecar.Site(p.Addr), lookup, redisURL, cacheOption, upstream, sidecar.Site(p.Status))
 }
 
 // load loads a configuration as `dagfence reload --force` does.
@@ -193,8 +191,8 @@ type reloaded struct {
 	// configure writes the Caddyfile, with an option of the cache.
 	configure func(option string) string
 	// end ends the traffic, and checks what came of it.
-	end                     func()
-	goroutines, descriptors int
+	end                                 func()
+	goroutinesBefore, descriptorsBefore int
 }
 
 func underTraffic(t *testing.T) *reloaded {
@@ -217,7 +215,7 @@ func underTraffic(t *testing.T) *reloaded {
 		r.check(t, r.upstream.Take())
 	}
 	time.Sleep(2 * time.Second) // all that clients ask for is known then
-	r.goroutines, r.descriptors = r.process.goroutines(t), r.process.descriptors(t)
+	r.goroutinesBefore, r.descriptorsBefore = r.goroutines(t), r.Descriptors(t)
 	return r
 }
 
@@ -225,9 +223,9 @@ func underTraffic(t *testing.T) *reloaded {
 // may still get requests and some more for connections to end.
 func (r *reloaded) letGo(t *testing.T) {
 	t.Helper()
-	eventually(t, 20*time.Second, func() error {
-		if g, d := r.process.goroutines(t), r.process.descriptors(t); g > r.goroutines+20 || d > r.descriptors+10 {
-			return fmt.Errorf("%d goroutines and %d descriptors, %d and %d before", g, d, r.goroutines, r.descriptors)
+	sidecar.Eventually(t, 20*time.Second, func() error {
+		if g, d := r.goroutines(t), r.Descriptors(t); g > r.goroutinesBefore+20 || d > r.descriptorsBefore+10 {
+			return fmt.Errorf("%d goroutines and %d descriptors, %d and %d before", g, d, r.goroutinesBefore, r.descriptorsBefore)
 		}
 		return nil
 	})

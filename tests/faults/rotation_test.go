@@ -34,8 +34,7 @@ func rotated(t *testing.T, options string) (*process, *sidecar.Recorder) {
 	persist_config off
 	auto_https off
 }
-http://%s {
-	log {
+%s	log {
 		format filter {
 			resp_headers>Refreshed-Api-Token delete
 		}
@@ -48,10 +47,9 @@ http://%s {
 	}
 	reverse_proxy %s
 }
-http://%s {
-	dagfence_status
+%s	dagfence_status
 }
-`, p.admin, p.addr, options, lookup, upstream.Addr, p.status)
+`, p.admin, sidecar.Site(p.Addr), options, lookup, upstream.Addr, sidecar.Site(p.Status))
 	if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -209,7 +207,7 @@ func TestRotationOfAKeySetRefusesNoToken(t *testing.T) {
 
 	// The server fails, and the configuration is loaded again all the same.
 	keys.publish(t, http.StatusInternalServerError)
-	content, err := os.ReadFile(p.cmd.Args[3])
+	content, err := os.ReadFile(p.args[2])
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -251,16 +249,16 @@ func TestRenewedTokenReachesTheTaskAndNoLog(t *testing.T) {
 	if code, want := p.answer(t, token, http.MethodPost, "/dag-runs/dag_a/r"), http.StatusBadGateway; code != want {
 		t.Errorf("answered %d, want %d", code, want)
 	}
-	eventually(t, 5*time.Second, func() error {
+	sidecar.Eventually(t, 5*time.Second, func() error {
 		for _, event := range []string{"handled request", `"msg":"refused"`, `"level":"error"`} {
-			if !strings.Contains(p.log(t), event) {
+			if !strings.Contains(p.Output(), event) {
 				return fmt.Errorf("no %s in the log", event)
 			}
 		}
 		return nil
 	})
 	for name, secret := range map[string]string{"the token": token, "the renewed token": renewed, "the secret": secret} {
-		if strings.Contains(p.log(t), secret) || strings.Contains(p.log(t), secret[strings.LastIndex(secret, ".")+1:]) {
+		if strings.Contains(p.Output(), secret) || strings.Contains(p.Output(), secret[strings.LastIndex(secret, ".")+1:]) {
 			t.Errorf("%s is in the log", name)
 		}
 	}

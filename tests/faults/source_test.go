@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/dagfence/dagfence/tests/sidecar"
 )
 
 // shaken is what a fault of the source leaves: what is known is answered, what
@@ -30,9 +32,9 @@ func (f *fence) outlives(t *testing.T, hurt, mend func()) {
 	}
 	f.volley(t, 4, shaken)
 	mend()
-	took := within(t, deadline, "owners are known again", func() bool { return f.get(t, "a_10000").status == http.StatusOK })
+	took := sidecar.Within(t, deadline, "owners are known again", func() bool { return f.get(t, "a_10000").status == http.StatusOK })
 	t.Logf("a 503 took %v; owners are known again %v after the mend", cold.took.Round(ms), took)
-	within(t, deadline, "ready again", func() bool { return f.probe(t.Context(), "/ready") == http.StatusOK })
+	sidecar.Within(t, deadline, "ready again", func() bool { return f.probe(t.Context(), "/ready") == http.StatusOK })
 	f.volley(t, 4, unharmed)
 	if strings.Contains(f.Output(), "panick") {
 		t.Error("something panicked")

@@ -1,13 +1,11 @@
 package faults_test
 
 import (
-	"fmt"
-	"net"
 	"net/http"
-	"strconv"
 	"testing"
 
 	"github.com/dagfence/dagfence/tests/services"
+	"github.com/dagfence/dagfence/tests/sidecar"
 )
 
 func TestFenceStartsBeforeWhatItLeansOn(t *testing.T) {
@@ -18,7 +16,7 @@ func TestFenceStartsBeforeWhatItLeansOn(t *testing.T) {
 		flag   func(w wire) []string
 	}{
 		"the database": {
-			fmt.Sprintf("127.0.0.1:%d", db.Port),
+			db.Addr,
 			func(w wire) []string { return []string{"--database", db.through(w)} },
 		},
 		"the lookup service": {
@@ -28,18 +26,18 @@ func TestFenceStartsBeforeWhatItLeansOn(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w, redis := newWire(t, source.server), services.FreePort(t)
+			w, redis := newWire(t, source.server), services.Address(t)
 			w.cut()
-			f := start(t, append(source.flag(w), "--redis", "redis://"+net.JoinHostPort("127.0.0.1", strconv.Itoa(redis)))...)
+			f := start(t, append(source.flag(w), "--redis", "redis://"+redis)...)
 			if status := f.probe(t.Context(), "/ready"); status != http.StatusServiceUnavailable {
 				t.Errorf("ready: %d", status)
 			}
 			f.volley(t, 4, wants{allowed: {503}, denied: {503, 403}, self: {200}})
 			w.mend(t)
-			ready := within(t, deadline, "ready", func() bool { return f.probe(t.Context(), "/ready") == http.StatusOK })
+			ready := sidecar.Within(t, deadline, "ready", func() bool { return f.probe(t.Context(), "/ready") == http.StatusOK })
 			f.volley(t, 4, unharmed)
 			services.RedisAt(t, redis)
-			used := within(t, deadline, "redis is in use", f.asksRedis(t))
+			used := sidecar.Within(t, deadline, "redis is in use", f.asksRedis(t))
 			f.volley(t, 4, unharmed)
 			t.Logf("ready %v after the source came, redis in use %v after it did", ready, used)
 		})

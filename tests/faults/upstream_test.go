@@ -20,7 +20,7 @@ import (
 
 func TestUpstreamThatRefusesIsABadGatewayAtOnce(t *testing.T) {
 	t.Parallel()
-	f := startBefore(t, fmt.Sprintf("127.0.0.1:%d", services.FreePort(t)), "--lookup", newService(t).URL)
+	f := startBefore(t, services.Address(t), "--lookup", newService(t).URL)
 	var slowest time.Duration
 	for i := range 100 {
 		shot := round[i%len(round)]

@@ -64,10 +64,10 @@ func (db *database) connect(t *testing.T, script string) *pgx.Conn {
 }
 
 func (db *database) dial(ctx context.Context) (*pgx.Conn, error) {
-	return pgx.Connect(ctx, fmt.Sprintf("postgres://airflow@127.0.0.1:%d/airflow", db.Port))
+	return pgx.Connect(ctx, "postgres://airflow@"+db.Addr+"/airflow")
 }
 
 // through gives the database's URL with a wire in between.
 func (db *database) through(w wire) string {
-	return strings.Replace(db.url, fmt.Sprintf("127.0.0.1:%d", db.Port), w.Listen, 1) + "?sslmode=disable"
+	return strings.Replace(db.url, db.Addr, w.Listen, 1) + "?sslmode=disable"
 }

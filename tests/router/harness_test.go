@@ -23,7 +23,6 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
-	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	_ "github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
@@ -32,6 +31,7 @@ import (
 	_ "github.com/dagfence/dagfence/caddymodule"
 	"github.com/dagfence/dagfence/caddymodule/route"
 	"github.com/dagfence/dagfence/tests/services"
+	"github.com/dagfence/dagfence/tests/sidecar"
 )
 
 const (
@@ -56,27 +56,19 @@ func startSites(t *testing.T, network string, options map[string]string) map[str
 	dir := socketDir(t)
 	sites := make(map[string]*site)
 	config := new(strings.Builder)
-	config.WriteString("{\n admin off\n persist_config off\n auto_https off\n order witness after dagfence\n log {\n  output discard\n }\n}\n")
 	for name, directive := range options {
-		port := services.FreePort(t)
 		s := &site{name: name, network: network, upstream: newRecorder(t, filepath.Join(dir, name+".upstream"))}
-		bind := "127.0.0.1"
-		if s.addr = fmt.Sprintf("%s:%d", bind, port); network == "unix" {
+		s.addr = services.Address(t)
+		head := sidecar.Site(s.addr)
+		if network == "unix" {
 			s.addr = filepath.Join(dir, name)
-			bind = "unix/" + s.addr
+			head = "http://:80 {\n bind unix/" + s.addr + "\n"
 		}
-		fmt.Fprintf(config, "http://:%d {\n bind %s\n %s\n witness %s\n reverse_proxy unix/%s\n}\n", port, bind, directive, name, s.upstream.addr)
+		fmt.Fprintf(config, "%s %s\n witness %s\n reverse_proxy unix/%s\n}\n", head, directive, name, s.upstream.addr)
 		t.Cleanup(s.hangUp)
 		sites[name] = s
 	}
-	adapted, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(config.String()), nil)
-	if err != nil {
-		t.Fatalf("adapting: %v\n%s", err, config)
-	}
-	t.Cleanup(func() { _ = caddy.Stop() })
-	if err := caddy.Load(adapted, true); err != nil {
-		t.Fatalf("loading: %v\n%s", err, config)
-	}
+	sidecar.Caddy(t, " order witness after dagfence\n", config.String())
 	return sites
 }
 

@@ -123,7 +123,7 @@ func TestTwentyBigBodiesEachWayTakeLittleMemory(t *testing.T) {
 	server := httptest.NewServer(upstream)
 	t.Cleanup(server.Close)
 	fence := proxy(t, server.URL, "--lookup", owners(t))
-	xcom := func(name string) string { return fence.url + "/execution/xcoms/dag_a/r/t1/" + name }
+	xcom := func(name string) string { return "http://" + fence.Addr + "/execution/xcoms/dag_a/r/t1/" + name }
 	answered, err := http.DefaultClient.Do(request(t.Context(), t, http.MethodGet, xcom("first"), nil))
 	if err != nil || answered.StatusCode != http.StatusOK {
 		t.Fatalf("%v %v", answered, err)

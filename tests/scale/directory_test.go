@@ -17,6 +17,7 @@ import (
 	"github.com/dagfence/dagfence/lookup"
 	"github.com/dagfence/dagfence/resolver"
 	"github.com/dagfence/dagfence/tests/services"
+	"github.com/dagfence/dagfence/tests/sidecar"
 )
 
 const (
@@ -78,7 +79,7 @@ func newMetadata(t *testing.T, server *services.PostgresServer, rows int) *metad
 
 func (db *metadata) session(t *testing.T) *pgx.Conn {
 	t.Helper()
-	session, err := pgx.Connect(t.Context(), fmt.Sprintf("postgres://airflow@127.0.0.1:%d/%s", db.Port, db.name))
+	session, err := pgx.Connect(t.Context(), "postgres://airflow@"+db.Addr+"/"+db.name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +105,7 @@ type reads struct{ whole, byIndex, blocks int }
 func (db *metadata) reads(t *testing.T) (r reads) {
 	t.Helper()
 	session := db.session(t)
-	eventually(t, 10*time.Second, "the fence's sessions end, and their counts are in", func() bool {
+	sidecar.Within(t, 10*time.Second, "the fence's sessions end, and their counts are in", func() bool {
 		var sessions int
 		if err := session.QueryRow(t.Context(), "SELECT count(*) FROM pg_stat_activity WHERE usename = 'fence'").Scan(&sessions); err != nil {
 			t.Fatal(err)

@@ -14,6 +14,7 @@ import (
 	"github.com/dagfence/dagfence/lookup"
 	"github.com/dagfence/dagfence/resolver"
 	"github.com/dagfence/dagfence/tests/services"
+	"github.com/dagfence/dagfence/tests/sidecar"
 )
 
 const (
@@ -56,7 +57,7 @@ func (db *metadata) lookupServices(t *testing.T) (urls [2]string, stop func()) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		at := address(t)
+		at := services.Address(t)
 		urls[i] = "http://" + at
 		all.Go(func() {
 			defer directory.Close()
@@ -66,7 +67,7 @@ func (db *metadata) lookupServices(t *testing.T) (urls [2]string, stop func()) {
 		})
 	}
 	for _, url := range urls {
-		eventually(t, 10*time.Second, "the lookup services listen", func() bool {
+		sidecar.Within(t, 10*time.Second, "the lookup services listen", func() bool {
 			return services.Dial("tcp", strings.TrimPrefix(url, "http://"))(ctx) == nil
 		})
 	}

@@ -49,13 +49,13 @@ func TestThousandSlowClientsHoldUpNobody(t *testing.T) {
 	t.Cleanup(server.Close)
 	t.Cleanup(func() { close(upstream.over) })
 	fence := proxy(t, server.URL, "--lookup", owners(t))
-	answered, err := http.DefaultClient.Do(request(t.Context(), t, http.MethodGet, fence.url+"/execution/variables/var_a", nil))
+	answered, err := http.DefaultClient.Do(request(t.Context(), t, http.MethodGet, "http://"+fence.Addr+"/execution/variables/var_a", nil))
 	if err != nil || answered.StatusCode != http.StatusOK {
 		t.Fatalf("%v %v", answered, err)
 	}
 	answered.Body.Close()
 	fence.forgetPeak(t)
-	before, open := fence.memory(t, "VmRSS"), fence.descriptors(t)
+	before, open := fence.memory(t, "VmRSS"), fence.Descriptors(t)
 
 	head := "Host: fence\r\nAuthorization: Bearer " + sidecar.Token(t, secret, taskA, nil) + "\r\n"
 	kinds := []string{
@@ -71,7 +71,7 @@ func TestThousandSlowClientsHoldUpNobody(t *testing.T) {
 		}
 	})
 	for i := range slowClients {
-		conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", strings.TrimPrefix(fence.url, "http://"))
+		conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", fence.Addr)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -81,7 +81,7 @@ func TestThousandSlowClientsHoldUpNobody(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	eventually(t, 30*time.Second, "all are under way", func() bool { return fence.descriptors(t) >= open+slowClients*7/4-10 })
+	sidecar.Within(t, 30*time.Second, "all are under way", func() bool { return fence.Descriptors(t) >= open+slowClients*7/4-10 })
 
 	client := &http.Client{Timeout: 10 * time.Second}
 	var slowest time.Duration
@@ -96,7 +96,7 @@ func TestThousandSlowClientsHoldUpNobody(t *testing.T) {
 			{fmt.Sprintf("GET /variables/none_%d", i), 200}, // has to be asked for
 		} {
 			method, path, _ := strings.Cut(of.request, " ")
-			answered, err := client.Do(request(t.Context(), t, method, fence.url+"/execution"+path, nil))
+			answered, err := client.Do(request(t.Context(), t, method, "http://"+fence.Addr+"/execution"+path, nil))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -119,7 +119,7 @@ func TestThousandSlowClientsHoldUpNobody(t *testing.T) {
 	client.CloseIdleConnections()
 	// What is left is idle connections, to upstream for 3 s, to the lookup service
 	// for 30 s.
-	eventually(t, 45*time.Second, "what the slow clients held is free again", func() bool { return fence.descriptors(t) <= open+10 })
+	sidecar.Within(t, 45*time.Second, "what the slow clients held is free again", func() bool { return fence.Descriptors(t) <= open+10 })
 }
 
 func TestDenialDoesNotWaitForABigBody(t *testing.T) {
@@ -128,7 +128,7 @@ func TestDenialDoesNotWaitForABigBody(t *testing.T) {
 	fence := proxy(t, server.URL, "--lookup", owners(t))
 	body, writer := io.Pipe() // nothing is written to it before the answer is there
 	t.Cleanup(func() { _ = writer.Close() })
-	r := request(t.Context(), t, http.MethodPost, fence.url+"/execution/xcoms/dag_a/r/another/key", body)
+	r := request(t.Context(), t, http.MethodPost, "http://"+fence.Addr+"/execution/xcoms/dag_a/r/another/key", body)
 	r.ContentLength = bodySize
 	client := &http.Client{Timeout: 10 * time.Second}
 	answered, err := client.Do(r)

@@ -2,12 +2,10 @@ package scale_test
 
 import (
 	"fmt"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"slices"
-	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -50,7 +48,7 @@ INSERT INTO connection (conn_id, conn_type, team_name) VALUES ('conn_a', 'http',
 
 // soak is a fence and all that it leans on, under load.
 type soak struct {
-	fence, quiet, lookup *process
+	fence, quiet, lookup process
 	client               *http.Client
 	token                string
 
@@ -87,8 +85,8 @@ func startSoak(t *testing.T) (s *soak, db *pgx.Conn, redis *services.RedisServer
 	upstream.Start()
 	t.Cleanup(upstream.Close)
 	s.lookup = lookupService(t, "--database", server.URL("airflow", "airflow"), "--redis", redis.URL())
-	s.fence = proxy(t, upstream.URL, "--lookup", s.lookup.url, "--redis", redis.URL())
-	s.quiet = proxy(t, upstream.URL, "--lookup", s.lookup.url)
+	s.fence = proxy(t, upstream.URL, "--lookup", "http://"+s.lookup.Addr, "--redis", redis.URL())
+	s.quiet = proxy(t, upstream.URL, "--lookup", "http://"+s.lookup.Addr)
 	t.Cleanup(s.client.CloseIdleConnections)
 	return s, db, redis
 }
@@ -140,8 +138,8 @@ func (s *soak) sample(t *testing.T, done <-chan struct{}, every time.Duration) (
 			return samples
 		case <-pace.C:
 		}
-		for i, p := range []*process{s.fence, s.quiet, s.lookup} {
-			samples[i] = append(samples[i], use{int(p.metric(t, "go_goroutines ")), p.descriptors(t), p.memory(t, "VmRSS")})
+		for i, p := range []process{s.fence, s.quiet, s.lookup} {
+			samples[i] = append(samples[i], use{p.Goroutines(t), p.Descriptors(t), p.memory(t, "VmRSS")})
 		}
 	}
 }
@@ -185,18 +183,12 @@ func middle(samples []use, get func(use) int) int {
 // restarts ends Redis again and again, and starts it where it was.
 func restarts(t *testing.T, done <-chan struct{}, redis *services.RedisServer, every time.Duration) {
 	t.Helper()
-	_, text, _ := net.SplitHostPort(redis.Addr)
-	port, err := strconv.Atoi(text)
-	if err != nil {
-		t.Error(err)
-		return
-	}
 	for pause(done, every) {
 		redis.Stop()
 		if !pause(done, time.Second) {
 			return
 		}
-		redis = services.RedisAt(t, port)
+		redis = services.RedisAt(t, redis.Addr)
 	}
 }
 

@@ -96,9 +96,9 @@ func (s *soak) ask(t *testing.T, done <-chan struct{}, worker int) {
 }
 
 // request makes one, marked where it is not to reach upstream.
-func (s *soak) request(t *testing.T, fence *process, method, path string, body io.Reader, want int) *http.Request {
+func (s *soak) request(t *testing.T, fence process, method, path string, body io.Reader, want int) *http.Request {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), method, fence.url+"/execution"+path, body)
+	r, err := http.NewRequestWithContext(t.Context(), method, "http://"+fence.Addr+"/execution"+path, body)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -176,7 +176,7 @@ func (d *drip) Read(p []byte) (int, error) {
 
 func (s *soak) giveUp(t *testing.T) {
 	t.Helper()
-	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", strings.TrimPrefix(s.fence.url, "http://"))
+	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", s.fence.Addr)
 	if err != nil {
 		t.Error(err)
 		return

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os/exec"
-	"strconv"
 	"syscall"
 	"testing"
 )
@@ -13,8 +12,8 @@ import (
 // whose superuser "airflow" needs no password from loopback.
 type PostgresServer struct {
 	*Process
-	// Port is its TCP port on loopback.
-	Port int
+	// Addr is its TCP address on loopback, host:port.
+	Addr string
 
 	home string
 	args []string
@@ -24,7 +23,7 @@ type PostgresServer struct {
 // URL names a database of the server, reached as the given user, as Airflow's
 // [database] sql_alchemy_conn does.
 func (p *PostgresServer) URL(user, database string) string {
-	return fmt.Sprintf("postgresql+psycopg2://%s@%s/%s", user, hostPort(p.Port), database)
+	return fmt.Sprintf("postgresql+psycopg2://%s@%s/%s", user, p.Addr, database)
 }
 
 // Postgres starts a PostgreSQL server with durability off; settings are
@@ -35,7 +34,7 @@ func Postgres(tb testing.TB, settings ...string) *PostgresServer {
 	home, attr := dir(tb, "postgres")
 	run(tb, attr, home, initdb, "-D", home+"/data", "-U", "airflow", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync")
 	server := startPostgres(tb, home, attr, settings)
-	run(tb, attr, home, Program(tb, "createdb"), "-h", home, "-p", strconv.Itoa(server.Port), "-U", "airflow", "airflow")
+	run(tb, attr, home, Program(tb, "createdb"), "-h", home, "-p", portOf(server.Addr), "-U", "airflow", "airflow")
 	return server
 }
 
@@ -52,7 +51,7 @@ func PostgresFrom(tb testing.TB, saved string) *PostgresServer {
 // [PostgresFrom]. It restarts the server, which ends all connections.
 func (p *PostgresServer) Save(tb testing.TB, to string) {
 	tb.Helper()
-	_ = p.cmd.Process.Signal(syscall.SIGINT) // at SIGTERM alone it waits for its clients
+	_ = p.signal(syscall.SIGINT) // at SIGTERM alone it waits for its clients
 	p.Stop()
 	run(tb, nil, p.home, "cp", "-a", p.home+"/data", to)
 	p.Start(tb)
@@ -61,14 +60,14 @@ func (p *PostgresServer) Save(tb testing.TB, to string) {
 // startPostgres starts a server on home/data.
 func startPostgres(tb testing.TB, home string, attr *syscall.SysProcAttr, settings []string) *PostgresServer {
 	tb.Helper()
-	port := FreePort(tb)
-	args := []string{"-D", home + "/data", "-p", strconv.Itoa(port), "-k", home}
+	address := Address(tb)
+	args := []string{"-D", home + "/data", "-p", portOf(address), "-k", home}
 	for _, setting := range append([]string{
-		"listen_addresses=127.0.0.1", "fsync=off", "synchronous_commit=off", "full_page_writes=off", "shared_buffers=64MB",
+		"listen_addresses=" + hostOf(address), "fsync=off", "synchronous_commit=off", "full_page_writes=off", "shared_buffers=64MB",
 	}, settings...) {
 		args = append(args, "-c", setting)
 	}
-	server := &PostgresServer{Port: port, home: home, args: append([]string{Program(tb, "postgres")}, args...), attr: attr}
+	server := &PostgresServer{Addr: address, home: home, args: append([]string{Program(tb, "postgres")}, args...), attr: attr}
 	server.Start(tb)
 	return server
 }
@@ -82,6 +81,6 @@ func (p *PostgresServer) Start(tb testing.TB) {
 	// It takes connections before it takes sessions.
 	ready := Program(tb, "pg_isready")
 	p.WaitReady(tb, func(ctx context.Context) error {
-		return exec.CommandContext(ctx, ready, "-q", "-h", p.home, "-p", strconv.Itoa(p.Port)).Run()
+		return exec.CommandContext(ctx, ready, "-q", "-h", p.home, "-p", portOf(p.Addr)).Run()
 	})
 }

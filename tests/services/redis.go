@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -35,22 +34,22 @@ func (r *RedisServer) Client(tb testing.TB) *redis.Client {
 // Redis starts a redis-server; args are appended to its command line.
 func Redis(tb testing.TB, args ...string) *RedisServer {
 	tb.Helper()
-	return RedisAt(tb, FreePort(tb), args...)
+	return RedisAt(tb, Address(tb), args...)
 }
 
-// RedisAt starts a redis-server on the given port: a server that comes back
-// after a fault comes back where it was.
-func RedisAt(tb testing.TB, port int, args ...string) *RedisServer {
+// RedisAt starts a redis-server on an [Address]: a server that comes back after
+// a fault comes back where it was.
+func RedisAt(tb testing.TB, address string, args ...string) *RedisServer {
 	tb.Helper()
 	program := Program(tb, "redis-server")
 	home, attr := dir(tb, "nobody")
 	socket := filepath.Join(home, "s")
 	cmd := exec.CommandContext(tb.Context(), program, append([]string{
-		"--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--unixsocket", socket, "--unixsocketperm", "777",
+		"--port", portOf(address), "--bind", hostOf(address), "--replica-announce-ip", hostOf(address), "--unixsocket", socket, "--unixsocketperm", "777",
 		"--dir", home, "--save", "", "--appendonly", "no",
 	}, args...)...)
 	cmd.SysProcAttr = attr
-	server := &RedisServer{Process: Start(tb, cmd), Addr: hostPort(port), Socket: socket}
+	server := &RedisServer{Process: Start(tb, cmd), Addr: address, Socket: socket}
 	server.WaitReady(tb, Dial("unix", socket))
 	return server
 }
@@ -81,9 +80,9 @@ func RedisSentinel(tb testing.TB) *RedisSentinels {
 	})
 
 	home, attr := dir(tb, "nobody")
-	own, config := FreePort(tb), filepath.Join(home, "sentinel.conf")
-	content := fmt.Sprintf("port %d\nbind 127.0.0.1\ndir %s\nsentinel monitor main %s %s 1\n"+
-		"sentinel down-after-milliseconds main 1000\nsentinel failover-timeout main 5000\n", own, home, host, port)
+	own, config := Address(tb), filepath.Join(home, "sentinel.conf")
+	content := fmt.Sprintf("port %s\nbind %s\ndir %s\nsentinel monitor main %s %s 1\n"+
+		"sentinel down-after-milliseconds main 1000\nsentinel failover-timeout main 5000\n", portOf(own), hostOf(own), home, host, port)
 	if err := os.WriteFile(config, []byte(content), 0o600); err != nil {
 		tb.Fatal(err)
 	}
@@ -95,7 +94,7 @@ func RedisSentinel(tb testing.TB) *RedisSentinels {
 	cmd := exec.CommandContext(tb.Context(), Program(tb, "redis-server"), config, "--sentinel")
 	cmd.SysProcAttr = attr
 	sentinel := Start(tb, cmd)
-	sentinels := &RedisSentinels{Master: master, Replica: replica, addr: hostPort(own)}
+	sentinels := &RedisSentinels{Master: master, Replica: replica, addr: own}
 	watch := redis.NewSentinelClient(&redis.Options{Addr: sentinels.addr})
 	defer func() { _ = watch.Close() }()
 	sentinel.WaitReady(tb, func(ctx context.Context) error {
@@ -113,12 +112,12 @@ func RedisSentinel(tb testing.TB) *RedisSentinels {
 // ends.
 func RedisCluster(tb testing.TB) (string, *redis.ClusterClient) {
 	tb.Helper()
-	const nodes, slots = 3, 16384
+	const nodes, slots, bus = 3, 16384, "20001"
 	addrs := make([]string, nodes)
 	var first string
 	for i := range nodes {
-		bus := strconv.Itoa(FreePort(tb))
-		server := Redis(tb, "--cluster-enabled", "yes", "--cluster-port", bus, "--cluster-node-timeout", "2000")
+		address := Address(tb)
+		server := RedisAt(tb, address, "--cluster-enabled", "yes", "--cluster-port", bus, "--cluster-announce-ip", hostOf(address), "--cluster-node-timeout", "2000")
 		client := server.Client(tb)
 		addrs[i] = server.Addr
 		from, to := i*slots/nodes, (i+1)*slots/nodes-1

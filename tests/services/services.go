@@ -1,6 +1,6 @@
 // Package services starts the real servers that tests need: each test gets its
-// own, on a free loopback port or a unix socket in its own directory, and it is
-// gone when the test ends.
+// own, on a loopback address ([Address]) or a unix socket in its own directory, and
+// it is gone when the test ends.
 //
 // Where a server is not installed the test is skipped with a word that says
 // what is missing; with DAGFENCE_TEST_SERVERS=required, as `make test` sets it,
@@ -10,7 +10,6 @@ package services
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -19,6 +18,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -58,33 +58,28 @@ func Missing(tb testing.TB, what string) {
 	tb.Skipf("skipped: %s (make test installs it)", what) //nolint:forbidigo // the one place that may
 }
 
-// FreePort gives a loopback TCP port that nobody listens on just now.
-func FreePort(tb testing.TB) int {
-	tb.Helper()
-	listener, err := new(net.ListenConfig).Listen(tb.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		tb.Fatalf("finding a free port: %v", err)
-	}
-	defer func() { _ = listener.Close() }()
-	return listener.Addr().(*net.TCPAddr).Port //nolint:forcetypeassert // a tcp listener has a TCPAddr
-}
-
-// Process is a server that a test started.
+// Process is a program that a test started. One that ends without having been
+// told to fails the test at once.
 type Process struct {
 	cmd    *exec.Cmd
 	output *lockedBuffer
 	done   chan struct{}
+	told   atomic.Bool // to end
 }
 
 // Start runs a program until the test ends, as the owner of its directory.
-// Its output is shown if the test fails.
+// Its output is shown if the test fails. Where cmd has a Stderr, that gets
+// standard error in its place.
 func Start(tb testing.TB, cmd *exec.Cmd) *Process {
 	tb.Helper()
 	p := &Process{cmd: cmd, output: new(lockedBuffer), done: make(chan struct{})}
-	cmd.Stdout, cmd.Stderr = p.output, p.output
+	cmd.Stdout = p.output
+	if cmd.Stderr == nil {
+		cmd.Stderr = p.output
+	}
 	cmd.WaitDelay = 5 * time.Second
 	if cmd.Cancel != nil { // the test's context ends before its cleanups: end gently then too
-		cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+		cmd.Cancel = func() error { return p.signal(syscall.SIGTERM) }
 	}
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = new(syscall.SysProcAttr)
@@ -96,7 +91,10 @@ func Start(tb testing.TB, cmd *exec.Cmd) *Process {
 	}
 	go func() {
 		defer close(p.done)
-		_ = cmd.Wait() // how it ended shows in its output
+		err := cmd.Wait()
+		if !p.told.Load() {
+			tb.Errorf("%s ended by itself: %v\n%s", filepath.Base(cmd.Path), err, p.output)
+		}
 	}()
 	tb.Cleanup(func() {
 		p.Stop()
@@ -107,20 +105,54 @@ func Start(tb testing.TB, cmd *exec.Cmd) *Process {
 	return p
 }
 
-// Pid is the process id, for tests that send signals.
+// Pid is the process id.
 func (p *Process) Pid() int { return p.cmd.Process.Pid }
 
 // Output is what the process has printed so far, both streams.
 func (p *Process) Output() string { return p.output.String() }
 
+// Ended is closed once the process has ended.
+func (p *Process) Ended() <-chan struct{} { return p.done }
+
+// Signal sends a signal. After one that ends a process, the test does not fail
+// because it ends.
+func (p *Process) Signal(tb testing.TB, s syscall.Signal) {
+	tb.Helper()
+	if err := p.signal(s); err != nil {
+		tb.Errorf("sending %v: %v", s, err)
+	}
+}
+
+func (p *Process) signal(s syscall.Signal) error {
+	switch s {
+	case syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGKILL:
+		p.told.Store(true)
+	}
+	return p.cmd.Process.Signal(s)
+}
+
+// Wait returns the exit code once the process has ended, and fails the test
+// where that takes longer than the limit.
+func (p *Process) Wait(tb testing.TB, limit time.Duration) int {
+	tb.Helper()
+	select {
+	case <-p.done:
+		return p.cmd.ProcessState.ExitCode()
+	case <-time.After(limit):
+		tb.Fatalf("%s still runs after %v", filepath.Base(p.cmd.Path), limit)
+		return -1
+	}
+}
+
 // Stop ends the process: SIGTERM, then SIGKILL after ten seconds. It may be
 // called more than once.
 func (p *Process) Stop() {
-	_ = p.cmd.Process.Signal(syscall.SIGTERM) // it may have ended already
+	_ = p.signal(syscall.SIGTERM) // it may have ended already
+	_ = p.cmd.Process.Signal(syscall.SIGCONT)
 	select {
 	case <-p.done:
 	case <-time.After(10 * time.Second):
-		_ = p.cmd.Process.Kill()
+		_ = p.signal(syscall.SIGKILL)
 		<-p.done
 	}
 }
@@ -213,5 +245,3 @@ func (b *lockedBuffer) String() string {
 	defer b.mu.Unlock()
 	return b.buf.String()
 }
-
-func hostPort(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }

@@ -17,8 +17,9 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// Build gives the dagfence binary of this tree, made once for all tests of a
-// package: beside the binary of the tests, whose folder go test removes.
+// Build returns the dagfence binary of this tree: the one that
+// DAGFENCE_TEST_BINARY names, or else one that is made once for all tests of a
+// package, beside the binary of the tests, whose folder go test removes.
 func Build(tb testing.TB) string {
 	tb.Helper()
 	program, err := build()
@@ -29,6 +30,9 @@ func Build(tb testing.TB) string {
 }
 
 var build = sync.OnceValues(func() (string, error) {
+	if named := os.Getenv("DAGFENCE_TEST_BINARY"); named != "" {
+		return named, nil
+	}
 	tests, err := os.Executable()
 	if err != nil {
 		return "", fmt.Errorf("building dagfence: %w", err)

@@ -8,7 +8,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -26,7 +25,7 @@ import (
 )
 
 const (
-	secret = "the-secret-that-airflow-signs-with"
+	secret = sidecar.Secret
 	// soon is longer than a failing start takes on a busy machine, and shorter
 	// than the shutdown_delay of dagfence proxy.
 	soon = 1900 * time.Millisecond
@@ -229,12 +228,6 @@ func proxy(tb testing.TB, upstream, listen string, more ...string) []string {
 		"proxy", "--listen", listen, "--upstream", "http://" + upstream,
 		"--ownership-file", write(tb, "owners.yaml", "dags: {dag_a: team_a}\nvariables: {var_b: team_b}\n"),
 	}, more...)
-}
-
-// free is an address of this machine's that nobody else uses: an IP address of
-// its own.
-func free() string {
-	return fmt.Sprintf("127.%d.%d.%d:8081", 1+rand.N(250), 1+rand.N(250), 1+rand.N(250))
 }
 
 func write(tb testing.TB, name, content string) string {

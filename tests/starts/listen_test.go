@@ -38,8 +38,8 @@ func (p *process) refuses(tb testing.TB, words string) {
 func TestLeftoverFence_IsNotJoined(t *testing.T) {
 	t.Parallel()
 	upstream := sidecar.NewRecorder(t)
-	port := services.FreePort(t)
-	at := func(host string) string { return net.JoinHostPort(host, fmt.Sprint(port)) }
+	port := services.Port(t)
+	at := func(host string) string { return net.JoinHostPort(host, port) }
 	for _, left := range []string{"127.0.0.1", "", "0.0.0.0", "::", "::1"} {
 		old := fence(t, proxy(t, upstream.Addr, at(left), "--audit")...)
 		old.says(t, running)
@@ -53,7 +53,7 @@ func TestLeftoverFence_IsNotJoined(t *testing.T) {
 				continue
 			}
 			fence(t, proxy(t, upstream.Addr, at(host))...).refuses(t, at(host)+": another process listens there")
-			fence(t, proxy(t, upstream.Addr, free(), "--status", at(host))...).refuses(t, at(host)+": another process listens there")
+			fence(t, proxy(t, upstream.Addr, services.Address(t), "--status", at(host))...).refuses(t, at(host)+": another process listens there")
 		}
 		old.signal(t, syscall.SIGTERM)
 		if code := old.wait(t, ready); code != 0 {
@@ -66,7 +66,7 @@ func TestTwoStartsAtOnce_OneSurvives(t *testing.T) {
 	t.Parallel()
 	upstream := sidecar.NewRecorder(t)
 	for range 2 * rounds() {
-		one, two := free(), free()
+		one, two := services.Address(t), services.Address(t)
 		// The ports are the same, and come in another order.
 		first := fence(t, proxy(t, upstream.Addr, one, "--status", two)...)
 		second := fence(t, proxy(t, upstream.Addr, two, "--status", one)...)
@@ -110,7 +110,7 @@ func TestReload_KeepsItsAddressesAndChangesThem(t *testing.T) {
 	t.Parallel()
 	owners := write(t, "owners.yaml", "dags: {dag_a: team_a}\n")
 	guarded := strings.ReplaceAll(guarded, "OWNERS", owners)
-	port := fmt.Sprint(services.FreePort(t))
+	port := services.Port(t)
 	listen := net.JoinHostPort("127.0.0.1", port)
 	path := filepath.Join(t.TempDir(), "fence.sock")
 	bySocket := "http://fence {\nbind unix/" + path + "\n" + guarded + "\n}\n"
@@ -123,7 +123,7 @@ func TestReload_KeepsItsAddressesAndChangesThem(t *testing.T) {
 		site(listen, guarded+" 2") + bySocket,
 		site("[::]:"+port, guarded+" 3") + bySocket, // the wildcard, beside what it has
 		site("[::]:"+port, guarded+" 4") + bySocket,
-		site(listen, guarded+" 5") + site(free(), guarded),
+		site(listen, guarded+" 5") + site(services.Address(t), guarded),
 		site(listen, guarded+" 6") + bySocket,
 	} {
 		p.reload(t, config, caddyfile("", sites), done)
@@ -132,7 +132,7 @@ func TestReload_KeepsItsAddressesAndChangesThem(t *testing.T) {
 		}
 	}
 
-	taken := free()
+	taken := services.Address(t)
 	other := fence(t, proxy(t, "127.0.0.1:1", taken)...)
 	other.says(t, running)
 	p.reload(t, config, caddyfile("", site(listen, guarded)+site(taken, guarded)), taken+": another process listens there")
@@ -170,7 +170,7 @@ func TestUnixSocket_OfAnotherProcessIsNotTakenAway(t *testing.T) {
 func TestUDP_IsLookedAtWhereHTTP3Is(t *testing.T) {
 	t.Parallel()
 	guarded := strings.ReplaceAll(guarded, "OWNERS", write(t, "owners.yaml", "dags: {dag_a: team_a}\n"))
-	listen := free()
+	listen := services.Address(t)
 	host, port, err := net.SplitHostPort(listen)
 	if err != nil {
 		t.Fatal(err)
@@ -191,7 +191,7 @@ func TestUDP_IsLookedAtWhereHTTP3Is(t *testing.T) {
 func TestPortsInARange_AreEachLookedAt(t *testing.T) {
 	t.Parallel()
 	guarded := strings.ReplaceAll(guarded, "OWNERS", write(t, "owners.yaml", "dags: {dag_a: team_a}\n"))
-	host, _, err := net.SplitHostPort(free())
+	host, _, err := net.SplitHostPort(services.Address(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -206,7 +206,7 @@ func TestPortsInARange_AreEachLookedAt(t *testing.T) {
 func TestValidate_PassesWhileTheFenceRuns(t *testing.T) {
 	t.Parallel()
 	guarded := strings.ReplaceAll(guarded, "OWNERS", write(t, "owners.yaml", "dags: {dag_a: team_a}\n"))
-	config := write(t, "Caddyfile", caddyfile("", site(free(), guarded)))
+	config := write(t, "Caddyfile", caddyfile("", site(services.Address(t), guarded)))
 	fence(t, "run", "--config", config).says(t, running)
 	if p := fence(t, "validate", "--config", config); p.wait(t, ready) != 0 {
 		t.Errorf("it says %s", p.settled())
@@ -218,7 +218,7 @@ func TestValidate_PassesWhileTheFenceRuns(t *testing.T) {
 func TestFailingStart_ServesNothing(t *testing.T) {
 	t.Parallel()
 	guarded := strings.ReplaceAll(guarded, "OWNERS", write(t, "owners.yaml", "dags: {dag_a: team_a}\n"))
-	listen := free()
+	listen := services.Address(t)
 	var over atomic.Bool
 	var clients sync.WaitGroup
 	for range 4 {

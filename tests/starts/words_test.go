@@ -14,6 +14,7 @@ import (
 
 	_ "modernc.org/sqlite" // the driver "sqlite"
 
+	"github.com/dagfence/dagfence/tests/services"
 	"github.com/dagfence/dagfence/tests/sidecar"
 )
 
@@ -42,10 +43,10 @@ func failures(tb testing.TB) map[string]exit {
 	signed := []string{"AIRFLOW__API_AUTH__JWT_SECRET=" + secret}
 	owners := write(tb, "owners.yaml", "dags: {dag_a: team_a}\n")
 	unknown := "sqlite:///" + database(tb)
-	taken := free()
+	taken := services.Address(tb)
 	fence(tb, proxy(tb, "127.0.0.1:1", taken)...).says(tb, running)
 	options := func(arguments ...string) exit {
-		return exit{args: append([]string{"proxy", "--listen", free(), "--upstream", "http://127.0.0.1:1"}, arguments...), env: signed}
+		return exit{args: append([]string{"proxy", "--listen", services.Address(tb), "--upstream", "http://127.0.0.1:1"}, arguments...), env: signed}
 	}
 	with := func(e exit, last string) exit {
 		e.code, e.last = 1, last
@@ -69,8 +70,8 @@ func failures(tb testing.TB) map[string]exit {
 		"no key file":             with(keyless, "token public_key: open /nowhere/key.pem"),
 		"an unknown schema":       with(options("--database", unknown), "not a metadata database that can be read"),
 		"a port in use":           with(exit{args: proxy(tb, "127.0.0.1:1", taken), env: signed}, taken+": another process listens there"),
-		"the status port in use":  with(exit{args: proxy(tb, "127.0.0.1:1", free(), "--status", taken), env: signed}, taken+": another process listens there"),
-		"a foreign address":       with(exit{args: proxy(tb, "127.0.0.1:1", free(), "--status", "198.51.100.1:8083"), env: signed}, "198.51.100.1:8083: bind: "),
+		"the status port in use":  with(exit{args: proxy(tb, "127.0.0.1:1", services.Address(tb), "--status", taken), env: signed}, taken+": another process listens there"),
+		"a foreign address":       with(exit{args: proxy(tb, "127.0.0.1:1", services.Address(tb), "--status", "198.51.100.1:8083"), env: signed}, "198.51.100.1:8083: bind: "),
 		"the shipped Caddyfile":   with(exit{args: []string{"run", "--config", shipped}}, "token: no key to verify the tokens of tasks with"),
 		"no Caddyfile":            with(exit{args: []string{"run", "--config", "/nowhere/Caddyfile"}}, "open /nowhere/Caddyfile"),
 		"a Caddyfile's syntax":    config("Caddyfile", ":8081 {\ndagfence {\n", "Caddyfile:"),
@@ -78,7 +79,7 @@ func failures(tb testing.TB) map[string]exit {
 		"a JSON's field":          config("config.json", `{"apps":{"http":{"servers":{"a":{"listen":[":8081"],"routes":[{"handle":[{"handler":"dagfence","modes":"x"}]}]}}}}}`, `unknown field "modes"`),
 		"JSON that is none":       config("config.json", `{"apps":`, "unexpected end of JSON input"),
 		"lookup without owners":   with(exit{args: []string{"lookup"}}, "neither is set"),
-		"lookup's unknown schema": with(exit{args: []string{"lookup", "--listen", free(), "--database", unknown}}, "not a metadata database that can be read"),
+		"lookup's unknown schema": with(exit{args: []string{"lookup", "--listen", services.Address(tb), "--database", unknown}}, "not a metadata database that can be read"),
 		"lookup's port in use":    with(exit{args: []string{"lookup", "--listen", taken, "--ownership-file", owners}}, "address already in use; give a free address"),
 		"check's flags":           with(exit{args: []string{"check", "--fence", "fence:8081"}}, "--fence is not the URL of a server"),
 		"demo's port in use":      with(exit{args: []string{"demo", "--listen", taken}}, taken+": another process listens there"),
@@ -93,23 +94,23 @@ func ends(tb testing.TB) map[string]func() exit {
 	owners := write(tb, "owners.yaml", "dags: {dag_a: team_a}\n")
 	return map[string]func() exit{
 		"SIGTERM": func() exit {
-			return exit{args: proxy(tb, "127.0.0.1:1", free()), behind: running, signals: []syscall.Signal{syscall.SIGTERM}, last: `"msg":"shutdown complete"`, env: signed}
+			return exit{args: proxy(tb, "127.0.0.1:1", services.Address(tb)), behind: running, signals: []syscall.Signal{syscall.SIGTERM}, last: `"msg":"shutdown complete"`, env: signed}
 		},
 		"SIGINT": func() exit {
-			return exit{args: []string{"run", "--config", write(tb, "Caddyfile", caddyfile("", site(free(), "dagfence {\nownership_file "+owners+"\n}")))}, behind: running, signals: []syscall.Signal{syscall.SIGINT}, last: `"msg":"shutdown complete"`, env: signed}
+			return exit{args: []string{"run", "--config", write(tb, "Caddyfile", caddyfile("", site(services.Address(tb), "dagfence {\nownership_file "+owners+"\n}")))}, behind: running, signals: []syscall.Signal{syscall.SIGINT}, last: `"msg":"shutdown complete"`, env: signed}
 		},
 		"lookup's SIGTERM": func() exit {
-			return exit{args: []string{"lookup", "--listen", free(), "--ownership-file", owners}, behind: "lookup service listens", signals: []syscall.Signal{syscall.SIGTERM}, last: "lookup service ended"}
+			return exit{args: []string{"lookup", "--listen", services.Address(tb), "--ownership-file", owners}, behind: "lookup service listens", signals: []syscall.Signal{syscall.SIGTERM}, last: "lookup service ended"}
 		},
 		"a second SIGTERM": func() exit {
 			return exit{
-				args: proxy(tb, "127.0.0.1:1", free(), "--status", free()), behind: running, signals: []syscall.Signal{syscall.SIGTERM, syscall.SIGTERM},
+				args: proxy(tb, "127.0.0.1:1", services.Address(tb), "--status", services.Address(tb)), behind: running, signals: []syscall.Signal{syscall.SIGTERM, syscall.SIGTERM},
 				last: "Error: ended at once by a second signal (terminated)", code: 2, env: signed,
 			}
 		},
 		"a crash": func() exit {
 			return exit{
-				args: proxy(tb, "127.0.0.1:1", free()), behind: running, signals: []syscall.Signal{syscall.SIGABRT},
+				args: proxy(tb, "127.0.0.1:1", services.Address(tb)), behind: running, signals: []syscall.Signal{syscall.SIGABRT},
 				line: "SIGABRT: abort", code: 2, env: signed,
 			}
 		},

@@ -12,8 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/caddyserver/caddy/v2"
-	"github.com/caddyserver/caddy/v2/caddyconfig"
 	_ "github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	_ "github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 	_ "github.com/caddyserver/caddy/v2/modules/logging"
@@ -23,6 +21,7 @@ import (
 	"github.com/dagfence/dagfence/resolver"
 	"github.com/dagfence/dagfence/resolver/resolvertest"
 	"github.com/dagfence/dagfence/tests/services"
+	"github.com/dagfence/dagfence/tests/sidecar"
 )
 
 // An edge is a whole Caddy with a fence, before an upstream that counts what
@@ -46,19 +45,9 @@ func newEdge(t *testing.T, token string) *edge {
 	lookup := httptest.NewServer(resolvertest.Service(world))
 	t.Cleanup(lookup.Close)
 
-	port := services.FreePort(t)
-	e.url = fmt.Sprintf("http://127.0.0.1:%d/execution", port)
-	adapted, _, err := caddyconfig.GetAdapter("caddyfile").Adapt(fmt.Appendf(nil, `{
-	admin off
-	persist_config off
-	auto_https off
-	log {
-		output discard
-	}
-}
-http://:%d {
-	bind 127.0.0.1
-	dagfence {
+	address := services.Address(t)
+	e.url = "http://" + address + "/execution"
+	sidecar.Caddy(t, "", sidecar.Site(address)+fmt.Sprintf(`	dagfence {
 		lookup %s
 		token {
 			%s
@@ -66,14 +55,7 @@ http://:%d {
 	}
 	reverse_proxy %s
 }
-`, port, lookup.URL, token, upstream.Listener.Addr()), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = caddy.Stop() })
-	if err := caddy.Load(adapted, true); err != nil {
-		t.Fatal(err)
-	}
+`, lookup.URL, token, upstream.Listener.Addr()))
 	return e
 }
 

@@ -43,6 +43,8 @@ build: ## builds bin/dagfence
 	go build -o bin/dagfence ./cmd/dagfence
 
 test: export DAGFENCE_TEST_SERVERS := required
+# Nobody's own ~/airflow/airflow.cfg.
+test: export AIRFLOW_CONFIG := /dev/null
 test: build ## installs what the tests need, and runs all of them
 	scripts/setup
 	printf '%s\n' $(AIRFLOW) | xargs -P 2 -n 1 scripts/airflow-env

@@ -1,7 +1,6 @@
 package caddymodule
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -41,18 +40,6 @@ func ReadKeys(ctx context.Context, t config.Token) (keys *identity.Keys, skipped
 		return nil, nil, fmt.Errorf("%s: %w", s.option, err)
 	}
 	return keys, skipped, nil
-}
-
-// SecretOf gives the secret that a file holds: without the one line break that
-// editors and echo put at its end; any other blank may belong to the secret.
-func SecretOf(content []byte) []byte {
-	content, _ = bytes.CutSuffix(content, []byte("\n"))
-	content, _ = bytes.CutSuffix(content, []byte("\r"))
-	return content
-}
-
-func parseSecretFile(content []byte) (*identity.Keys, error) {
-	return identity.NewSecret(SecretOf(content))
 }
 
 // isURL tells a URL from a file as Airflow does, but for a file whose name

@@ -120,7 +120,7 @@ func (s *keySource) choose(opts keyOptions, transport http.RoundTripper) error {
 		s.read = func(context.Context) ([]byte, error) { return []byte(opts.Secret), nil }
 		s.mend = "give the value of Airflow's [api_auth] jwt_secret"
 	case opts.SecretFile != "":
-		s.option, s.read, s.parse = "token secret_file", fileReader(opts.SecretFile), parseSecretFile
+		s.option, s.read, s.parse = "token secret_file", fileReader(opts.SecretFile), s.parseSecretFile
 		s.mend = "give a file that holds the value of Airflow's [api_auth] jwt_secret"
 	default:
 		return errors.New("token: nothing to verify tokens with; set one of jwks, public_key, secret and secret_file to what Airflow's api-server has")
@@ -270,6 +270,15 @@ func (s *keySource) report(ctx context.Context, old *keyState, err error) {
 		return
 	}
 	s.logger.Warn("reading the token keys again, the last good ones stay", zap.Error(err))
+}
+
+// parseSecretFile takes the file byte by byte, because Airflow takes the secret
+// so: from a variable, and from the output of a command such as cat.
+func (s *keySource) parseSecretFile(content []byte) (*identity.Keys, error) {
+	if bytes.HasSuffix(content, []byte("\n")) {
+		s.logger.Warn("token secret_file ends in a line break, which is a part of the secret: remove it unless Airflow's secret ends in one too")
+	}
+	return identity.NewSecret(content)
 }
 
 func (s *keySource) parseJWKS(document []byte) (*identity.Keys, error) {

@@ -130,15 +130,11 @@ func TestKeysAreReadFromWhereTheOptionsSay(t *testing.T) {
 		},
 		"a secret file that ends in a line break": {
 			caddymodule.KeyOptions{SecretFile: write(t, filepath.Join(dir, "lf"), "s3cret\n")},
-			jwt.SigningMethodHS512, []byte("s3cret"), "",
+			jwt.SigningMethodHS512, []byte("s3cret\n"), "",
 		},
-		"a secret file that ends in Windows' line break": {
-			caddymodule.KeyOptions{SecretFile: write(t, filepath.Join(dir, "crlf"), "s3cret\r\n")},
-			jwt.SigningMethodHS512, []byte("s3cret"), "",
-		},
-		"a secret that ends in a line break of its own": {
-			caddymodule.KeyOptions{SecretFile: write(t, filepath.Join(dir, "two"), " s3cret\n\n")},
-			jwt.SigningMethodHS512, []byte(" s3cret\n"), "",
+		"a secret file with whitespace around it": {
+			caddymodule.KeyOptions{SecretFile: write(t, filepath.Join(dir, "wide"), " s3cret\t\r\n\n")},
+			jwt.SigningMethodHS512, []byte(" s3cret\t\r\n\n"), "",
 		},
 		"a public key": {
 			caddymodule.KeyOptions{PublicKey: public},
@@ -206,7 +202,10 @@ func TestKeysThatCannotServeAreAnErrorAtStart(t *testing.T) {
 			caddymodule.KeyOptions{SecretFile: dir}, []string{"token secret_file:", "is a directory", "jwt_secret"},
 		},
 		"a secret file that is empty": {
-			caddymodule.KeyOptions{SecretFile: file("\n")}, []string{"token secret_file:", "secret is empty", "jwt_secret"},
+			caddymodule.KeyOptions{SecretFile: file("")}, []string{"token secret_file:", "secret is empty", "jwt_secret"},
+		},
+		"a secret file of whitespace": {
+			caddymodule.KeyOptions{SecretFile: file(" \t")}, []string{"token secret_file:", "only whitespace", "jwt_secret"},
 		},
 		"a secret file that is huge": {
 			caddymodule.KeyOptions{SecretFile: file(strings.Repeat("s3cret", 200_000))},
@@ -301,11 +300,37 @@ func TestKeyFileIsFollowed(t *testing.T) {
 	})
 }
 
+// Airflow signs with every byte that it is given, so a line break at the end of a
+// file counts, and is told, because it is often there by mistake.
+func TestKeysOfASecretFileKeepItsLastLineBreak(t *testing.T) {
+	t.Parallel()
+	path := write(t, filepath.Join(t.TempDir(), "secret"), "first\n")
+	synctest.Test(t, func(t *testing.T) {
+		keys, logs := open(t, caddymodule.KeyOptions{SecretFile: path}, nil)
+		defer keys.Close()
+		if verifies(t, keys, jwt.SigningMethodHS512, []byte("first"), "") || !verifies(t, keys, jwt.SigningMethodHS512, []byte("first\n"), "") {
+			t.Error("the line break is no part of the secret")
+		}
+		warned := func() int { return logs.FilterMessageSnippet("secret_file ends in a line break").Len() }
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if warned() != 1 {
+			t.Errorf("it is told %d times", warned())
+		}
+		write(t, path, "other")
+		time.Sleep(6 * time.Second)
+		synctest.Wait()
+		if !verifies(t, keys, jwt.SigningMethodHS512, []byte("other"), "") || warned() != 1 {
+			t.Errorf("without one it is refused, or told too: %v", logs.All())
+		}
+	})
+}
+
 // Kubernetes mounts a secret as links to a folder, and swaps the folder's link.
 func TestKeyFileBehindASwappedLinkIsFollowed(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	for version, content := range map[string]string{"v1": "first\n", "v2": "other\n"} {
+	for version, content := range map[string]string{"v1": "first", "v2": "other"} {
 		if err := os.Mkdir(filepath.Join(dir, version), 0o700); err != nil {
 			t.Fatal(err)
 		}

@@ -75,14 +75,14 @@ func (Handler) CaddyModule() caddy.ModuleInfo {
 // placeholders and the environment stay out of h.Config.
 func (h *Handler) Provision(ctx caddy.Context) error {
 	h.logger, h.usage, h.inFlight = ctx.Logger(), new(usage), new(inFlight)
-	settings, err := Complete(h.Config, os.LookupEnv)
+	settings, origins, err := Complete(h.Config, os.LookupEnv)
 	if err != nil {
 		return err
 	}
 	h.mount, h.policy = route.Mount(settings.BasePath), policyOf(settings)
 	h.passUnlisted = settings.Rules.UnknownRoutes == config.UnsafeAllow
 	h.denyUnbeknown = settings.OnUnavailable == config.Deny
-	h.warn(settings)
+	h.warn(settings, origins)
 	if h.metrics, err = newMetrics(ctx.GetMetricsRegistry()); err != nil {
 		return err
 	}
@@ -131,7 +131,12 @@ func (h *Handler) openChain(settings config.Config) error {
 }
 
 // warn names the settings that weaken the fence, once.
-func (h *Handler) warn(settings config.Config) {
+func (h *Handler) warn(settings config.Config, origins config.Origins) {
+	// Airflow writes it into every airflow.cfg that it makes.
+	if origin := origins["multi_team"]; origin != "" && settings.MultiTeam == config.Off {
+		h.logger.Warn("multi_team is off in Airflow's own configuration: rules about teams are skipped; set multi_team to have them all the same",
+			zap.String("from", origin))
+	}
 	if settings.Mode == config.Audit {
 		h.logger.Warn("mode audit: nothing is denied, denials are only recorded")
 	}

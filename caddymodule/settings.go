@@ -18,19 +18,25 @@ import (
 
 // Complete makes a configuration whole, in the order that package config gives:
 // what Provision does with it first. environment is [os.LookupEnv], or what
-// stands in for it.
-func Complete(c config.Config, environment func(string) (string, bool)) (config.Config, error) {
+// stands in for it. origins are of what comes from Airflow's own configuration.
+func Complete(
+	c config.Config, environment func(string) (string, bool),
+) (complete config.Config, origins config.Origins, err error) {
 	placeholders := caddy.NewReplacer()
 	if err := c.Replace(func(_, value string) (string, error) {
 		return placeholders.ReplaceOrErr(value, true, true)
 	}); err != nil {
-		return c, err
+		return c, nil, err
 	}
-	if err := c.FillFromEnvironment(environment); err != nil {
-		return c, err
+	airflow, err := config.ReadAirflow(environment)
+	if err != nil {
+		return c, nil, err
+	}
+	if origins, err = c.FillFrom(airflow); err != nil {
+		return c, nil, err
 	}
 	c = c.WithDefaults()
-	return c, c.Validate()
+	return c, origins, c.Validate()
 }
 
 // policyOf translates validated settings into the policy.
@@ -113,7 +119,7 @@ func SealSecret(c config.Config) ([]byte, error) {
 		if err != nil {
 			return nil, fmt.Errorf("token secret_file: %w", err)
 		}
-		return SecretOf(secret), nil
+		return secret, nil
 	}
 	return nil, errors.New("cache key: not set, and redis needs it where tokens are verified by public keys; set the same on every fence")
 }

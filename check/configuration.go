@@ -10,7 +10,7 @@ import (
 // checkConfiguration completes the settings as the fence does at start. Every
 // problem is a finding.
 func (r *run) checkConfiguration(context.Context) {
-	settings, err := caddymodule.Complete(r.Fence, r.Environment)
+	settings, _, err := caddymodule.Complete(r.Fence, r.Environment)
 	if err != nil {
 		for line := range strings.SplitSeq(err.Error(), "\n") {
 			r.problem("configuration", "%s", line)

@@ -33,7 +33,8 @@ func (r *run) checkKeys(ctx context.Context) {
 			r.warn(check, "keys of the JWKS are left out: %v: replace them, or what upstream signs with them is refused", errors.Join(skipped...))
 			return
 		}
-		r.checkSecret()
+		r.checkStrength()
+		r.compareSecrets()
 	}
 }
 
@@ -45,7 +46,7 @@ func mendOfJWKS(err error) string {
 	return mendOf(err, "")
 }
 
-func (r *run) checkSecret() {
+func (r *run) checkStrength() {
 	const check = "token keys"
 	secret := r.secret()
 	if secret == nil {
@@ -75,5 +76,5 @@ func (r *run) secret() []byte {
 	if err != nil {
 		return nil
 	}
-	return caddymodule.SecretOf(content)
+	return content
 }

@@ -96,28 +96,51 @@ func (r *run) checkSignature(ctx context.Context) {
 		r.skip(check, "the clocks are more than %v apart: set them first", maxSkew)
 		return
 	}
-	words := ""
-	for _, a := range r.attempts() {
-		token, id, err := a.sign(secret, r.Now(), r.Now().Add(r.skew))
-		if err != nil {
-			r.problem(check, "signing a token with the secret: %v", err)
-			return
+	token, answer, goOn := r.offer(ctx, secret)
+	if token != "" {
+		r.compare(token, answer)
+	}
+	if !goOn {
+		return
+	}
+	words := answer.detail()
+	for _, v := range variantsOf(secret) {
+		if token, _, goOn = r.offer(ctx, v.secret); token != "" {
+			r.problem(check, "upstream takes no token signed with the fence's secret, but one signed with it %s: give the fence the api-server's secret byte by byte", v.how)
 		}
-		answer, err := r.upstream.ask(ctx, token, id)
-		if err == nil && answer.status == http.StatusOK {
-			r.compare(token, answer)
+		if !goOn {
 			return
-		}
-		if !r.refused(check, answer, err) {
-			return
-		}
-		if words == "" || a.issuer != "" {
-			words = answer.detail()
 		}
 	}
 	r.problem(check, "upstream takes no token signed with the fence's secret (%q): set token secret to the api-server's AIRFLOW__API_AUTH__JWT_SECRET; "+
 		"if they are equal, token audience and token issuer to its AIRFLOW__EXECUTION_API__JWT_AUDIENCE and AIRFLOW__API_AUTH__JWT_ISSUER; "+
 		`its log tells which, at "Failed to validate JWT", and so does --token-file`, words)
+}
+
+// offer signs in every way until upstream takes a token, and returns that token
+// with the answer. goOn reports whether upstream refused all of them; then the
+// answer is the refusal that says most. What is neither is reported.
+func (r *run) offer(ctx context.Context, secret []byte) (token string, answer reply, goOn bool) {
+	const check = "token settings"
+	var refusal reply
+	for i, a := range r.attempts() {
+		token, id, err := a.sign(secret, r.Now(), r.Now().Add(r.skew))
+		if err != nil {
+			r.problem(check, "signing a token with the secret: %v", err)
+			return "", answer, false
+		}
+		answer, err := r.upstream.ask(ctx, token, id)
+		if err == nil && answer.status == http.StatusOK {
+			return token, answer, false
+		}
+		if !r.refused(check, answer, err) {
+			return "", answer, false
+		}
+		if i == 0 || a.issuer != "" {
+			refusal = answer
+		}
+	}
+	return "", refusal, true
 }
 
 // refused tells whether upstream's answer is Airflow's refusal of a token; any

@@ -22,12 +22,21 @@ func TestTokenSettingsAreHeldAgainstWhatUpstreamTakesAndSigns(t *testing.T) {
 		state check.State
 		text  string
 	}{
-		"the same":         {nil, nil, check.OK, "take each other's"},
-		"the same issuer":  {func(f *config.Token) { f.Issuer = []string{"me"} }, func(s *stub) { s.issuer = "me" }, check.OK, "take each other's"},
-		"one of more":      {func(f *config.Token) { f.Audience = []string{"x", audience} }, nil, check.OK, "take each other's"},
-		"HS256 on both":    {func(f *config.Token) { f.Algorithms = []string{"HS256"} }, func(s *stub) { s.method = jwt.SigningMethodHS256 }, check.OK, ""},
-		"Airflow 3.0":      {nil, func(s *stub) { s.version = "2025-08-10" }, check.OK, "take each other's"},
-		"another secret":   {nil, func(s *stub) { s.verify = []byte("another") }, check.Problem, "set token secret to the api-server's AIRFLOW__API_AUTH__JWT_SECRET"},
+		"the same":        {nil, nil, check.OK, "take each other's"},
+		"the same issuer": {func(f *config.Token) { f.Issuer = []string{"me"} }, func(s *stub) { s.issuer = "me" }, check.OK, "take each other's"},
+		"one of more":     {func(f *config.Token) { f.Audience = []string{"x", audience} }, nil, check.OK, "take each other's"},
+		"HS256 on both":   {func(f *config.Token) { f.Algorithms = []string{"HS256"} }, func(s *stub) { s.method = jwt.SigningMethodHS256 }, check.OK, ""},
+		"Airflow 3.0":     {nil, func(s *stub) { s.version = "2025-08-10" }, check.OK, "take each other's"},
+		"another secret":  {nil, func(s *stub) { s.verify = []byte("another") }, check.Problem, "set token secret to the api-server's AIRFLOW__API_AUTH__JWT_SECRET"},
+		"a line break more upstream": {
+			nil, func(s *stub) { s.verify = []byte(secret + "\n") }, check.Problem, "but one signed with it with a line break at its end",
+		},
+		"a line break more here": {
+			func(f *config.Token) { f.Secret = secret + "\n" }, nil, check.Problem, "but one signed with it without the line break at its end",
+		},
+		"whitespace more here": {
+			func(f *config.Token) { f.Secret = " " + secret }, nil, check.Problem, "but one signed with it without the whitespace around it",
+		},
 		"words of Airflow": {nil, func(s *stub) { s.verify, s.candid = []byte("another"), true }, check.Problem, "signature is invalid"},
 		"default audience upstream": {
 			func(f *config.Token) { f.Audience = []string{"tasks"} }, nil, check.Problem,

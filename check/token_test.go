@@ -217,7 +217,7 @@ func TestKeysAreReadAsAtStart(t *testing.T) {
 		"a secret":            {config.Token{Secret: secret}, check.OK, "a secret of 64 bytes"},
 		"Airflow's default":   {config.Token{Secret: "MDEyMzQ1Njc4OWFiY2RlZg=="}, check.Warning, "24 bytes, and HS512 wants 64 or more (RFC 7518"},
 		"a short one, HS256":  {config.Token{Secret: secret[:31], Algorithms: []string{"HS256"}}, check.Warning, "HS256 wants 32 or more"},
-		"a secret in a file":  {config.Token{SecretFile: write(t, "secret", secret+"\n")}, check.OK, "a secret of 64 bytes"},
+		"a secret in a file":  {config.Token{SecretFile: write(t, "secret", secret)}, check.OK, "a secret of 64 bytes"},
 		"no such file":        {config.Token{SecretFile: "/nowhere"}, check.Problem, "token secret_file: open /nowhere"},
 		"a set":               {config.Token{JWKS: server + "/good"}, check.OK, "public keys are read"},
 		"no set":              {config.Token{JWKS: server + "/none"}, check.Problem, "answers 404, want 200 (redirects are not followed): give the URL"},

@@ -1,10 +1,10 @@
 // Package config is what can be set: one struct, whose field comments are the
-// documentation, its defaults, what it takes from Airflow's own environment,
-// and what makes it wrong.
+// documentation, its defaults, what it takes from Airflow's own configuration
+// (environment and airflow.cfg), and what makes it wrong.
 //
 // A Config is made ready in this order: [Config.Replace], so that only what the
-// configuration itself says can hold a placeholder; then
-// [Config.FillFromEnvironment], [Config.WithDefaults] and [Config.Validate].
+// configuration itself says can hold a placeholder; then [Config.FillFrom],
+// [Config.WithDefaults] and [Config.Validate].
 package config
 
 import "github.com/caddyserver/caddy/v2"
@@ -25,8 +25,10 @@ const (
 )
 
 // Config is everything that can be set. Its zero value sets nothing: all of it
-// then comes from Airflow's environment and the defaults. What is set here wins
-// over the environment, and the environment over the default.
+// then comes from Airflow's own configuration and the defaults. What is set here
+// wins over the environment, the environment over airflow.cfg, and that over the
+// default. Where a variable AIRFLOW__SECTION__OPTION is named, airflow.cfg has
+// the same as [section] option.
 type Config struct {
 	// Mode is "enforce", or "audit": everything that can be parsed is
 	// forwarded, and what would have been refused is recorded. Default: enforce.
@@ -80,7 +82,7 @@ type Config struct {
 
 // Token says how the tokens of tasks are verified. One kind of key is used:
 // JWKS wins, then PublicKey, then the secret, as in Airflow's api-server. Where
-// any of the four is set here, no key is taken from the environment.
+// any of the four is set here, no key is taken from Airflow's own configuration.
 type Token struct {
 	// JWKS is the URL (http, https) or the file of a JSON Web Key Set (RFC
 	// 7517). Its symmetric keys are refused. Environment:
@@ -96,8 +98,8 @@ type Token struct {
 	// AIRFLOW__API_AUTH__JWT_SECRET. Default: none.
 	Secret string `json:"secret,omitempty"`
 
-	// SecretFile is a file that holds the secret, instead of Secret. Default:
-	// none.
+	// SecretFile is a file that holds the secret, byte by byte, instead of
+	// Secret. Default: none.
 	SecretFile string `json:"secret_file,omitempty"`
 
 	// Algorithms are the JWS algorithms (RFC 7518, RFC 8037) that a token may be

@@ -75,8 +75,8 @@ type Keys struct {
 
 // NewSecret makes Keys of an HMAC secret (Airflow's [api_auth] jwt_secret).
 func NewSecret(secret []byte) (*Keys, error) {
-	if len(secret) == 0 {
-		return nil, errors.New("secret is empty")
+	if len(bytes.TrimSpace(secret)) == 0 {
+		return nil, errors.New("secret is empty, or only whitespace")
 	}
 	// PyJWT refuses it too: a public key is known to everybody, so that an HMAC
 	// made with it proves nothing.

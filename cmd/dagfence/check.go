@@ -15,9 +15,6 @@ import (
 	"github.com/dagfence/dagfence/config"
 )
 
-// tasksVariable is what tells tasks where the Execution API is.
-const tasksVariable = "AIRFLOW__CORE__EXECUTION_API_SERVER_URL"
-
 func init() {
 	caddycmd.RegisterCommand(caddycmd.Command{
 		Name: "check",
@@ -33,7 +30,7 @@ a problem. It sends GET alone to upstream, and prints no secret.
 
 Run it where the fence runs, with the fence's flags and environment, or with
 --config and its Caddyfile. --fence is the URL that tasks are given ([core]
-execution_api_server_url; ` + tasksVariable + `), and
+execution_api_server_url, where Airflow's own configuration has it), and
 --token-file a file with the token of a task that runs.
 
 Where tasks run, --around takes the api-server's own address, which nothing
@@ -53,12 +50,25 @@ there should reach, and --fence the URL that tasks are given.`,
 	})
 }
 
+// tasksURLOf returns what the flag says, else what Airflow's own configuration
+// does.
+func tasksURLOf(flag string) (string, error) {
+	if flag != "" {
+		return flag, nil
+	}
+	airflow, err := config.ReadAirflow(os.LookupEnv)
+	if err != nil {
+		return "", err
+	}
+	return airflow.TasksURL()
+}
+
 func checkFence(flags caddycmd.Flags) error {
 	ctx, stop := untilTold()
 	defer stop()
-	given := flags.String("fence")
-	if given == "" {
-		given = os.Getenv(tasksVariable)
+	given, err := tasksURLOf(flags.String("fence"))
+	if err != nil {
+		return err
 	}
 	tasks, err := parseSite("--fence", given)
 	if err != nil {

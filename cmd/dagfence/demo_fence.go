@@ -28,7 +28,7 @@ type stage struct {
 // newStage starts everything. saw is called with each request that reaches
 // upstream. rules are the fence's; their zero value is the defaults.
 func newStage(ctx context.Context, listen string, rules config.Rules, saw func(arrival)) (*stage, error) {
-	if err := forgetAirflowEnvironment(); err != nil {
+	if err := forgetAirflow(); err != nil {
 		return nil, err
 	}
 	s := new(stage)
@@ -84,9 +84,12 @@ func quiet(loaded *caddy.Config) {
 	loaded.AppsRaw["tls"] = caddyconfig.JSON(caddytls.TLS{DisableStorageCheck: true, DisableStorageClean: true}, nil)
 }
 
-// forgetAirflowEnvironment makes the demo the same everywhere: whatever the
-// fence would take from an api-server's environment is not there.
-func forgetAirflowEnvironment() error {
+// forgetAirflow makes the demo the same everywhere: whatever the fence would
+// take from Airflow's own configuration is not there.
+func forgetAirflow() error {
+	if err := os.Setenv("AIRFLOW_CONFIG", os.DevNull); err != nil {
+		return fmt.Errorf("setting AIRFLOW_CONFIG: %w", err)
+	}
 	for _, variable := range os.Environ() {
 		name, _, _ := strings.Cut(variable, "=")
 		if !strings.HasPrefix(name, "AIRFLOW__") {

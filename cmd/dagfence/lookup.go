@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -24,14 +25,15 @@ func init() {
 		Long: `
 Serves POST /v1/owners, /live, /ready and /metrics from Airflow's metadata
 database, which is only read, and the ownership file, which wins over it.
-Without --database, AIRFLOW__DATABASE__SQL_ALCHEMY_CONN names it.
+Without --database, Airflow's own configuration names it:
+AIRFLOW__DATABASE__SQL_ALCHEMY_CONN, or airflow.cfg.
 
 Without --token-file and --client-ca it listens on loopback only.
 
 With --redis it also watches the database and the file, and what gets another
 owner is forgotten by all fences on that Redis within a second. Messages are
 sealed as the fences seal them: with the cache key in --cache-key-file, else with
-the secret in AIRFLOW__API_AUTH__JWT_SECRET.`,
+the secret in AIRFLOW__API_AUTH__JWT_SECRET or airflow.cfg.`,
 		CobraFunc: func(cmd *cobra.Command) {
 			cmd.Flags().String("listen", "127.0.0.1:8082", "Address to receive questions on, host:port")
 			cmd.Flags().String("database", "", "SQLAlchemy URL of Airflow's metadata database")
@@ -53,9 +55,9 @@ func serveLookup(flags caddycmd.Flags) error {
 		return err
 	}
 	logger := slog.New(slog.NewJSONHandler(out, nil))
-	database := flags.String("database")
-	if database == "" {
-		database = os.Getenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN")
+	database, err := databaseOf(flags.String("database"))
+	if err != nil {
+		return err
 	}
 	directory, err := lookup.New(lookup.Options{
 		Database: database, OwnershipFile: flags.String("ownership-file"), Logger: logger,
@@ -64,7 +66,7 @@ func serveLookup(flags caddycmd.Flags) error {
 		return err
 	}
 	defer directory.Close()
-	forget, leave, err := joinBus(flags.String("redis"), flags.String("cache-key-file"), database)
+	forget, leave, err := joinBus(flags.String("redis"), flags.String("cache-key-file"))
 	if err != nil {
 		return err
 	}
@@ -82,16 +84,31 @@ func serveLookup(flags caddycmd.Flags) error {
 	return err
 }
 
+// databaseOf returns what the flag says, else what Airflow's own configuration
+// does.
+func databaseOf(flag string) (string, error) {
+	if flag != "" {
+		return flag, nil
+	}
+	airflow, err := config.ReadAirflow(os.LookupEnv)
+	if err != nil {
+		return "", err
+	}
+	var c config.Config
+	err = c.FillDatabaseFrom(airflow)
+	return c.Database, err
+}
+
 // joinBus gives what makes the fences on a Redis forget keys, and what leaves
 // them again; nil without a Redis.
-func joinBus(url, keyFile, database string) (forget lookup.Forget, leave func(), err error) {
+func joinBus(url, keyFile string) (forget lookup.Forget, leave func(), err error) {
 	if url == "" {
 		if keyFile != "" {
 			return nil, nil, errors.New("cache-key-file: nothing is sealed without a Redis: set --redis, or leave the file out")
 		}
 		return nil, func() {}, nil
 	}
-	secret, err := busSecret(keyFile, database)
+	secret, err := busSecret(keyFile)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -108,25 +125,30 @@ func joinBus(url, keyFile, database string) (forget lookup.Forget, leave func(),
 
 // busSecret is what the fences seal with: their cache key, or else the secret
 // that they verify tokens with.
-func busSecret(keyFile, database string) ([]byte, error) {
+func busSecret(keyFile string) ([]byte, error) {
 	if keyFile != "" {
 		content, err := os.ReadFile(keyFile) //nolint:gosec // the path is the operator's own setting
 		if err != nil {
 			return nil, fmt.Errorf("cache-key-file: %w; give the path of a readable file", err)
 		}
-		key := caddymodule.SecretOf(content)
+		// As {file.*} does, by which a fence has its cache key from a file.
+		key := bytes.TrimSuffix(bytes.TrimSuffix(content, []byte("\n")), []byte("\r"))
 		if len(key) == 0 {
 			return nil, fmt.Errorf("cache-key-file: %s is empty: write the cache key of the fences into it", keyFile)
 		}
 		return key, nil
 	}
-	c := config.Config{Database: database}
-	if err := c.FillFromEnvironment(os.LookupEnv); err != nil {
+	airflow, err := config.ReadAirflow(os.LookupEnv)
+	if err != nil {
 		return nil, err
 	}
-	if c.Token.Secret == "" {
+	var token config.Token
+	if _, err := token.FillFrom(airflow); err != nil {
+		return nil, err
+	}
+	if token.Secret == "" {
 		return nil, errors.New("redis: no secret to seal messages with: set --cache-key-file to the cache key of the fences, " +
 			"or AIRFLOW__API_AUTH__JWT_SECRET where they have none")
 	}
-	return []byte(c.Token.Secret), nil
+	return []byte(token.Secret), nil
 }

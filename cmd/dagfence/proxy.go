@@ -42,7 +42,8 @@ func init() {
 		Long: `
 Runs the fence in front of an Execution API. What no flag sets comes from the
 environment that Airflow's own api-server has (AIRFLOW__API_AUTH__JWT_SECRET,
-AIRFLOW__DATABASE__SQL_ALCHEMY_CONN, ...), then from the defaults.
+AIRFLOW__DATABASE__SQL_ALCHEMY_CONN, ...), then from its airflow.cfg
+(AIRFLOW_CONFIG, AIRFLOW_HOME), then from the defaults.
 
 --status serves /live, /ready and /metrics on an address of its own.`,
 		CobraFunc: func(cmd *cobra.Command) {

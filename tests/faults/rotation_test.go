@@ -70,7 +70,7 @@ func put(t *testing.T, path string, content []byte) {
 
 func TestRotationOfASecretRefusesNoToken(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "secret")
-	put(t, path, []byte("the secret number 0\n"))
+	put(t, path, []byte("the secret number 0"))
 	p, upstream := rotated(t, "secret_file "+path)
 	var forged, passed atomic.Int64
 	stop := make(chan struct{})
@@ -93,7 +93,7 @@ func TestRotationOfASecretRefusesNoToken(t *testing.T) {
 	}
 	for number := range 30 {
 		secret := fmt.Sprintf("the secret number %d", number)
-		put(t, path, []byte(secret+"\n"))
+		put(t, path, []byte(secret))
 		for range 5 {
 			token := sidecar.Token(t, secret, taskA, func(claims jwt.MapClaims) { claims["jti"] = time.Now().String() })
 			if code := p.answer(t, token, http.MethodGet, "/variables/var_a"); code != http.StatusOK {

@@ -50,8 +50,12 @@ func newFence(tb testing.TB, settings map[string]environment) *fence {
 	tb.Helper()
 	f := &fence{verifiers: map[string]*identity.Verifier{}}
 	for name, variables := range settings {
+		airflow, err := config.ReadAirflow(variables.lookup)
+		if err != nil {
+			tb.Fatal(err)
+		}
 		var c config.Config
-		if err := c.FillFromEnvironment(variables.lookup); err != nil {
+		if _, err := c.FillFrom(airflow); err != nil {
 			tb.Fatal(err)
 		}
 		c = c.WithDefaults()
@@ -153,10 +157,13 @@ func shorten(text string) string {
 	return text
 }
 
-// environment holds the variables of an api-server.
+// environment holds the variables of an api-server without an airflow.cfg.
 type environment map[string]string
 
 func (e environment) lookup(name string) (string, bool) {
+	if name == "AIRFLOW_CONFIG" {
+		return os.DevNull, true
+	}
 	value, ok := e[name]
 	return value, ok
 }

@@ -1,6 +1,8 @@
 package config_test
 
 import (
+	"os"
+	"os/user"
 	"reflect"
 	"strings"
 	"testing"
@@ -31,6 +33,22 @@ func (v variables) lookup(name string) (string, bool) {
 	return value, ok
 }
 
+// airflow is the configuration of an api-server with these variables, and
+// without an airflow.cfg unless they name one.
+func (v variables) airflow(t *testing.T) *config.Airflow {
+	t.Helper()
+	a, err := config.ReadAirflow(func(name string) (string, bool) {
+		if value, ok := v.lookup(name); ok || name != "AIRFLOW_CONFIG" {
+			return value, ok
+		}
+		return os.DevNull, true
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
 func duration(d time.Duration) *caddy.Duration {
 	leeway := caddy.Duration(d)
 	return &leeway
@@ -38,6 +56,10 @@ func duration(d time.Duration) *caddy.Duration {
 
 func TestEnvironmentFillsWhatIsNotSet(t *testing.T) {
 	t.Parallel()
+	me, err := user.Current()
+	if err != nil {
+		t.Fatal(err)
+	}
 	type c = config.Config
 	type token = config.Token
 	cases := map[string]struct {
@@ -119,13 +141,15 @@ func TestEnvironmentFillsWhatIsNotSet(t *testing.T) {
 			c{Database: "postgresql://u:p@db/$NONE"},
 		},
 		"home is expanded": {variables{envJWKS: "~/jwks.json", "HOME": "/home/airflow/"}, c{}, c{Token: token{JWKS: "/home/airflow/jwks.json"}}},
-		"no home":          {variables{envJWKS: "~/jwks.json"}, c{}, c{Token: token{JWKS: "~/jwks.json"}}},
+		"a user's home":    {variables{envJWKS: "~" + me.Username + "/jwks.json"}, c{}, c{Token: token{JWKS: me.HomeDir + "/jwks.json"}}},
+		"no variable HOME": {variables{envJWKS: "~/jwks.json"}, c{}, c{Token: token{JWKS: me.HomeDir + "/jwks.json"}}},
+		"nobody's home":    {variables{envJWKS: "~no-such-user/jwks.json"}, c{}, c{Token: token{JWKS: "~no-such-user/jwks.json"}}},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			got := tc.set
-			if err := got.FillFromEnvironment(tc.env.lookup); err != nil {
+			if _, err := got.FillFrom(tc.env.airflow(t)); err != nil {
 				t.Fatal(err)
 			}
 			if !reflect.DeepEqual(got, tc.want) {
@@ -176,7 +200,7 @@ func TestEnvironmentThatIsWrong(t *testing.T) {
 	for name, tc := range wrongEnvironments {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			err := new(config.Config).FillFromEnvironment(tc.env.lookup)
+			_, err := new(config.Config).FillFrom(tc.env.airflow(t))
 			if err == nil || err.Error() != tc.want {
 				t.Errorf("got  %v\nwant %s", err, tc.want)
 			}
@@ -188,17 +212,17 @@ func TestVariantsThatDoNotMatter(t *testing.T) {
 	t.Parallel()
 	variants := variables{envSecret + "_CMD": "cat", envDatabase + "_SECRET": "path", envLeeway + "_CMD": "echo"}
 	set := full()
-	if err := set.FillFromEnvironment(variants.lookup); err != nil {
+	if _, err := set.FillFrom(variants.airflow(t)); err != nil {
 		t.Errorf("the configuration has it all: %v", err)
 	}
 	plain := variables{envSecret: "s", envSecret + "_CMD": "cat", envJWKS + "_CMD": "cat"}
 	c := config.Config{Token: config.Token{JWKS: "/mine"}}
-	if err := c.FillFromEnvironment(plain.lookup); err != nil {
+	if _, err := c.FillFrom(plain.airflow(t)); err != nil {
 		t.Errorf("the configuration has a key: %v", err)
 	}
 	c = config.Config{}
 	delete(plain, envJWKS+"_CMD")
-	if err := c.FillFromEnvironment(plain.lookup); err != nil || c.Token.Secret != "s" {
+	if _, err := c.FillFrom(plain.airflow(t)); err != nil || c.Token.Secret != "s" {
 		t.Errorf("the plain variable is set beside its variant: %v, %v", c.Token.Secret, err)
 	}
 }
@@ -206,7 +230,7 @@ func TestVariantsThatDoNotMatter(t *testing.T) {
 func TestAKeyThatCanNotBeReadIsNotPassedOver(t *testing.T) {
 	t.Parallel()
 	c := config.Config{}
-	err := c.FillFromEnvironment(variables{envJWKS + "_CMD": "cat", envSecret: "s3cret"}.lookup)
+	_, err := c.FillFrom(variables{envJWKS + "_CMD": "cat", envSecret: "s3cret"}.airflow(t))
 	if err == nil || !strings.Contains(err.Error(), envJWKS+"_CMD") || c.Token.Secret != "" {
 		t.Errorf("got %v, secret taken %v", err, c.Token.Secret != "")
 	}

@@ -59,6 +59,7 @@ func parseCaddyfile(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 //			ttl <duration>
 //			task_ttl <duration>
 //			key <secret>
+//			deployment <name>
 //		}
 //		rules {
 //			variables|connections|xcoms|dags|assets enforce|audit|off
@@ -116,10 +117,11 @@ func directiveOptions(c *config.Config) map[string]setter {
 		}),
 		"redis": setText(&c.Redis),
 		"cache": onlyBlock(map[string]setter{
-			"size":     setSize(&c.Cache.Size),
-			"ttl":      setDuration(&c.Cache.TTL),
-			"task_ttl": setDuration(&c.Cache.TaskTTL),
-			"key":      setText(&c.Cache.Key),
+			"size":       setSize(&c.Cache.Size),
+			"ttl":        setDuration(&c.Cache.TTL),
+			"task_ttl":   setDuration(&c.Cache.TaskTTL),
+			"key":        setText(&c.Cache.Key),
+			"deployment": setText(&c.Cache.Deployment),
 		}),
 		"rules": onlyBlock(map[string]setter{
 			"variables":      setText(&c.Rules.Variables),

@@ -56,7 +56,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if key, changes := owned(j); changes {
 		return h.forwardChange(w, r, next, j, key)
 	}
-	return h.forward(w, r, next, j)
+	return h.forward(h.holdAnswer(w, r, j), r, next, j)
 }
 
 // judge decides a request: match, verify, needs, resolve, judge.

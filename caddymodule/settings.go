@@ -62,6 +62,7 @@ func policyOf(c config.Config) decide.Policy {
 		Dags:               group(c.Rules.Dags),
 		Assets:             group(c.Rules.Assets),
 		MultiTeamOff:       c.MultiTeam == config.Off,
+		MultiTeamKnown:     !c.MultiTeamAssumed,
 		DenyGlobalWrites:   c.Rules.GlobalWrites == config.Deny,
 		AllowTeamless:      c.Rules.TeamlessTasks == config.Allow,
 		AllowDocumentation: c.Rules.Documentation == config.Allow,

@@ -138,7 +138,7 @@ func openOwners(settings config.Config, seal []byte) (*owners, error) {
 	}
 	chain, err := resolver.New(resolver.Options{
 		Source: resolver.Observe(source, name, outletObserver{}),
-		Redis:  settings.Redis, Secret: seal,
+		Redis:  settings.Redis, Secret: seal, Deployment: settings.Cache.Deployment,
 		Size: settings.Cache.Size, TTL: time.Duration(settings.Cache.TTL), TaskTTL: time.Duration(settings.Cache.TaskTTL),
 		Observer: outletObserver{}, Logger: logger,
 	})

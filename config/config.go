@@ -44,6 +44,10 @@ type Config struct {
 	// AIRFLOW__CORE__MULTI_TEAM, true or false. Default: on.
 	MultiTeam string `json:"multi_team,omitempty"`
 
+	// MultiTeamAssumed means that MultiTeam is the default, so that whether Airflow
+	// itself has it on is not known. WithDefaults sets it.
+	MultiTeamAssumed bool `json:"-"`
+
 	// Token says how the tokens of tasks are verified.
 	Token Token `json:"token,omitzero"`
 
@@ -171,6 +175,11 @@ type Cache struct {
 	// the token secret; with Redis and Token.JWKS or Token.PublicKey it must be
 	// set.
 	Key string `json:"key,omitempty"`
+
+	// Deployment keeps the entries and messages of one Airflow from those of another
+	// on the same Redis: up to 64 letters, digits, dots, dashes and underscores, the
+	// same on every fence and lookup service of an Airflow. Default: none.
+	Deployment string `json:"deployment,omitempty"`
 }
 
 // Rules says which groups of rules apply, and how strictly. A group is

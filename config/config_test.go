@@ -34,7 +34,7 @@ func full() config.Config {
 		Redis: "rediss://:redis-password@cache:6379/1",
 		Cache: config.Cache{
 			Size: 10, TTL: caddy.Duration(time.Second), TaskTTL: caddy.Duration(time.Minute),
-			Key: "cache-key-of-32-characters-......",
+			Key: "cache-key-of-32-characters-......", Deployment: "prod-1",
 		},
 		Rules: config.Rules{
 			Variables: "off", Connections: "audit", XComs: "off", Dags: "audit", Assets: "off",
@@ -50,6 +50,9 @@ func fields(v reflect.Value, prefix string) map[string]reflect.Value {
 	found := make(map[string]reflect.Value)
 	for i := range v.NumField() {
 		key, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ",")
+		if key == "-" {
+			continue
+		}
 		if v.Field(i).Kind() != reflect.Struct {
 			found[prefix+key] = v.Field(i)
 			continue

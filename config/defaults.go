@@ -19,7 +19,9 @@ const DefaultAudience = "urn:airflow.apache.org:task"
 func (c Config) WithDefaults() Config {
 	orElse(&c.Mode, Enforce)
 	orElse(&c.BasePath, defaultBasePath)
-	orElse(&c.MultiTeam, On)
+	if c.MultiTeam == "" {
+		c.MultiTeam, c.MultiTeamAssumed = On, true
+	}
 	orElse(&c.OnUnavailable, Retry)
 
 	if len(c.Token.Algorithms) == 0 && !c.Token.asymmetric() {

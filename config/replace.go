@@ -57,6 +57,7 @@ func (c *Config) replaceable() []setting {
 		{"lookup ca", &c.Lookup.CA},
 		{"redis", &c.Redis},
 		{"cache key", &c.Cache.Key},
+		{"cache deployment", &c.Cache.Deployment},
 	}
 	for i := range c.Token.Audience {
 		settings = append(settings, setting{"token audience", &c.Token.Audience[i]})

@@ -26,7 +26,7 @@ func TestReplaceVisitsWhatCanHoldAPlaceholder(t *testing.T) {
 		"token secret=token-secret", "token secret_file=/keys/secret",
 		"database=postgresql://airflow:db-password@db/airflow", "ownership_file=/etc/owners.yaml",
 		"lookup=https://lookup:8082", "lookup token=lookup-token", "lookup ca=/keys/ca.pem",
-		"redis=rediss://:redis-password@cache:6379/1", "cache key=cache-key-of-32-characters-......",
+		"redis=rediss://:redis-password@cache:6379/1", "cache key=cache-key-of-32-characters-......", "cache deployment=prod-1",
 		"token audience=tasks", "token issuer=a", "token issuer=b",
 		"lookup tls_client=/keys/cert.pem", "lookup tls_client=/keys/key.pem",
 	}

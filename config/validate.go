@@ -94,6 +94,20 @@ func (p *problems) cache(c Cache) {
 	if c.Key != "" && len(c.Key) < minKeyLength {
 		p.addf("cache key", "shorter than %d characters: make one with `openssl rand -base64 32`", minKeyLength)
 	}
+	if err := CheckDeployment(c.Deployment); err != nil {
+		p.addf("cache deployment", "%w", err)
+	}
+}
+
+var deployments = regexp.MustCompile(`^[A-Za-z0-9._-]{0,64}$`)
+
+// CheckDeployment returns an error if a deployment can't have the name. The empty
+// name is one too.
+func CheckDeployment(name string) error {
+	if !deployments.MatchString(name) {
+		return fmt.Errorf("invalid name %.80q: must be up to 64 letters, digits, dots, dashes and underscores", name)
+	}
+	return nil
 }
 
 // segment is one step of a path that no two parsers read differently: the

@@ -257,6 +257,18 @@ var wrong = map[string]struct {
 	"short key": {
 		func(c *c) { c.Cache.Key = "password" }, "cache key: shorter than 16 characters: make one with `openssl rand -base64 32`",
 	},
+	"deployment with a colon": {
+		func(c *c) { c.Cache.Deployment = "a:b" },
+		`cache deployment: invalid name "a:b": must be up to 64 letters, digits, dots, dashes and underscores`,
+	},
+	"deployment with a line break": {
+		func(c *c) { c.Cache.Deployment = "a\n" },
+		`cache deployment: invalid name "a\n": must be up to 64 letters, digits, dots, dashes and underscores`,
+	},
+	"long deployment": {
+		func(c *c) { c.Cache.Deployment = strings.Repeat("d", 65) },
+		`cache deployment: invalid name "` + strings.Repeat("d", 65) + `": must be up to 64 letters, digits, dots, dashes and underscores`,
+	},
 	"no size":  {func(c *c) { c.Cache.Size = -1 }, `cache size: -1 is not from 1 to 10000000: write a number of entries that is`},
 	"big size": {func(c *c) { c.Cache.Size = 10_000_001 }, `cache size: 10000001 is not from 1 to 10000000: write a number of entries that is`},
 	"stale": {

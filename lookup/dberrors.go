@@ -88,3 +88,14 @@ func (m *metadata) grantsMend() string {
 	}
 	return "grant what deploy/grants/" + m.dialect.name + ".sql grants"
 }
+
+// illegalMix is MySQL's ER_CANT_AGGREGATE_2COLLATIONS.
+const illegalMix = 1267
+
+// isBeyondCollation reports whether a name has characters that the column it is
+// compared with can't hold, so that no row has the name. Assets are in Latin-1 on
+// MySQL, and Airflow gets the same error.
+func isBeyondCollation(err error) bool {
+	refusal, ok := errors.AsType[*mysql.MySQLError](err)
+	return ok && refusal.Number == illegalMix
+}

@@ -145,14 +145,8 @@ func (d *Directory) Resolve(ctx context.Context, questions []resolver.Question) 
 		places []int
 	)
 	for i, q := range questions {
-		switch team, named := owners.of(q.Key); {
-		case named:
-			answers[i] = resolver.Answer{Outcome: resolver.Found, Team: team, Learnt: learnt}
-		case q.Kind == resolver.KindTask && d.metadata == nil:
-			answers[i].Err = fmt.Errorf("%w: only the metadata database knows task instances, and none is configured; set database", resolver.ErrUnavailable)
-		case q.Kind == resolver.KindAsset, d.metadata == nil, !storable(q.Name):
-			answers[i] = notStored(q.Key, owners, learnt)
-		default:
+		var settled bool
+		if answers[i], settled = d.withoutDatabase(q.Key, owners, learnt); !settled {
 			keys, places = append(keys, q.Key), append(places, i)
 		}
 	}
@@ -165,6 +159,29 @@ func (d *Directory) Resolve(ctx context.Context, questions []resolver.Question) 
 		answers[places[i]] = judge(keys[i], record, owners, learnt)
 	}
 	return answers
+}
+
+// withoutDatabase answers what needs no database, or can't have one.
+func (d *Directory) withoutDatabase(key resolver.Key, owners *owners, learnt time.Time) (answer resolver.Answer, settled bool) {
+	if isAsset(key.Kind) {
+		return d.assetWithoutDatabase(key, owners, learnt)
+	}
+	team, named := owners.of(key)
+	switch {
+	case key.Kind == 0:
+		return unavailable("%w", resolver.ErrNotUnderstood), true
+	case named:
+		return resolver.Answer{Outcome: resolver.Found, Team: team, Learnt: learnt}, true
+	case key.Kind == resolver.KindTask && d.metadata == nil:
+		return unavailable("only the metadata database knows task instances, and none is configured; set database"), true
+	case d.metadata == nil, !storable(key.Name):
+		return notStored(key, owners, learnt), true
+	}
+	return resolver.Answer{}, false
+}
+
+func unavailable(format string, args ...any) resolver.Answer {
+	return resolver.Answer{Err: fmt.Errorf("%w: "+format, append([]any{resolver.ErrUnavailable}, args...)...)}
 }
 
 func (d *Directory) owners() *owners {
@@ -180,15 +197,18 @@ func judge(key resolver.Key, r record, owners *owners, learnt time.Time) resolve
 	if r.err != nil {
 		return resolver.Answer{Err: r.err}
 	}
-	if !r.found {
+	if !r.found && !isAsset(key.Kind) {
 		return notStored(key, owners, learnt)
+	}
+	if isAsset(key.Kind) {
+		return judgeAsset(key, r, owners, learnt)
 	}
 	answer := resolver.Answer{Outcome: resolver.Found, Team: r.team, Learnt: learnt}
 	switch key.Kind {
 	case resolver.KindTask:
-		answer.Task = r.task
+		answer.Task, answer.Current, answer.StoredTeam = r.task, r.current, r.team
 	case resolver.KindDag:
-	case resolver.KindVariable, resolver.KindConnection, resolver.KindAsset:
+	default:
 		// The file may name the row that the database took the key for.
 		if team, named := owners.of(resolver.Key{Kind: key.Kind, Name: r.stored}); named {
 			answer.Team = team
@@ -214,8 +234,7 @@ func judge(key resolver.Key, r record, owners *owners, learnt time.Time) resolve
 func notStored(key resolver.Key, owners *owners, learnt time.Time) resolver.Answer {
 	switch team, named, split := owners.inEnvironment(key); {
 	case split:
-		return resolver.Answer{Err: fmt.Errorf("%w: the ownership file gives two spellings of this %v to two teams, and Airflow reads both from one environment variable; keep one",
-			resolver.ErrUnavailable, key.Kind)}
+		return unavailable("the ownership file gives two spellings of this %v to two teams, and Airflow reads both from one environment variable; keep one", key.Kind)
 	case named:
 		return resolver.Answer{Outcome: resolver.Found, Team: team, Learnt: learnt}
 	}

@@ -45,7 +45,7 @@ func testGrants(t *testing.T, s server, urlOf func(database string) string, setu
 					t.Errorf("%v %s: %v, team %q, %v", q.Kind, q.Name, got.Outcome, got.Team, got.Err)
 				}
 			}
-			for _, query := range []string{"SELECT val FROM variable", "SELECT password FROM connection", "SELECT * FROM variable", "SELECT state FROM task_instance"} {
+			for _, query := range []string{"SELECT val FROM variable", "SELECT password FROM connection", "SELECT * FROM variable", "SELECT state FROM task_instance", "SELECT extra FROM asset", "SELECT extra FROM asset_event"} {
 				if err := readable(t, lookup.SessionDB(d), query); err == nil {
 					t.Errorf("%s passed", query)
 				}

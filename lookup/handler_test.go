@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -71,7 +72,7 @@ func TestOwnersOverHTTP(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{
-		`{"outcome":"found","task":{"dag_id":"dag_a","map_index":3,"run_id":"` + runID + `","task_id":"t1"},"team":"team_a"}`,
+		`{"current":true,"outcome":"found","stored_team":"team_a","task":{"dag_id":"dag_a","map_index":3,"run_id":"` + runID + `","task_id":"t1"},"team":"team_a"}`,
 		`{"outcome":"found","team":"team_b"}`, `{"outcome":"found","team":""}`, `{"outcome":"not_found"}`,
 		`{"outcome":"found","team":"team_s"}`, `{"outcome":"not_found"}`,
 	}
@@ -149,30 +150,32 @@ func TestRequestsThatAreRefused(t *testing.T) {
 		status             int
 		says               string
 	}{
-		"no token":           {"POST", "/v1/owners", good, asJSON, 401, "missing or wrong"},
-		"wrong token":        {"POST", "/v1/owners", good, with("Authorization", "Bearer x"), 401, "missing or wrong"},
-		"longer token":       {"POST", "/v1/owners", good, with("Authorization", "Bearer "+bearer+"x"), 401, "missing or wrong"},
-		"empty token":        {"POST", "/v1/owners", good, with("Authorization", "Bearer "), 401, "missing or wrong"},
-		"basic":              {"POST", "/v1/owners", good, with("Authorization", "Basic "+bearer), 401, "missing or wrong"},
-		"two tokens":         {"POST", "/v1/owners", good, append(slices.Clone(both), withToken...), 401, "missing or wrong"},
-		"GET":                {"GET", "/v1/owners", "", both, 405, "POST"},
-		"POST of a probe":    {"POST", "/live", "", nil, 405, "GET"},
-		"unknown path":       {"POST", "/v2/owners", good, both, 404, "no such path"},
-		"below the path":     {"POST", "/v1/owners/x", good, both, 404, "no such path"},
-		"no content type":    {"POST", "/v1/owners", good, withToken, 415, "application/json"},
-		"charset":            {"POST", "/v1/owners", good, append([]string{"Content-Type", "application/json; charset=utf-8"}, withToken...), 415, "application/json"},
-		"too large":          {"POST", "/v1/owners", good + strings.Repeat(" ", 64<<10), both, 413, "65536"},
-		"no body":            {"POST", "/v1/owners", "", both, 400, "reading the body"},
-		"not JSON":           {"POST", "/v1/owners", "{", both, 400, "reading the body"},
-		"not UTF-8":          {"POST", "/v1/owners", "{\"questions\":[{\"kind\":\"dag\",\"name\":\"\xff\"}]}", both, 400, "not UTF-8"},
-		"two objects":        {"POST", "/v1/owners", good + good, both, 400, "more behind"},
-		"a list":             {"POST", "/v1/owners", "[" + question + "]", both, 400, "reading the body"},
-		"unknown field":      {"POST", "/v1/owners", `{"questions":[{"kind":"dag","name":"d","team":"x"}]}`, both, 400, "unknown field"},
-		"no questions":       {"POST", "/v1/owners", `{"questions":[]}`, both, 400, "0 questions: ask 1 to 64"},
-		"too many questions": {"POST", "/v1/owners", `{"questions":[` + strings.Repeat(question+",", 64) + question + `]}`, both, 400, "65 questions"},
-		"unknown kind":       {"POST", "/v1/owners", `{"questions":[{"kind":"pool","name":"d"}]}`, both, 400, `kind "pool" is none of task`},
-		"no name":            {"POST", "/v1/owners", `{"questions":[{"kind":"dag"}]}`, both, 400, "name is empty"},
-		"long name":          {"POST", "/v1/owners", `{"questions":[{"kind":"dag","name":"` + strings.Repeat("é", 4097) + `"}]}`, both, 400, "8194 bytes"},
+		"no token":                {"POST", "/v1/owners", good, asJSON, 401, "missing or wrong"},
+		"wrong token":             {"POST", "/v1/owners", good, with("Authorization", "Bearer x"), 401, "missing or wrong"},
+		"longer token":            {"POST", "/v1/owners", good, with("Authorization", "Bearer "+bearer+"x"), 401, "missing or wrong"},
+		"empty token":             {"POST", "/v1/owners", good, with("Authorization", "Bearer "), 401, "missing or wrong"},
+		"basic":                   {"POST", "/v1/owners", good, with("Authorization", "Basic "+bearer), 401, "missing or wrong"},
+		"two tokens":              {"POST", "/v1/owners", good, append(slices.Clone(both), withToken...), 401, "missing or wrong"},
+		"GET":                     {"GET", "/v1/owners", "", both, 405, "POST"},
+		"POST of a probe":         {"POST", "/live", "", nil, 405, "GET"},
+		"unknown path":            {"POST", "/v2/owners", good, both, 404, "no such path"},
+		"below the path":          {"POST", "/v1/owners/x", good, both, 404, "no such path"},
+		"no content type":         {"POST", "/v1/owners", good, withToken, 415, "application/json"},
+		"charset":                 {"POST", "/v1/owners", good, append([]string{"Content-Type", "application/json; charset=utf-8"}, withToken...), 415, "application/json"},
+		"too large":               {"POST", "/v1/owners", good + strings.Repeat(" ", 64<<10), both, 413, "65536"},
+		"no body":                 {"POST", "/v1/owners", "", both, 400, "reading the body"},
+		"not JSON":                {"POST", "/v1/owners", "{", both, 400, "reading the body"},
+		"not UTF-8":               {"POST", "/v1/owners", "{\"questions\":[{\"kind\":\"dag\",\"name\":\"\xff\"}]}", both, 400, "not UTF-8"},
+		"two objects":             {"POST", "/v1/owners", good + good, both, 400, "more behind"},
+		"a list":                  {"POST", "/v1/owners", "[" + question + "]", both, 400, "reading the body"},
+		"unknown field":           {"POST", "/v1/owners", `{"questions":[` + question + `],"team":"x"}`, both, 400, "unknown field"},
+		"no questions":            {"POST", "/v1/owners", `{"questions":[]}`, both, 400, "0 questions: ask 1 to 64"},
+		"too many questions":      {"POST", "/v1/owners", `{"questions":[` + strings.Repeat(question+",", 64) + question + `]}`, both, 400, "65 questions"},
+		"no kind":                 {"POST", "/v1/owners", `{"questions":[{"name":"d"}]}`, both, 400, "kind is empty"},
+		"a kind that is none":     {"POST", "/v1/owners", `{"questions":[{"kind":7,"name":"d"}]}`, both, 400, "reading the body"},
+		"a question that is none": {"POST", "/v1/owners", `{"questions":[null]}`, both, 400, "kind is empty"},
+		"no name":                 {"POST", "/v1/owners", `{"questions":[{"kind":"dag"}]}`, both, 400, "name is empty"},
+		"long name":               {"POST", "/v1/owners", `{"questions":[{"kind":"dag","name":"` + strings.Repeat("é", 4097) + `"}]}`, both, 400, "8194 bytes"},
 	} {
 		w := request(t, h, c.method, c.path, c.body, c.header...)
 		var body struct{ Error string }
@@ -261,7 +264,7 @@ func TestTheOpenAPIDescriptionSaysWhatIsServed(t *testing.T) {
 		}
 	}
 	var kinds, outcomes []string
-	for k := resolver.KindTask; k <= resolver.KindAsset; k++ {
+	for k := resolver.KindTask; k <= resolver.KindAssetAlias; k++ {
 		kinds = append(kinds, k.String())
 	}
 	for o := resolver.Unavailable; o <= resolver.Found; o++ {
@@ -279,5 +282,27 @@ func TestTheOpenAPIDescriptionSaysWhatIsServed(t *testing.T) {
 	}
 	if got := schemas["Question"].Properties["name"].MaxLength; got != 8192 {
 		t.Errorf("maxLength is %d", got)
+	}
+}
+
+// A fence of a later release asks what this one does not understand: that is
+// answered for each question alone.
+func TestQuestionOfALaterReleaseSpoilsNoOther(t *testing.T) {
+	t.Parallel()
+	_, url := sqliteFiles().airflow(t, "3.3")
+	h := lookup.NewHandlerOf(directoryOf(t, lookup.Options{Database: url}), bearer)
+	w := post(t, h, `{"questions":[{"kind":"variable","name":"var_a"},{"kind":"pool","name":"p"},{"kind":"dag","name":"dag_b","as_of":"run_1"},
+		{"name":"var_b","kind":"variable"},{"Kind":"variable","name":"var_b","kind":"variable"},{"kind":"Variable","name":"var_b"}]}`)
+	const unknown = `{"outcome":"unavailable","reason":"the question is not understood here: upgrade the lookup service before the fences","age_ms":0}`
+	ages := regexp.MustCompile(`"age_ms":\d+`)
+	got := ages.ReplaceAllString(w.Body.String(), `"age_ms":0`)
+	want := `{"answers":[{"outcome":"found","team":"team_a","age_ms":0},` + unknown + "," + unknown +
+		`,{"outcome":"found","team":"team_b","age_ms":0},` + unknown + "," + unknown + "]}\n"
+	if w.Code != http.StatusOK || got != want {
+		t.Errorf("%d %s\nwant %s", w.Code, got, want)
+	}
+	metrics := request(t, h, "GET", "/metrics", "").Body.String()
+	if line := `dagfence_lookup_questions_total{kind="unknown",outcome="unavailable"} 4`; !strings.Contains(metrics, line) {
+		t.Errorf("metrics have no %s", line)
 	}
 }

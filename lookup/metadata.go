@@ -62,6 +62,10 @@ type record struct {
 	// stored is the name as the row has it.
 	stored string
 	task   resolver.Task
+	// current: the task is the current attempt.
+	current bool
+	// names are those of an asset's or alias's rows.
+	names []string
 	// dagExists: the dag's row is there, so bundle and team are known.
 	dagExists bool
 	bundle    string
@@ -173,40 +177,66 @@ func (m *metadata) query(ctx context.Context, s *learntSchema, key resolver.Key)
 		args = slices.Repeat(args, strings.Count(text, "?"))
 	}
 	rows, err := m.db.QueryContext(ctx, text, args...)
+	if isAsset(key.Kind) && isBeyondCollation(err) {
+		return record{}, nil
+	}
 	if err != nil {
 		return record{}, err
 	}
 	defer rows.Close() //nolint:errcheck // rows.Err below tells of every fault of reading
 	var kept record
 	for rows.Next() {
-		r, err := scan(rows)
-		switch {
-		case err != nil:
+		add := kept.add
+		if isAsset(key.Kind) {
+			add = kept.addAsset
+		}
+		if err := add(rows); err != nil {
 			return record{}, err
-		case kept.found && kept != r:
-			return record{}, errors.New("there are two rows that differ; remove one")
-		default:
-			kept = r
 		}
 	}
 	return kept, rows.Err()
 }
 
-func scan(rows *sql.Rows) (record, error) {
+// add reads a row. Several are an error unless they say the same, but for which
+// attempt is current: an id that is in task_instance is, wherever else it is.
+func (r *record) add(rows *sql.Rows) error {
 	var (
-		r         record
+		next      record
 		dag, team sql.NullString
 	)
-	err := rows.Scan(&r.stored, &r.task.DagID, &r.task.RunID, &r.task.TaskID, &r.task.MapIndex, &dag, &r.bundle, &team)
+	err := rows.Scan(&next.stored, &next.task.DagID, &next.task.RunID, &next.task.TaskID, &next.task.MapIndex, &next.current, &dag, &next.bundle, &team)
 	if err != nil {
-		return record{}, err
+		return err
 	}
 	if !team.Valid {
-		return record{}, errors.New("it belongs to a team that has no row; remove the row that names it, or add the team")
+		return errors.New("it belongs to a team that has no row; remove the row that names it, or add the team")
 	}
-	r.found, r.team = true, team.String
-	r.dagExists = dag.Valid && dag.String == r.task.DagID
-	return r, nil
+	next.found, next.team = true, team.String
+	next.dagExists = dag.Valid && dag.String == next.task.DagID
+	if r.found {
+		next.current = next.current || r.current
+		if r.stored != next.stored || r.task != next.task || r.dagExists != next.dagExists || r.bundle != next.bundle || r.team != next.team {
+			return errors.New("there are two rows that differ; remove one")
+		}
+	}
+	*r = next
+	return nil
+}
+
+// addAsset reads a row of names: an alias's, an asset's name and its URI. An alias
+// that leads to nothing has the first alone.
+func (r *record) addAsset(rows *sql.Rows) error {
+	var names [3]string
+	if err := rows.Scan(&names[0], &names[1], &names[2]); err != nil {
+		return err
+	}
+	r.found = true
+	for _, name := range names {
+		if name != "" && !slices.Contains(r.names, name) {
+			r.names = append(r.names, name)
+		}
+	}
+	return nil
 }
 
 // report logs when the database begins and ends to fail, and only then.

@@ -18,6 +18,8 @@ func TestPostgreSQL(t *testing.T) {
 	t.Parallel()
 	s, p := postgresServer(t)
 	t.Run("owners", func(t *testing.T) { testOwners(t, s) })
+	t.Run("assets", func(t *testing.T) { testAssets(t, s) })
+	t.Run("attempts", func(t *testing.T) { testAttempts(t, s) })
 	t.Run("session", func(t *testing.T) { testSession(t, s, "SELECT pg_sleep(20)") })
 	t.Run("schema", func(t *testing.T) { testUnknownSchema(t, s) })
 	t.Run("grants", func(t *testing.T) {
@@ -32,6 +34,8 @@ func TestMariaDB(t *testing.T) {
 	t.Parallel()
 	s, m := mariaServer(t)
 	t.Run("owners", func(t *testing.T) { testOwners(t, s) })
+	t.Run("assets", func(t *testing.T) { testAssets(t, s) })
+	t.Run("attempts", func(t *testing.T) { testAttempts(t, s) })
 	t.Run("session", func(t *testing.T) { testSession(t, s, "SELECT SLEEP(20)") })
 	t.Run("schema", func(t *testing.T) { testUnknownSchema(t, s) })
 	t.Run("grants", func(t *testing.T) {
@@ -73,6 +77,7 @@ func TestMariaDB(t *testing.T) {
 		}
 	})
 	t.Run("collations", func(t *testing.T) { testCollations(t, s) })
+	t.Run("collations of assets", func(t *testing.T) { testAssetCollations(t, s) })
 	t.Run("unknown option of TLS", func(t *testing.T) {
 		t.Parallel()
 		d := directoryOf(t, lookup.Options{Database: m.URL("root", "airflow") + "?ssl_mode=REQUIRED&charset=utf8mb4"})
@@ -130,6 +135,8 @@ func TestSQLite(t *testing.T) {
 	t.Parallel()
 	s := sqliteFiles()
 	t.Run("owners", func(t *testing.T) { testOwners(t, s) })
+	t.Run("assets", func(t *testing.T) { testAssets(t, s) })
+	t.Run("attempts", func(t *testing.T) { testAttempts(t, s) })
 	t.Run("session", func(t *testing.T) { testSession(t, s, "") })
 	t.Run("schema", func(t *testing.T) { testUnknownSchema(t, s) })
 }
@@ -204,7 +211,7 @@ func testOwners(t *testing.T, s server) {
 				if release == "3.0" {
 					c.team = ""
 				}
-				if got.Outcome != c.outcome || got.Team != c.team || got.Task != c.task || got.Err != nil {
+				if got.Outcome != c.outcome || got.Team != c.team || got.Task != c.task || got.Others != nil || got.Err != nil {
 					t.Errorf("%v %q: got %v, team %q, %+v, %v; want %v, team %q, %+v", c.kind, c.name, got.Outcome, got.Team, got.Task, got.Err, c.outcome, c.team, c.task)
 				}
 				if got.Learnt.Before(before) || got.Learnt.After(time.Now()) {
@@ -325,7 +332,7 @@ func TestAirflowIsUpgradedBesideUs(t *testing.T) {
 			t.Fatalf("before: %v (%v)", got.Outcome, got.Err)
 		}
 		execute(t, db, "PRAGMA foreign_keys=OFF")
-		for _, table := range []string{"alembic_version", "connection", "variable", "task_instance_history", "task_instance", "dynamic_region", "dag_bundle_team", "dag", "dag_bundle", "team"} {
+		for _, table := range []string{"alembic_version", "connection", "variable", "task_instance_history", "task_instance", "dynamic_region", "dag_bundle_team", "dag", "dag_bundle", "team", "asset_alias_asset_event", "asset_alias_asset", "asset_event", "asset_alias", "asset_active", "asset"} {
 			execute(t, db, "DROP TABLE IF EXISTS "+table)
 		}
 		s.migrate(t, db, "3.2")

@@ -46,7 +46,11 @@ func (m *metrics) observe(questions []resolver.Question, answers []resolver.Answ
 	worst := resolver.Found
 	for i, a := range answers {
 		worst = min(worst, a.Outcome)
-		m.questions.WithLabelValues(questions[i].Kind.String(), a.Outcome.String()).Inc()
+		kind := "unknown"
+		if questions[i].Kind != 0 {
+			kind = questions[i].Kind.String()
+		}
+		m.questions.WithLabelValues(kind, a.Outcome.String()).Inc()
 	}
 	m.duration.WithLabelValues("directory", worst.String()).Observe(took.Seconds())
 }

@@ -125,10 +125,15 @@ func (o *owners) section(kind resolver.Kind) *names {
 		return &o.variables
 	case kind == resolver.KindConnection:
 		return &o.connections
-	case kind == resolver.KindAsset:
+	case isAsset(kind):
 		return &o.assets
 	}
 	return new(names)
+}
+
+// ownAssets reports whether the file names any asset.
+func (o *owners) ownAssets() bool {
+	return o != nil && len(o.assets.exact)+len(o.assets.prefixes) > 0
 }
 
 // inEnvironment gives the team of a variable or connection that no row stores.
@@ -245,11 +250,14 @@ func checkTeam(node *yaml.Node) error {
 	return nil
 }
 
-// renamed gives the names that the file gave an owner, or gives one now, and
-// not the same.
+// renamed returns the names that the file gave an owner, or gives one now, and
+// not the same. An asset that is known by another name too, which the file may
+// leave out, is not found by that one.
 func renamed(before, after *owners) []resolver.Key {
 	var keys []resolver.Key
-	for kind := resolver.KindDag; kind <= resolver.KindAsset; kind++ {
+	for _, kind := range []resolver.Kind{
+		resolver.KindDag, resolver.KindVariable, resolver.KindConnection, resolver.KindAssetName, resolver.KindAssetURI,
+	} {
 		for name := range union(before.section(kind).exact, after.section(kind).exact) {
 			key := resolver.Key{Kind: kind, Name: name}
 			was, wasNamed := before.of(key)

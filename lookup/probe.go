@@ -99,6 +99,9 @@ func (m *metadata) tryMarker(ctx context.Context, s *schema) (miss string, err e
 func (m *metadata) tryQueries(ctx context.Context, s *schema, learnt *learntSchema) (*learntSchema, error) {
 	var queries errgroup.Group
 	for kind := range s.queries {
+		if isAsset(kind) && kind != resolver.KindAsset { // which asks all that the others do
+			continue
+		}
 		queries.Go(func() error {
 			nothing := resolver.Key{Kind: kind, Name: "00000000-0000-0000-0000-000000000000"}
 			_, err := m.query(ctx, learnt, nothing)

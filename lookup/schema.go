@@ -10,10 +10,11 @@ import (
 // schema is one way in which Airflow's metadata database has kept owners. The
 // schemas differ in this data alone.
 //
-// Every query has one parameter, maybe several times, and gives the columns of
-// [record] in scan's order: the stored name, dag_id, run_id, task_id,
-// map_index, the dag row's dag_id (NULL: no such row), its bundle, and the
-// team (NULL: a team that has no row).
+// Every query has one parameter, maybe several times, and returns the columns of
+// [record] in the order of its add: the stored name, dag_id, run_id, task_id,
+// map_index, whether it is the current attempt, the dag row's dag_id (NULL: no
+// such row), its bundle, and the team (NULL: a team that has no row). Those of
+// assets return the names of rows, as addAsset reads them.
 type schema struct {
 	// releases are the Airflow releases that have it, for errors and logs.
 	releases string
@@ -110,15 +111,16 @@ const (
 	// tasksAndHistory are the task instances up to 3.3. An attempt that was
 	// reported up for retry, or cleared, has left task_instance while its process
 	// still runs its callbacks.
-	tasksAndHistory = "SELECT id, dag_id, run_id, task_id, map_index FROM task_instance WHERE id = ?" +
-		" UNION ALL SELECT task_instance_id, dag_id, run_id, task_id, map_index FROM task_instance_history WHERE task_instance_id = ?"
+	tasksAndHistory = "SELECT id, dag_id, run_id, task_id, map_index, 1 AS is_current FROM task_instance WHERE id = ?" +
+		" UNION ALL SELECT task_instance_id, dag_id, run_id, task_id, map_index, 0 FROM task_instance_history WHERE task_instance_id = ?"
 
 	// tasksInRegions are those of 3.4, which keeps all attempts in one table. The
 	// map index that a client sees is the region's index in the expansion of the
 	// task itself, and -1 in any other region (models/task_coordinates.py,
 	// public_map_index_expression).
 	tasksInRegions = "SELECT task_instance.id, task_instance.dag_id, task_instance.run_id, task_instance.task_id," +
-		" CASE WHEN task_instance.region_id = " + nilUUID + " OR dynamic_region.id IS NOT NULL THEN task_instance.region_index ELSE -1 END AS map_index" +
+		" CASE WHEN task_instance.region_id = " + nilUUID + " OR dynamic_region.id IS NOT NULL THEN task_instance.region_index ELSE -1 END AS map_index," +
+		" CASE WHEN task_instance.working_set THEN 1 ELSE 0 END AS is_current" +
 		" FROM task_instance LEFT JOIN dynamic_region ON dynamic_region.id = task_instance.region_id" +
 		" AND dynamic_region.node_id = task_instance.task_id WHERE task_instance.id = ?"
 
@@ -144,15 +146,35 @@ func knownReleases() string {
 // ownJoin for a row o that names its own team.
 func queries(tasks, dagTeam, dagJoin, ownTeam, ownJoin string) map[resolver.Kind]string {
 	owned := func(name, table string) string {
-		return "SELECT o." + name + ", '', '', '', 0, '', '', " + ownTeam + " FROM " + table + " o " + ownJoin +
+		return "SELECT o." + name + ", '', '', '', 0, 0, '', '', " + ownTeam + " FROM " + table + " o " + ownJoin +
 			" WHERE o." + name + " = ?"
 	}
 	return map[resolver.Kind]string{
-		resolver.KindTask: "SELECT i.id, i.dag_id, i.run_id, i.task_id, i.map_index, d.dag_id, COALESCE(d.bundle_name, ''), " + dagTeam +
+		resolver.KindTask: "SELECT i.id, i.dag_id, i.run_id, i.task_id, i.map_index, i.is_current, d.dag_id, COALESCE(d.bundle_name, ''), " + dagTeam +
 			" FROM (" + tasks + ") i LEFT JOIN dag d ON d.dag_id = i.dag_id " + dagJoin,
-		resolver.KindDag: "SELECT d.dag_id, d.dag_id, '', '', 0, d.dag_id, COALESCE(d.bundle_name, ''), " + dagTeam +
+		resolver.KindDag: "SELECT d.dag_id, d.dag_id, '', '', 0, 0, d.dag_id, COALESCE(d.bundle_name, ''), " + dagTeam +
 			" FROM dag d " + dagJoin + " WHERE d.dag_id = ?",
 		resolver.KindVariable:   owned("key", "variable"),
 		resolver.KindConnection: owned("conn_id", "connection"),
+		resolver.KindAssetName:  assetsByName,
+		resolver.KindAssetURI:   assetsByURI,
+		resolver.KindAssetAlias: assetsByAlias,
+		resolver.KindAsset:      assetsByName + " UNION " + assetsByURI + " UNION " + assetsByAlias,
 	}
 }
+
+// Assets are the same in all releases. Each query finds its rows by an index.
+const (
+	// assetsByName finds every asset of the name, active or not: which one is active
+	// may change before upstream looks.
+	assetsByName = "SELECT '', a.name, a.uri FROM asset a WHERE a.name = ?"
+	// assetsByURI finds the active asset alone, as upstream does; no index has the
+	// URIs of others.
+	assetsByURI = "SELECT '', a.name, a.uri FROM asset_active a WHERE a.uri = ?"
+	// assetsByAlias finds the alias, the assets that it is tied to, and those of the
+	// events that came by it.
+	assetsByAlias = "SELECT l.name, COALESCE(a.name, ''), COALESCE(a.uri, '') FROM asset_alias l" +
+		" LEFT JOIN asset_alias_asset t ON t.alias_id = l.id LEFT JOIN asset a ON a.id = t.asset_id WHERE l.name = ?" +
+		" UNION SELECT l.name, a.name, a.uri FROM asset_alias l JOIN asset_alias_asset_event t ON t.alias_id = l.id" +
+		" JOIN asset_event e ON e.id = t.event_id JOIN asset a ON a.id = e.asset_id WHERE l.name = ?"
+)

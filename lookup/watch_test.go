@@ -281,7 +281,7 @@ assets: {"s3://new": team_a, "s3://prefix/*": team_a}
 	slices.Sort(w.told)
 	w.told = slices.Compact(w.told) // the file and the database may both tell
 	w.sorted(t, "with another file", []string{
-		"dag dag_x", "dag dag_b", "variable env_var", "variable global_var", "connection conn_a", "asset s3://new",
+		"dag dag_x", "dag dag_b", "variable env_var", "variable global_var", "connection conn_a", "asset_name s3://new", "asset_uri s3://new",
 	})
 	w.expect(t, "again")
 

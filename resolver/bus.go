@@ -14,11 +14,12 @@ import (
 )
 
 const (
-	// Channel is the Redis channel on which invalidations are published.
-	Channel = "dagfence:invalidate"
-	// keyPrefix is that of every key in Redis; its number is the version of
-	// what stands there.
-	keyPrefix = "dagfence:1:"
+	// channelPrefix is the Redis channel on which invalidations are published, a
+	// deployment's name behind it where it has one.
+	channelPrefix = "dagfence:invalidate"
+	// keyPrefix is that of every key in Redis, a deployment's name behind it where
+	// it has one; its number is the version of what stands there.
+	keyPrefix = "dagfence:2"
 	// maxPlainName is the longest name that stands in a Redis key as it is.
 	maxPlainName = 128
 
@@ -42,28 +43,47 @@ const (
 type Bus struct {
 	client  redis.UniversalClient
 	sealer  *sealer
+	channel string
+	prefix  string
 	now     func() time.Time
 	ttl     time.Duration
 	timeout time.Duration
 	sender  uint64
 }
 
-// NewBus joins the bus of a Redis. Of the options it takes Secret, TTL and
-// Clock; all processes on one bus must have the same Secret and TTL.
+// NewBus joins the bus of a deployment in a Redis. Of the options it takes Secret,
+// Deployment, TTL and Clock; all processes on one bus must have the same Secret
+// and TTL.
 func NewBus(client redis.UniversalClient, options Options) (*Bus, error) {
 	options = options.withDefaults()
 	if len(options.Secret) == 0 {
 		return nil, errNoSecret
 	}
-	sealer, err := newSealer(options.Secret)
+	sealer, err := newSealer(options.Secret, options.Deployment)
 	if err != nil {
 		return nil, err
 	}
 	return &Bus{
-		client: client, sealer: sealer, now: options.Clock, ttl: options.TTL,
+		client: client, sealer: sealer, channel: channelOf(options.Deployment), prefix: prefixOf(options.Deployment), now: options.Clock, ttl: options.TTL,
 		timeout: invalidatePatience * options.redisTimeout,
 		sender:  rand.Uint64(), //nolint:gosec // tells processes apart; it keeps no secret
 	}, nil
+}
+
+func channelOf(deployment string) string {
+	if deployment == "" {
+		return channelPrefix
+	}
+	return channelPrefix + ":" + deployment
+}
+
+// prefixOf keeps deployments from displacing each other's entries; the seal
+// keeps them apart.
+func prefixOf(deployment string) string {
+	if deployment == "" {
+		return keyPrefix + ":"
+	}
+	return keyPrefix + "@" + deployment + ":"
 }
 
 // Invalidate makes everyone on the bus forget the keys. In Redis each gets a
@@ -76,12 +96,12 @@ func (b *Bus) Invalidate(ctx context.Context, keys ...Key) error {
 	body, _ := encodeAnswer(&Answer{Outcome: tombstone})
 	for _, key := range keys {
 		for _, name := range slots(key) {
-			pipe.Set(ctx, redisKey(name), b.sealer.seal(name, now, body), b.ttl+maxSkew)
+			pipe.Set(ctx, b.redisKey(name), b.sealer.seal(name, now, body), b.ttl+maxSkew)
 		}
 	}
 	for len(keys) > 0 {
 		n := min(len(keys), maxMessageKeys)
-		pipe.Publish(ctx, Channel, b.sealer.seal(Channel, now, encodeKeys(b.sender, keys[:n])))
+		pipe.Publish(ctx, b.channel, b.sealer.seal(b.channel, now, encodeKeys(b.sender, keys[:n])))
 		keys = keys[n:]
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
@@ -111,7 +131,7 @@ func (b *Bus) Listen(ctx context.Context, forget func(keys []Key)) {
 
 // receive takes messages until the connection fails, or answers no ping.
 func (b *Bus) receive(ctx context.Context, forget func(keys []Key)) {
-	subscription := b.client.Subscribe(ctx, Channel)
+	subscription := b.client.Subscribe(ctx, b.channel)
 	stop := context.AfterFunc(ctx, func() { _ = subscription.Close() })
 	defer func() {
 		stop()
@@ -144,7 +164,7 @@ func (b *Bus) deliver(payload []byte, forget func(keys []Key)) {
 		return
 	}
 	now := b.now()
-	body, sent, ok := b.sealer.open(Channel, now, payload)
+	body, sent, ok := b.sealer.open(b.channel, now, payload)
 	if !ok || now.Sub(sent) > b.ttl+maxSkew {
 		return
 	}
@@ -173,12 +193,12 @@ func slots(key Key) []string {
 	return all
 }
 
-// redisKey gives the Redis key of a slot, its hash where it is long. Entries
+// redisKey returns the Redis key of a slot, its hash where it is long. Entries
 // are sealed under the slot, so that no name can pass for another's hash.
-func redisKey(slot string) string {
+func (b *Bus) redisKey(slot string) string {
 	if len(slot) <= maxPlainName {
-		return keyPrefix + slot
+		return b.prefix + slot
 	}
 	sum := sha256.Sum256([]byte(slot))
-	return keyPrefix + "#" + hex.EncodeToString(sum[:])
+	return b.prefix + "#" + hex.EncodeToString(sum[:])
 }

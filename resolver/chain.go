@@ -33,6 +33,9 @@ type Options struct {
 	// Secret seals the entries in Redis, and is needed with one. Processes that
 	// share a Redis must share it.
 	Secret []byte
+	// Deployment names the Airflow whose owners these are. Two that share a Redis
+	// keep apart by it, whatever secrets they have. Empty is a name too.
+	Deployment string
 	// Size is how many entries are kept in this process. 0 is [DefaultSize].
 	Size int
 	// TTL is how long an owner, or that there is none, is taken for true. 0 is

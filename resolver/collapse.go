@@ -133,7 +133,7 @@ func (c *Collapse) board(ctx context.Context, questions []Question) []seat {
 // wants a recent answer no more than [RecentAge] ago. No call will do for one
 // that wants a fresh answer: each began before the question.
 func (c *Collapse) join(question Question, now instant) (seat, bool) {
-	if question.Freshness.bypasses() {
+	if question.bypasses() {
 		return seat{}, false
 	}
 	want := flightOf(question)

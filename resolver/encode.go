@@ -9,9 +9,15 @@ import (
 // fills it until it lapses.
 const tombstone = Unavailable
 
-// encodeAnswer gives the body of a sealed entry: the outcome (1 byte), then the
+// encodeAnswer returns the body of a sealed entry: the outcome (1 byte), then the
 // team, dag, run and task id, each after its length (2 bytes), and the map
-// index (8 bytes). It gives false for a name that has no room.
+// index (8 bytes). It returns false for a name that has no room. What no cache
+// keeps is left out.
+//
+// Fields of later releases follow: a tag (1 byte), a length (2 bytes), a value. A
+// reader skips those that it does not know. So such a field may only permit more
+// than the answer does without it; one that permits less needs another version
+// of the seal.
 func encodeAnswer(answer *Answer) ([]byte, bool) {
 	body := []byte{byte(answer.Outcome)}
 	task := &answer.Task
@@ -37,11 +43,23 @@ func decodeAnswer(body []byte) (Answer, bool) {
 			return Answer{}, false
 		}
 	}
-	if len(body) != 8 {
+	if len(body) < 8 {
 		return Answer{}, false
 	}
 	task.MapIndex = int(binary.BigEndian.Uint64(body)) //nolint:gosec // the same bits that encodeAnswer wrote
-	return answer, true
+	return answer, areFields(body[8:])
+}
+
+// areFields reports whether the rest of a body is made of whole fields, known or
+// not.
+func areFields(rest []byte) bool {
+	for len(rest) > 0 {
+		var ok bool
+		if _, rest, ok = cutText(rest[1:]); !ok {
+			return false
+		}
+	}
+	return true
 }
 
 // encodeKeys gives the body of a message: who sends it (8 bytes), then each
@@ -54,7 +72,8 @@ func encodeKeys(sender uint64, keys []Key) []byte {
 	return body
 }
 
-// decodeKeys is the inverse of encodeKeys.
+// decodeKeys is the inverse of encodeKeys. Keys of kinds that are not known,
+// which a later release may have, are left out.
 func decodeKeys(body []byte) (sender uint64, keys []Key, ok bool) {
 	if len(body) < 8 {
 		return 0, nil, false
@@ -62,10 +81,12 @@ func decodeKeys(body []byte) (sender uint64, keys []Key, ok bool) {
 	sender, body = binary.BigEndian.Uint64(body), body[8:]
 	for len(body) > 0 {
 		key := Key{Kind: Kind(body[0])}
-		if key.Name, body, ok = cutText(body[1:]); !ok || !key.known() {
+		if key.Name, body, ok = cutText(body[1:]); !ok {
 			return 0, nil, false
 		}
-		keys = append(keys, key)
+		if key.known() {
+			keys = append(keys, key)
+		}
 	}
 	return sender, keys, true
 }

@@ -3,11 +3,15 @@ package resolver
 import "time"
 
 // Sealer is the sealer for the tests of another package.
-type Sealer struct{ *sealer }
+type Sealer struct {
+	*sealer
 
-func NewSealer(secret []byte) (Sealer, error) {
-	s, err := newSealer(secret)
-	return Sealer{s}, err
+	deployment string
+}
+
+func NewSealer(secret []byte, deployment string) (Sealer, error) {
+	s, err := newSealer(secret, deployment)
+	return Sealer{s, deployment}, err
 }
 
 func (s Sealer) Seal(name string, learnt time.Time, body []byte) []byte {
@@ -22,16 +26,21 @@ func (s Sealer) Open(name string, now time.Time, value []byte) ([]byte, time.Tim
 func (s Sealer) SealAnswer(question Question, answer Answer) (key string, value []byte) {
 	body, _ := encodeAnswer(&answer)
 	name := slot(&question)
-	return redisKey(name), s.seal(name, answer.Learnt, body)
+	return (&Bus{prefix: prefixOf(s.deployment)}).redisKey(name), s.seal(name, answer.Learnt, body)
 }
 
 // SealMessage seals an invalidation as the bus does.
 func (s Sealer) SealMessage(sent time.Time, keys ...Key) []byte {
-	return s.seal(Channel, sent, encodeKeys(0, keys))
+	return s.seal(channelOf(s.deployment), sent, encodeKeys(0, keys))
 }
 
 // RedisKey is the Redis key of the entry that answers a question.
-func RedisKey(question Question) string { return redisKey(slot(&question)) }
+func RedisKey(question Question) string {
+	return (&Bus{prefix: prefixOf("")}).redisKey(slot(&question))
+}
+
+// Channel is that of a deployment without a name.
+var Channel = channelOf("")
 
 func DecodeAnswer(body []byte) (Answer, bool) { return decodeAnswer(body) }
 

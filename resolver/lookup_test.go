@@ -302,7 +302,7 @@ func TestOwnersRequestParse(t *testing.T) {
 	for name, request := range map[string]resolver.OwnersRequest{
 		"none":     {},
 		"too many": resolver.NewOwnersRequest(make([]resolver.Question, resolver.MaxQuestions+1)),
-		"kind":     {Questions: []resolver.OwnersQuestion{{Kind: "pool", Name: "x"}}},
+		"kind":     {Questions: []resolver.OwnersQuestion{{Name: "x"}}},
 		"name":     {Questions: []resolver.OwnersQuestion{{Kind: "dag"}}},
 	} {
 		if _, err := request.Parse(); err == nil {

@@ -105,7 +105,7 @@ func (m *Memory) Invalidate(keys ...Key) { m.forgotten.forget(keys...) }
 
 // look answers a question from what is kept, if that is fresh enough for it.
 func (m *Memory) look(q *Question, now instant, answer *Answer) string {
-	if !q.known() || len(q.Name) > maxName || q.Freshness.bypasses() {
+	if !q.known() || len(q.Name) > maxName || q.bypasses() {
 		return ResultBypass
 	}
 	kept := m.recall(q, now, answer)
@@ -168,13 +168,17 @@ func (m *Memory) valid(cache *otter.Cache[Key, *entry], key Key, now instant) *e
 // learn keeps an answer of the next tier, and gives what the question's asker
 // is told.
 func (m *Memory) learn(ctx context.Context, q *Question, answer Answer) Answer {
-	if !q.known() || len(q.Name) > maxName {
+	if !q.known() || len(q.Name) > maxName || q.Kind == KindAssetAlias {
 		return answer
 	}
 	// A name is cut from a request's target, and must not keep all of it in memory.
 	key := Key{q.Kind, strings.Clone(q.Name)}
 	switch answer.Outcome {
 	case Found:
+		if len(answer.Others) > 0 { // an older answer may know of one owner only
+			m.Invalidate(key)
+			return answer
+		}
 		m.keepFound(key, q.IdentityOnly, &answer)
 	case NotFound:
 		m.keep(m.absent, m.found, key, &entry{learnt: m.forgotten.instant(answer.Learnt)})

@@ -3,6 +3,7 @@ package resolver_test
 import (
 	"context"
 	"fmt"
+	"reflect"
 	"strconv"
 	"strings"
 	"testing"
@@ -86,7 +87,7 @@ func TestMemoryKeepsAnAnswerForItsTime(t *testing.T) {
 			answer := resolve(t, memory, test.question)
 			expectCalls(t, world, test.calls)
 			for i, question := range known {
-				if question == test.question && test.calls == 0 && answer != before[i] {
+				if question == test.question && test.calls == 0 && !reflect.DeepEqual(answer, before[i]) {
 					t.Errorf("the answer is %+v: want the one that was learnt, %+v", answer, before[i])
 				}
 			}
@@ -199,7 +200,7 @@ func TestMemoryConfirmsOnceASecond(t *testing.T) {
 			world.Forget()
 			now.pass(1100 * ms)
 			for range 3 { // one attempt at the source, then the entry stands
-				if answer := resolve(t, memory, as(resolver.Confirm, question)); answer != before {
+				if answer := resolve(t, memory, as(resolver.Confirm, question)); !reflect.DeepEqual(answer, before) {
 					t.Fatalf("unconfirmed, the answer is %+v: want %+v", answer, before)
 				}
 			}
@@ -257,7 +258,7 @@ func TestMemoryLetsTheYoungerAnswerStand(t *testing.T) {
 		for _, answer = range []resolver.Answer{test.first, test.second} {
 			resolve(t, memory, as(resolver.Recent, question))
 		}
-		if got := resolve(t, memory, question); got != test.want {
+		if got := resolve(t, memory, question); !reflect.DeepEqual(got, test.want) {
 			t.Errorf("%s: the answer is %+v: want %+v", name, got, test.want)
 		}
 		now.pass(-2 * time.Second)

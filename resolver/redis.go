@@ -56,7 +56,7 @@ type fill struct {
 // the caller's to close. What other processes invalidate is forgotten here and
 // in the other tiers of its chain. An ACL user needs the commands GETRANGE, SET,
 // PUBLISH, SUBSCRIBE and PING (with a cluster CLUSTER too) on the keys and
-// channels dagfence:*. Of the options it takes Secret, TTL, TaskTTL, Clock, Observer and Logger.
+// channels dagfence:*. Of the options it takes Secret, Deployment, TTL, TaskTTL, Clock, Observer and Logger.
 func NewRedis(next Resolver, client redis.UniversalClient, options Options) (*Redis, error) {
 	options = options.withDefaults()
 	bus, err := NewBus(client, options)
@@ -130,8 +130,8 @@ func (r *Redis) read(ctx context.Context, questions []Question, answers []Answer
 	wanted := make([]int, 0, len(questions))
 	names := make([]string, 0, len(questions))
 	for i := range questions {
-		if q := &questions[i]; q.Freshness == Cached && q.known() {
-			wanted, names = append(wanted, i), append(names, redisKey(slot(q)))
+		if q := &questions[i]; q.Freshness == Cached && !q.bypasses() && q.known() {
+			wanted, names = append(wanted, i), append(names, r.bus.redisKey(slot(q)))
 		} else {
 			results[i] = ResultBypass
 		}

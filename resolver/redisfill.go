@@ -14,7 +14,7 @@ var errRefused = errors.New("redis refuses to write")
 // fill hands an answer to the writer. It never waits: when the queue is full
 // the answer is not shared, and that is all.
 func (r *Redis) fill(q *Question, answer Answer, overwrite bool) {
-	if !q.known() || answer.Outcome != Found && answer.Outcome != NotFound {
+	if !q.known() || q.Kind == KindAssetAlias || len(answer.Others) > 0 || answer.Outcome != Found && answer.Outcome != NotFound {
 		return
 	}
 	question := *q
@@ -107,5 +107,5 @@ func (r *Redis) set(ctx context.Context, pipe redis.Pipeliner, f *fill, now time
 		args.Mode = ""
 	}
 	name := slot(&f.question)
-	pipe.SetArgs(ctx, redisKey(name), r.bus.sealer.seal(name, f.answer.Learnt, body), args)
+	pipe.SetArgs(ctx, r.bus.redisKey(name), r.bus.sealer.seal(name, f.answer.Learnt, body), args)
 }

@@ -30,7 +30,8 @@ var errNotReturned = errors.New("redis does not give back what was written")
 // serves: PING, SET and GETRANGE of a sealed entry, SUBSCRIBE to the channel and
 // PUBLISH of a sealed message that invalidates nothing. The entry answers no
 // question, and lapses within a second. Trials end with the first if Redis can't
-// be reached at all. Of the options it takes Secret.
+// be reached at all. Of the options it takes Secret and
+// Deployment.
 func TryRedis(ctx context.Context, client redis.UniversalClient, options Options) ([]RedisTrial, error) {
 	bus, err := NewBus(client, options)
 	if err != nil {
@@ -47,7 +48,7 @@ func TryRedis(ctx context.Context, client redis.UniversalClient, options Options
 func (b *Bus) try(ctx context.Context) []RedisTrial {
 	name := "check:" + strconv.FormatUint(rand.Uint64(), 36) //nolint:gosec // a name of its own, no secret
 	sealed := b.sealer.seal(name, b.now(), nil)
-	set := b.client.SetArgs(ctx, redisKey(name), sealed, redis.SetArgs{TTL: time.Second, Mode: "NX"}).Err()
+	set := b.client.SetArgs(ctx, b.redisKey(name), sealed, redis.SetArgs{TTL: time.Second, Mode: "NX"}).Err()
 	trials := []RedisTrial{{"SET", set}}
 	if got := b.tryRead(ctx, name); set == nil || !errors.Is(got, errNotReturned) {
 		trials = append(trials, RedisTrial{"GETRANGE", got})
@@ -60,7 +61,7 @@ func (b *Bus) try(ctx context.Context) []RedisTrial {
 func (b *Bus) tryRead(ctx context.Context, name string) error {
 	for range 5 {
 		started := time.Now()
-		value, err := b.client.GetRange(ctx, redisKey(name), 0, maxSealed).Bytes()
+		value, err := b.client.GetRange(ctx, b.redisKey(name), 0, maxSealed).Bytes()
 		if err != nil {
 			return err
 		}
@@ -77,11 +78,11 @@ func (b *Bus) tryRead(ctx context.Context, name string) error {
 // tryMessage sends a message and waits for it. Where subscribing is refused,
 // publishing is tried all the same.
 func (b *Bus) tryMessage(ctx context.Context) (subscribe, publish error) {
-	subscription := b.client.Subscribe(ctx, Channel)
+	subscription := b.client.Subscribe(ctx, b.channel)
 	defer subscription.Close() //nolint:errcheck // there is nothing left to send
 	_, subscribe = subscription.Receive(ctx)
-	message := b.sealer.seal(Channel, b.now(), encodeKeys(b.sender, nil))
-	publish = b.client.Publish(ctx, Channel, message).Err()
+	message := b.sealer.seal(b.channel, b.now(), encodeKeys(b.sender, nil))
+	publish = b.client.Publish(ctx, b.channel, message).Err()
 	for subscribe == nil && publish == nil {
 		received, err := subscription.ReceiveMessage(ctx)
 		if err != nil {

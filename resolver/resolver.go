@@ -30,15 +30,25 @@ const (
 	KindVariable
 	// KindConnection asks for an Airflow connection by conn_id.
 	KindConnection
-	// KindAsset asks for an asset or asset alias by its name or URI. Airflow
-	// keeps no owner of an asset: only the ownership file knows any.
+	// KindAsset asks for all that [KindAssetName], [KindAssetURI] and
+	// [KindAssetAlias] would be asked for under one name. Fences whose release did
+	// not tell them apart ask so.
 	KindAsset
+	// KindAssetName asks for the assets of a name, which may be several: only
+	// name and URI together are unique. Airflow keeps no owner of an asset: only
+	// the ownership file knows any.
+	KindAssetName
+	// KindAssetURI asks for the asset that is active under a URI.
+	KindAssetURI
+	// KindAssetAlias asks for an asset alias, and the assets that it leads to. A
+	// task may tie an alias to any asset at any moment, so no answer is kept, and
+	// none serves a question that came after it was asked for.
+	KindAssetAlias
 )
 
-var kindNames = [...]string{"", "task", "dag", "variable", "connection", "asset"}
+var kindNames = [...]string{"", "task", "dag", "variable", "connection", "asset", "asset_name", "asset_uri", "asset_alias"}
 
-// String gives the kind's name on the wire and in metrics: "task", "dag",
-// "variable", "connection" or "asset".
+// String gives the kind's name on the wire and in metrics.
 func (k Kind) String() string {
 	if int(k) < len(kindNames) && k != 0 {
 		return kindNames[k]
@@ -60,8 +70,8 @@ func ParseKind(name string) (Kind, bool) {
 // as a map key as it is.
 type Key struct {
 	Kind Kind
-	// Name is a task instance id, dag_id, variable key, conn_id, or an asset's
-	// name or URI, exactly as Airflow stores it.
+	// Name is a task instance id, dag_id, variable key, conn_id, or the name or
+	// URI of an asset or asset alias, as it is asked for.
 	Name string
 }
 
@@ -86,10 +96,6 @@ const (
 	Cached
 )
 
-// bypasses reports whether no answer that is known, or on its way, will do. A
-// freshness that is none counts as the strictest.
-func (f Freshness) bypasses() bool { return f == Fresh || f > Cached }
-
 // RecentAge is the oldest answer that a [Recent] question takes.
 const RecentAge = time.Second
 
@@ -102,6 +108,12 @@ type Question struct {
 	// (task_ttl) than any team (ttl), and it stays known through a fault of
 	// the source. The answer's Team must not be used.
 	IdentityOnly bool
+}
+
+// bypasses reports whether no answer that is known, or on its way, will do. A
+// freshness that is none counts as the strictest.
+func (q *Question) bypasses() bool {
+	return q.Freshness == Fresh || q.Freshness > Cached || q.Kind == KindAssetAlias
 }
 
 // Outcome is how a question ended.
@@ -149,8 +161,18 @@ type Answer struct {
 	// Team owns the thing; for a task it is the team of the task's dag. Empty
 	// means nobody: the thing is global. Only set when Outcome is Found.
 	Team string
+	// Others are further owners, where an asset's name leads to the assets of
+	// several teams. What is done needs to be allowed by each. Such an answer is
+	// not kept.
+	Others []string
 	// Task is set for a [KindTask] question that was found.
 	Task Task
+	// Current, for a task, means that the id is that of the task's current
+	// attempt, and StoredTeam is its team by the metadata database's own word,
+	// whatever the ownership file says. No tier keeps them: only the answer to a
+	// [Fresh] question has them.
+	Current    bool
+	StoredTeam string
 	// Learnt is when the authority was asked (before it answered, so that an
 	// answer is never taken for younger than it is). Zero when Outcome is
 	// Unavailable or Denied.

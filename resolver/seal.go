@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	sealVersion = 1
+	sealVersion = 2
 	// sealHeader is the version and the time learnt.
 	sealHeader = 1 + 8
 	// maxSkew is how far ahead of ours the clock of another sidecar may be.
@@ -24,19 +24,21 @@ const (
 )
 
 // sealer authenticates what is kept where others may write: a value opens only
-// if it was sealed with the same secret, under the same name. The layout is
+// if it was sealed with the same secret, for the same deployment, under the same
+// name. The layout is
 //
 //	version (1 byte) | learnt (Unix nanoseconds, 8 bytes) | body | HMAC-SHA256 (32 bytes)
 //
 // with the length of the name, the name and everything before the HMAC under
 // it. The key of the HMAC is derived from the secret with HKDF (RFC 5869), so
-// that it is no other use's key.
+// that it is no other use's key, nor that of another deployment which has the
+// same secret.
 type sealer struct {
 	macs sync.Pool
 }
 
-func newSealer(secret []byte) (*sealer, error) {
-	key, err := hkdf.Key(sha256.New, secret, nil, "dagfence sealed cache entry, version 1", sha256.Size)
+func newSealer(secret []byte, deployment string) (*sealer, error) {
+	key, err := hkdf.Key(sha256.New, secret, nil, "dagfence sealed cache entry, version 2, deployment "+deployment, sha256.Size)
 	if err != nil {
 		return nil, fmt.Errorf("deriving the key of the cache: %w", err)
 	}

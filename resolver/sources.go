@@ -54,7 +54,8 @@ func pick(questions []Question, indices []int) []Question {
 
 // ask asks next, and holds it to its contract: as many answers as questions
 // none but the four outcomes, and no task without a dag; anything else is
-// Unavailable. A team that was not asked for is left out.
+// Unavailable. A team that was not asked for is left out, and so is what only a
+// [Fresh] answer has.
 func ask(ctx context.Context, next Resolver, questions []Question) []Answer {
 	if len(questions) == 0 {
 		return []Answer{}
@@ -72,6 +73,9 @@ func ask(ctx context.Context, next Resolver, questions []Question) []Answer {
 			*answer = unavailable(1, "a task was found without its dag")[0]
 		case question.Kind == KindTask && question.IdentityOnly:
 			answer.Team = ""
+		}
+		if question.Freshness != Fresh || question.IdentityOnly {
+			answer.Current, answer.StoredTeam = false, ""
 		}
 	}
 	return answers

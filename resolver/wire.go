@@ -1,9 +1,11 @@
 package resolver
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 )
 
@@ -24,6 +26,26 @@ type OwnersQuestion struct {
 	// Kind is as [Kind.String] has it.
 	Kind string `json:"kind"`
 	Name string `json:"name"`
+
+	// unknown: it has a field that only a later release understands.
+	unknown bool
+}
+
+// UnmarshalJSON notes a field that is not known: what it narrows the question
+// to can't be answered, and the other questions can.
+func (q *OwnersQuestion) UnmarshalJSON(data []byte) error {
+	type known OwnersQuestion
+	if err := json.Unmarshal(data, (*known)(q)); err != nil {
+		return err
+	}
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(data, &fields); err != nil {
+		return err
+	}
+	delete(fields, "kind")
+	delete(fields, "name")
+	q.unknown = len(fields) > 0
+	return nil
 }
 
 // OwnersResponse is the body of the lookup service's answer: one for each
@@ -32,15 +54,25 @@ type OwnersResponse struct {
 	Answers []OwnersAnswer `json:"answers"`
 }
 
-// OwnersAnswer is what the lookup service knows about one question.
+// OwnersAnswer is what the lookup service knows about one question. A field that
+// is missing means no, and one that the fence does not know is skipped: so a later
+// release may add fields that permit more, and none that permits less.
 type OwnersAnswer struct {
 	// Outcome is as [Outcome.String] has it.
 	Outcome string `json:"outcome"`
-	// Team is present when Outcome is found; "" is nobody. It is a pointer so
-	// that a team left out is not taken for nobody.
+	// Team is present when Outcome is found and there is one owner; "" is nobody.
+	// It is a pointer so that a team left out is not taken for nobody.
 	Team *string `json:"team,omitempty"`
+	// Teams takes the place of Team where an asset's name leads to the assets of
+	// several teams. A fence that does not know it lets nothing through.
+	Teams []string `json:"teams,omitempty"`
 	// Task is present when a task was found.
 	Task *OwnersTask `json:"task,omitempty"`
+	// Current and StoredTeam are as [Answer] has them.
+	Current    bool   `json:"current,omitempty"`
+	StoredTeam string `json:"stored_team,omitempty"`
+	// Reason may say why Outcome is unavailable.
+	Reason string `json:"reason,omitempty"`
 	// AgeMS is how long ago the authority was asked, in milliseconds.
 	AgeMS int64 `json:"age_ms"`
 }
@@ -63,19 +95,23 @@ func NewOwnersRequest(questions []Question) OwnersRequest {
 	return request
 }
 
-// Parse gives the questions, all [Fresh], or says which is none.
+// Parse returns the questions, all [Fresh], or says which is none. One that only a
+// later release understands has no kind.
 func (r OwnersRequest) Parse() ([]Question, error) {
 	if len(r.Questions) == 0 || len(r.Questions) > MaxQuestions {
 		return nil, fmt.Errorf("there are %d questions: ask 1 to %d", len(r.Questions), MaxQuestions)
 	}
 	questions := make([]Question, len(r.Questions))
 	for i, asked := range r.Questions {
-		kind, ok := ParseKind(asked.Kind)
-		if !ok {
-			return nil, fmt.Errorf("question %d: kind %q is none of task, dag, variable, connection, asset", i, asked.Kind)
+		if asked.Kind == "" {
+			return nil, fmt.Errorf("question %d: kind is empty", i)
 		}
 		if asked.Name == "" {
 			return nil, fmt.Errorf("question %d: name is empty", i)
+		}
+		kind, _ := ParseKind(asked.Kind)
+		if asked.unknown {
+			kind = 0
 		}
 		questions[i] = Question{Key: Key{Kind: kind, Name: asked.Name}}
 	}
@@ -88,6 +124,9 @@ func NewOwnersResponse(answers []Answer, now time.Time) OwnersResponse {
 	for i := range answers {
 		answer, out := &answers[i], &response.Answers[i]
 		out.Outcome = answer.Outcome.String()
+		if errors.Is(answer.Err, ErrNotUnderstood) {
+			out.Reason = ErrNotUnderstood.Error()
+		}
 		if answer.Outcome <= Denied {
 			continue
 		}
@@ -96,7 +135,12 @@ func NewOwnersResponse(answers []Answer, now time.Time) OwnersResponse {
 		if answer.Outcome != Found {
 			continue
 		}
-		out.Team = &answer.Team
+		out.Current, out.StoredTeam = answer.Current, answer.StoredTeam
+		if len(answer.Others) == 0 {
+			out.Team = &answer.Team
+		} else {
+			out.Teams = append([]string{answer.Team}, answer.Others...)
+		}
 		if task := answer.Task; task != (Task{}) {
 			out.Task = &OwnersTask{DagID: task.DagID, RunID: task.RunID, TaskID: task.TaskID, MapIndex: &task.MapIndex}
 		}
@@ -135,19 +179,25 @@ func (a *OwnersAnswer) parse(kind Kind, asked time.Time) (Answer, error) {
 	case Denied.String():
 		return Answer{Outcome: Denied, Err: fmt.Errorf("%w: the lookup service says so", ErrDenied)}, nil
 	case Unavailable.String():
-		return Answer{Err: fmt.Errorf("%w: the lookup service says so", ErrUnavailable)}, nil
+		return Answer{Err: fmt.Errorf("%w: the lookup service says so: %.200q", ErrUnavailable, a.Reason)}, nil
 	}
 	return Answer{}, errors.New("its outcome is not known")
 }
 
 func (a *OwnersAnswer) parseFound(kind Kind, learnt time.Time) (Answer, error) {
-	if a.Team == nil {
-		return Answer{}, errors.New("found, but no team is given")
+	answer := Answer{Outcome: Found, Learnt: learnt}
+	switch several := len(a.Teams) > 1; {
+	case a.Team != nil && len(a.Teams) == 0:
+		answer.Team = *a.Team
+	case a.Team == nil && several && !slices.Contains(a.Teams, ""):
+		answer.Team, answer.Others = a.Teams[0], a.Teams[1:]
+	default:
+		return Answer{}, errors.New("found, but neither one team is given nor several")
 	}
-	answer := Answer{Outcome: Found, Team: *a.Team, Learnt: learnt}
 	if kind != KindTask {
 		return answer, nil
 	}
+	answer.Current, answer.StoredTeam = a.Current, a.StoredTeam
 	task := a.Task
 	if task == nil || task.DagID == "" || task.RunID == "" || task.TaskID == "" || task.MapIndex == nil {
 		return Answer{}, errors.New("a task was found, but its identity is not whole")

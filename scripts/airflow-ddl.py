@@ -16,7 +16,10 @@ import tempfile
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-TABLES = ["team", "dag_bundle", "dag_bundle_team", "dag", "dynamic_region", "task_instance", "task_instance_history", "variable", "connection"]
+TABLES = [
+    "team", "dag_bundle", "dag_bundle_team", "dag", "task_instance", "task_instance_history", "dynamic_region", "variable", "connection",
+    "asset", "asset_active", "asset_alias", "asset_alias_asset", "asset_event", "asset_alias_asset_event",
+]
 DIALECTS = {"mysql": mysql, "postgresql": postgresql, "sqlite": sqlite}
 
 

@@ -24,13 +24,14 @@ const (
 
 var learnt = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
-func found(team string) resolver.Answer {
-	return resolver.Answer{Outcome: resolver.Found, Team: team, Learnt: learnt}
+func found(team string, others ...string) resolver.Answer {
+	return resolver.Answer{Outcome: resolver.Found, Team: team, Others: others, Learnt: learnt}
 }
 
 func task(dag, team string, mapIndex int) resolver.Answer {
 	a := found(team)
 	a.Task = resolver.Task{DagID: dag, RunID: run, TaskID: "t1", MapIndex: mapIndex}
+	a.Current, a.StoredTeam = true, team
 	return a
 }
 
@@ -53,8 +54,14 @@ var world = map[resolver.Key]resolver.Answer{
 	{Kind: resolver.KindConnection, Name: "conn_a"}:      found("team_a"),
 	{Kind: resolver.KindConnection, Name: "conn_b"}:      found("team_b"),
 	{Kind: resolver.KindConnection, Name: "conn_g"}:      found(""),
-	{Kind: resolver.KindAsset, Name: "asset_b"}:          found("team_b"),
-	{Kind: resolver.KindAsset, Name: "asset_a"}:          found("team_a"),
+	{Kind: resolver.KindAssetName, Name: "asset_b"}:      found("team_b"),
+	{Kind: resolver.KindAssetName, Name: "asset_a"}:      found("team_a"),
+	{Kind: resolver.KindAssetName, Name: "asset_ab"}:     found("team_a", "team_b"),
+	{Kind: resolver.KindAssetURI, Name: "s3://b"}:        found("team_b"),
+	{Kind: resolver.KindAssetURI, Name: "s3://a"}:        found("team_a"),
+	{Kind: resolver.KindAssetAlias, Name: "alias_a"}:     found("team_a"),
+	{Kind: resolver.KindAssetAlias, Name: "alias_b"}:     found("team_b"),
+	{Kind: resolver.KindAssetAlias, Name: "alias_ab"}:    found("team_a", "team_b"),
 }
 
 func ask(questions []resolver.Question) []resolver.Answer {
@@ -146,20 +153,6 @@ func TestVariablesAndConnectionsStayWithinTheTeam(t *testing.T) {
 	r.deny(taskA, "GET /connections/conn_b", decide.OtherTeam)
 	r.deny(taskA, "GET /connections/_TEAM_B___DB", decide.TeamEnvironment)
 	r.deny(teamless, "GET /connections/conn_a", decide.TeamlessTask)
-}
-
-func TestVariableKeysAreListedByTasksOfATeam(t *testing.T) {
-	t.Parallel()
-	// An older upstream reads the variable named keys, which is team_b's.
-	r := rules{T: t, version: newest}
-	r.allow(taskB, "GET /variables/keys", decide.OwnResource)
-	r.deny(taskA, "GET /variables/keys", decide.OtherTeam)
-	r.deny(teamless, "GET /variables/keys", decide.TeamlessTask)
-	r.policy.AllowTeamless = true
-	r.allow(teamless, "GET /variables/keys", decide.TeamlessTask)
-	r.deny(taskA, "GET /variables/keys", decide.OtherTeam)
-	r.policy.MultiTeamOff = true
-	r.allow(taskA, "GET /variables/keys", decide.SingleTeam)
 }
 
 func TestXComsAreReadWithinTheTeam(t *testing.T) {
@@ -268,10 +261,11 @@ func TestAssetsBelongToNobodyUntilTheOwnershipFileSaysSo(t *testing.T) {
 	r.allow(taskA, "GET /assets/by-name?name=asset_free", decide.IsGlobal)
 	r.allow(taskA, "GET /assets/by-name?name=asset_a", decide.OwnResource)
 	r.deny(taskA, "GET /assets/by-name?name=asset_b", decide.OtherTeam)
-	r.deny(taskA, "GET /assets/by-uri?uri=asset_b", decide.OtherTeam)
-	r.deny(taskA, "GET /assets/by-alias?alias_name=asset_b", decide.OtherTeam)
-	r.deny(taskA, "GET /asset-events/by-asset?name=asset_a&uri=asset_b", decide.OtherTeam)
-	r.deny(taskA, "GET /asset-events/by-asset?name=asset_b&uri=asset_a", decide.OtherTeam)
+	r.deny(taskA, "GET /assets/by-uri?uri=s3://b", decide.OtherTeam)
+	r.allow(taskA, "GET /assets/by-uri?uri=asset_b", decide.IsGlobal)
+	r.deny(taskA, "GET /asset-events/by-asset?name=asset_a&uri=s3://b", decide.OtherTeam)
+	r.deny(taskA, "GET /asset-events/by-asset?name=asset_b&uri=s3://a", decide.OtherTeam)
+	r.allow(taskA, "GET /asset-events/by-asset?name=asset_a&uri=s3://a", decide.OwnResource)
 	r.deny(taskA, "PUT /store/asset/by-name/value?name=asset_b&key=k", decide.OtherTeam)
 	r.allow(taskA, "PUT /store/asset/by-name/value?name=asset_free&key=k", decide.IsGlobal)
 	r.policy.DenyGlobalWrites = true
@@ -467,7 +461,8 @@ func TestQuestionsAreAskedOnceAndAsFreshAsTheStrictest(t *testing.T) {
 		"DELETE /variables/var_a":                 {2, resolver.Recent},
 		"POST /dag-runs/dag_a/r":                  {2, resolver.Recent},
 		"POST /dag-runs/dag_a/r/clear":            {2, resolver.Recent},
-		"GET /variables/keys":                     {2, resolver.Cached},
+		"GET /assets/by-alias?alias_name=a":       {2, resolver.Fresh},
+		"GET /asset-events/by-asset-alias?name=a": {2, resolver.Fresh},
 		"GET /dag-runs/dag_a/previous":            {2, resolver.Cached},
 		"GET /asset-events/by-asset?name=a&uri=b": {3, resolver.Cached},
 		"POST /xcoms/dag_a/r/t/k":                 {1, resolver.Cached},
@@ -579,6 +574,8 @@ func TestMessagesNameWhatWasAskedForAndNeverAnOwner(t *testing.T) {
 		{taskA, "GET /dags/dag_b", `Task does not have access to dag "dag_b"`},
 		{taskA, "GET /dags/nowhere", `Dag "nowhere" was not found`},
 		{taskA, "GET /assets/by-name?name=asset_b", `Task does not have access to asset "asset_b"`},
+		{taskA, "GET /assets/by-uri?uri=s3://b", `Task does not have access to asset "s3://b"`},
+		{taskA, "GET /assets/by-alias?alias_name=alias_b", `Task does not have access to asset alias "alias_b"`},
 		{taskA, "GET /hitlDetails/x", `Token subject does not match the id in the path`},
 		{taskA, "GET /connection-tests/" + taskA + "/connection", `The token's scope does not allow this endpoint`},
 		{unknown, "GET /variables/var_g", `The token's task instance is not known`},

@@ -1,6 +1,7 @@
 package decide
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -61,6 +62,9 @@ const (
 	UnknownTask     Reason = "unknown_task"
 	ClaimsDiffer    Reason = "claims_differ"
 	UnknownDag      Reason = "unknown_dag"
+	NotCurrentTask  Reason = "not_current_task"
+	TeamNotStored   Reason = "team_not_stored"
+	MultiTeamUnset  Reason = "multi_team_unset"
 	SourceDenied    Reason = "source_denied"
 	SourceDown      Reason = "source_unavailable"
 )
@@ -109,6 +113,9 @@ var messages = map[Reason]string{
 	OtherInstance:   "Token subject does not match the id in the path",
 	UnknownTask:     "The token's task instance is not known",
 	ClaimsDiffer:    "The token's claims do not match its task instance",
+	NotCurrentTask:  "The list of variable keys is for a task instance's current attempt, which the token is not for",
+	TeamNotStored:   "The list of variable keys is for tasks whose team Airflow's database names, and names as the ownership file does",
+	MultiTeamUnset:  "The list of variable keys is not filtered unless [core] multi_team is on, and it is not known to be: set multi_team",
 }
 
 // what names what the request touches, as far as the request itself does.
@@ -130,7 +137,10 @@ func (d *Decision) what() string {
 	case route.Dag:
 		return "dag " + quote(r.DagID)
 	case route.Asset:
-		return "asset " + quote(r.Asset[0]+r.Asset[1])
+		if r.AssetAlias != "" {
+			return "asset alias " + quote(r.AssetAlias)
+		}
+		return "asset " + quote(cmp.Or(r.AssetName, r.AssetURI))
 	case route.Public, route.Documentation, route.Self:
 	}
 	return "this endpoint"

@@ -161,7 +161,7 @@ func (d *Decision) judgeTeams(task *identity.Task, p *Policy, known facts) {
 	}
 	r := d.Reading
 	if r.Route.Action == route.List {
-		d.judgeList(p)
+		d.judgeList(task, known.about(resolver.Key{Kind: resolver.KindTask, Name: task.ID}), p)
 		return
 	}
 	for _, key := range resources(r) {
@@ -175,7 +175,11 @@ func (d *Decision) judgeTeams(task *identity.Task, p *Policy, known facts) {
 		if answer.Outcome == resolver.NotFound && !d.standsForNobody(key) {
 			return
 		}
-		if d.judgeOwner(answer.Team, p); d.Outcome != Allow {
+		d.judgeOwner(answer.Team, p)
+		for i := 0; i < len(answer.Others) && d.Outcome == Allow; i++ {
+			d.judgeOwner(answer.Others[i], p)
+		}
+		if d.Outcome != Allow {
 			return
 		}
 	}
@@ -199,16 +203,26 @@ func (d *Decision) learnTeam(task *identity.Task, known facts) bool {
 	return true
 }
 
-// judgeList decides about the list of all variable keys: with multi_team on,
-// upstream filters it by the task's team, and not at all for a task of none.
-func (d *Decision) judgeList(p *Policy) {
+// judgeList decides about the list of all variable keys. Upstream filters it by
+// the team that its database names for the task's current attempt, and only with
+// multi_team on; else it lists every key, as it does for a task of no team.
+func (d *Decision) judgeList(task *identity.Task, row resolver.Answer, p *Policy) {
 	switch {
-	case d.TaskTeam != "":
-		d.allow(OwnResource)
-	case p.AllowTeamless:
+	case d.TaskTeam == "" && p.AllowTeamless:
 		d.allow(TeamlessTask)
-	default:
+	case d.TaskTeam == "":
 		d.refuse(Deny, TeamlessTask)
+	case !p.MultiTeamKnown:
+		d.refuse(Deny, MultiTeamUnset)
+	case d.from(row):
+	case !row.Current:
+		d.refuse(Deny, NotCurrentTask)
+	case differ(&task.Claimed, row.Task):
+		d.refuse(Deny, ClaimsDiffer)
+	case row.StoredTeam != d.TaskTeam:
+		d.refuse(Deny, TeamNotStored)
+	default:
+		d.allow(OwnResource)
 	}
 }
 
@@ -216,7 +230,7 @@ func (d *Decision) judgeList(p *Policy) {
 // that nobody owns; if not, it decides.
 func (d *Decision) standsForNobody(key resolver.Key) bool {
 	switch key.Kind {
-	case resolver.KindAsset:
+	case resolver.KindAsset, resolver.KindAssetName, resolver.KindAssetURI, resolver.KindAssetAlias:
 		return true
 	case resolver.KindDag:
 		if d.Reading.Route.Action == route.Count && d.Reading.Route.Kind == route.Dag {

@@ -17,16 +17,16 @@ func Needs(into []resolver.Question, m *route.Match, task *identity.Task, p *Pol
 	readings := m.Readings()
 	for i := range readings {
 		r := &readings[i]
-		freshness := resolver.Cached
-		if r.Route.Action.Mutates() {
-			freshness = resolver.Recent
-		}
+		freshness := freshnessOf(r)
 		switch p.asks(r) {
 		case nothing, ruleOff, singleTeam:
 		case identityOnly:
 			into = needIdentity(into, task, p)
 		case teams:
 			into = needTeam(into, task, freshness)
+			if r.Route.Action == route.List {
+				into = add(into, resolver.Question{Key: resolver.Key{Kind: resolver.KindTask, Name: task.ID}, Freshness: freshness})
+			}
 			for _, key := range resources(r) {
 				if key.Name != "" {
 					into = add(into, resolver.Question{Key: key, Freshness: freshness})
@@ -35,6 +35,32 @@ func Needs(into []resolver.Question, m *route.Match, task *identity.Task, p *Pol
 		}
 	}
 	return into
+}
+
+// freshnessOf returns how old what is known about a reading may be. What a list
+// and an alias lead to is upstream's to find: the facts that it finds them by must
+// be true at the moment, and are asked again once it has answered.
+func freshnessOf(r *route.Reading) resolver.Freshness {
+	switch {
+	case r.Route.Action == route.List, r.AssetAlias != "":
+		return resolver.Fresh
+	case r.Route.Action.Mutates():
+		return resolver.Recent
+	}
+	return resolver.Cached
+}
+
+// AskAgain reports whether the questions of a request must be asked again once
+// upstream has answered it, because what it answers depends on facts that may
+// change meanwhile.
+func AskAgain(m *route.Match) bool {
+	readings := m.Readings()
+	for i := range readings {
+		if freshnessOf(&readings[i]) == resolver.Fresh {
+			return true
+		}
+	}
+	return false
 }
 
 // question is the kind of thing that a reading needs to know.
@@ -103,9 +129,12 @@ func resources(r *route.Reading) [2]resolver.Key {
 	case route.XCom, route.Dag:
 		return [2]resolver.Key{{Kind: resolver.KindDag, Name: r.DagID}}
 	case route.Asset:
+		if r.AssetAlias != "" {
+			return [2]resolver.Key{{Kind: resolver.KindAssetAlias, Name: r.AssetAlias}}
+		}
 		return [2]resolver.Key{
-			{Kind: resolver.KindAsset, Name: r.Asset[0]},
-			{Kind: resolver.KindAsset, Name: r.Asset[1]},
+			{Kind: resolver.KindAssetName, Name: r.AssetName},
+			{Kind: resolver.KindAssetURI, Name: r.AssetURI},
 		}
 	case route.Public, route.Documentation, route.Self:
 	}

@@ -44,6 +44,9 @@ type Policy struct {
 
 	// MultiTeamOff skips the team rules, for an Airflow without [core] multi_team.
 	MultiTeamOff bool
+	// MultiTeamKnown means that multi_team was set, by the fence's configuration or
+	// Airflow's, and is not only assumed to be on.
+	MultiTeamKnown bool
 	// DenyGlobalWrites lets only tasks of no team change what nobody owns.
 	DenyGlobalWrites bool
 	// AllowTeamless lets a task of no team reach what a team owns.

@@ -18,6 +18,7 @@ const (
 	selfID
 	assetName
 	assetURI
+	assetAlias
 	mapIndex
 	fields
 )

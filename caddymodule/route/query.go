@@ -29,12 +29,13 @@ var paramKinds = map[string]paramKind{"": text, "int": integer, "list": list}
 // queryFields are the query parameters that say what a request touches.
 var queryFields = map[string]field{
 	"dag_id": dagID, "map_index": mapIndex,
-	"name": assetName, "alias_name": assetName, "uri": assetURI,
+	"name": assetName, "uri": assetURI,
 }
 
-// parseParams compiles a route's Query. It panics on a kind of parameter that is
-// unknown: the table is data of this package.
-func parseParams(query string) []param {
+// parseParams compiles a route's Query; the parameter alias names an asset alias.
+// It panics on a kind of parameter that is unknown: the table is data of this
+// package.
+func parseParams(query, alias string) []param {
 	if query == "" {
 		return nil
 	}
@@ -45,7 +46,11 @@ func parseParams(query string) []param {
 		if !known {
 			panic(fmt.Sprintf("route: unknown kind of parameter in %q", query))
 		}
-		params = append(params, param{name: name, kind: kind, into: queryFields[name]})
+		into := queryFields[name]
+		if name == alias {
+			into = assetAlias
+		}
+		params = append(params, param{name: name, kind: kind, into: into})
 	}
 	return params
 }
@@ -58,7 +63,7 @@ func (r *Reading) fill(values *captures, rawQuery string) error {
 	}
 	r.DagID, r.RunID, r.TaskID = values[dagID], values[runID], values[taskID]
 	r.Key, r.ID = values[key], values[selfID]
-	r.Asset = [2]string{values[assetName], values[assetURI]}
+	r.AssetName, r.AssetURI, r.AssetAlias = values[assetName], values[assetURI], values[assetAlias]
 	if values[mapIndex] != "" {
 		index, err := strconv.Atoi(values[mapIndex])
 		if err != nil {
@@ -83,7 +88,7 @@ func (r *Reading) complete() error {
 	case Dag:
 		missing = r.DagID == ""
 	case Asset:
-		missing = r.Asset == [2]string{}
+		missing = r.AssetName+r.AssetURI+r.AssetAlias == ""
 	case Public, Documentation, Self:
 	}
 	if missing {

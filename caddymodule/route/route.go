@@ -96,6 +96,8 @@ type Route struct {
 	// commas: name is a scalar, name:int one that FastAPI reads as an integer,
 	// name:list a list.
 	Query string
+	// Alias is the one of those parameters that names an asset alias.
+	Alias string
 	// Since and Until bound the Airflow-API-Version values that have the
 	// endpoint, both included. An empty Until means that it is still there.
 	Since, Until string
@@ -138,9 +140,9 @@ type Reading struct {
 	Key string
 	// ID is the task instance id, or connection test id, of a Self endpoint.
 	ID string
-	// Asset holds the asset's name, URI or alias; both name and URI where the
-	// request gives both.
-	Asset [2]string
+	// AssetName and AssetURI name an asset, where the request has both both, and
+	// AssetAlias an asset alias.
+	AssetName, AssetURI, AssetAlias string
 	// MapIndex is the query's map_index, and HasMapIndex tells that it was there.
 	MapIndex    int
 	HasMapIndex bool

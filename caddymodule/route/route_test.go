@@ -30,10 +30,13 @@ func reads(t *testing.T, method, target, version string) string {
 	var lines []string
 	for _, r := range match.Readings() {
 		line := fmt.Sprintf("%v %v", r.Route.Kind, r.Route.Action)
-		for _, part := range []string{r.DagID, r.RunID, r.TaskID, r.Key, r.ID, r.Asset[0], r.Asset[1]} {
+		for _, part := range []string{r.DagID, r.RunID, r.TaskID, r.Key, r.ID, r.AssetName, r.AssetURI} {
 			if part != "" {
 				line += " " + part
 			}
+		}
+		if r.AssetAlias != "" {
+			line += " alias " + r.AssetAlias
 		}
 		if r.HasMapIndex {
 			line += fmt.Sprintf(" [%d]", r.MapIndex)
@@ -102,7 +105,11 @@ func TestRequestIsReadAsAirflowReadsIt(t *testing.T) {
 		{"PATCH /task-instances/018f/dag-run-note", newest, "self write 018f"},
 
 		{"GET /assets/by-name?name=n", newest, "asset read n"},
-		{"GET /assets/by-alias?alias_name=n", newest, "asset read n"},
+		{"GET /assets/by-alias?alias_name=n", newest, "asset read alias n"},
+		{"GET /asset-events/by-asset-alias?name=n", newest, "asset read alias n"},
+		{"GET /asset-events/by-asset-alias?uri=n", newest, "bad_query"},
+		{"GET /assets/by-alias?name=n", newest, "bad_query"},
+		{"GET /assets/by-name?name=n&alias_name=m&uri=o", newest, "asset read n"},
 		{"GET /asset-events/by-asset?name=n&uri=s3://b/k", newest, "asset read n s3://b/k"},
 		{"PUT /store/asset/by-uri/value?uri=s3%3A%2F%2Fb&key=k", newest, "asset write s3://b"},
 		{"DELETE /store/asset/by-name/clear?name=n", newest, "asset delete n"},

@@ -24,10 +24,10 @@ var table = []Route{
 
 	{Method: "GET", Pattern: "/assets/by-name", Query: "name", Since: "2025-04-11", Kind: Asset, Action: Read},
 	{Method: "GET", Pattern: "/assets/by-uri", Query: "uri", Since: "2025-04-11", Kind: Asset, Action: Read},
-	{Method: "GET", Pattern: "/assets/by-alias", Query: "alias_name", Since: "2026-06-30", Kind: Asset, Action: Read},
+	{Method: "GET", Pattern: "/assets/by-alias", Query: "alias_name", Alias: "alias_name", Since: "2026-06-30", Kind: Asset, Action: Read},
 
 	{Method: "GET", Pattern: "/asset-events/by-asset", Query: "after,ascending,before,extra:list,limit:int,name,partition_key,partition_key_regexp_pattern,uri", Since: "2025-04-11", Kind: Asset, Action: Read},
-	{Method: "GET", Pattern: "/asset-events/by-asset-alias", Query: "after,ascending,before,extra:list,limit:int,name,partition_key,partition_key_regexp_pattern", Since: "2025-04-11", Kind: Asset, Action: Read},
+	{Method: "GET", Pattern: "/asset-events/by-asset-alias", Query: "after,ascending,before,extra:list,limit:int,name,partition_key,partition_key_regexp_pattern", Alias: "name", Since: "2025-04-11", Kind: Asset, Action: Read},
 
 	{Method: "GET", Pattern: "/connection-tests/{connection_test_id}/connection", Since: "2026-06-30", Kind: Self, Action: Read, Scopes: "workload"},
 	{Method: "PATCH", Pattern: "/connection-tests/{connection_test_id}", Since: "2026-06-30", Kind: Self, Action: Write, Scopes: "workload"},
@@ -99,7 +99,7 @@ var sections = func() map[string][]Route {
 	bySection := make(map[string][]Route)
 	for _, route := range table {
 		route.pattern = compile(route.Pattern)
-		route.params = parseParams(route.Query)
+		route.params = parseParams(route.Query, route.Alias)
 		route.versions = versionsBetween(route.Since, route.Until)
 		first := section(route.Pattern)
 		bySection[first] = append(bySection[first], route)

@@ -58,6 +58,10 @@ var variableCells = []cell{
 	{teamA, get("/variables/_TEAM_B___SECRET"), refused(403), "environment of a team"},
 	{teamA, get("/variables/keys"), passes(200), "list, upstream filters it by team"},
 	{teamless, get("/variables/keys"), refused(403), "list, upstream filters it by no team"},
+	{retriedA, get("/variables/keys"), refused(403), "list, upstream filters it by nothing for an attempt of the past"},
+	{leavingA, get("/variables/keys"), passes(403), "list, dropped: the attempt was of the past by the time it came"},
+	{leavingA, get("/variables/keys?limit=1"), refused(403), "list, for an attempt of the past since then"},
+	{unknown, get("/variables/keys"), refused(403), "no such task"},
 	{teamless, get("/variables/keys").with("Airflow-API-Version: 2025-11-05"), passes(200), "variable of that name, in older versions"},
 
 	{teamA, put("/variables/var_a", `{"val":"new"}`), passes(201), "own team"},

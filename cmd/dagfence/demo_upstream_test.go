@@ -44,7 +44,7 @@ func TestStubAnswersAsAirflow(t *testing.T) {
 		{"team_b", "DELETE", "/variables/new/b", "", 204, ""},
 		{"team_b", "DELETE", "/variables/new/b", "", 204, ""},
 		{"team_b", "GET", "/variables/new/b", "", 404, notFound("Variable")},
-		{"unknown", "GET", "/variables/keys", "", 404, notFound("Variable")},
+		{"unknown", "GET", "/variables/keys", "", 200, `{"keys":["a/b","a_delete","a_keep","b/c","global_delete","global_put","global_var","keys","var_a","var_b"],"total_entries":10}`},
 		{"unknown", "PUT", "/variables/by_unknown", `{"val":"x"}`, 201, `{"message":"Variable successfully set"}`},
 
 		{"team_a", "GET", "/connections/conn_a", "", 200, `{"conn_id":"conn_a","conn_type":"http","extra":null,` +
@@ -73,7 +73,7 @@ func TestStubAnswersAsAirflow(t *testing.T) {
 		{"team_a", "GET", "/dag-runs/dag_a/run_1/state", "", 200, `{"state":"queued"}`},
 		{"team_a", "POST", "/dag-runs/dag_a/no_run/clear", "", 404, notFound("Dag or Dag run")},
 		{"team_a", "GET", "/dag-runs/dag_a/no_run/state", "", 404, notFound("Dag or Dag run")},
-		{"team_a", "GET", "/task-instances/count?dag_id=dag_a", "", 200, `2`},
+		{"team_a", "GET", "/task-instances/count?dag_id=dag_a", "", 200, `3`},
 
 		{"team_a", "PUT", "/task-instances/01990000-0000-7000-8000-0000000000a1/heartbeat", `{}`, 204, ""},
 		{"team_a", "PUT", "/task-instances/01990000-0000-7000-8000-0000000000a3/heartbeat", `{}`, 410, `{"detail":{"reason":"not_found",` +

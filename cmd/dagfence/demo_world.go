@@ -28,6 +28,7 @@ const (
 	teamA    = "team_a"
 	mappedA  = "team_a[1]"
 	retriedA = "team_a retry"
+	leavingA = "team_a leaving" // reported up for retry while its request is answered
 	workload = "workload"
 	teamB    = "team_b"
 	teamless = "teamless"
@@ -42,6 +43,7 @@ const (
 	idA       = "01990000-0000-7000-8000-0000000000a1"
 	idMappedA = "01990000-0000-7000-8000-0000000000a2"
 	idRetryA  = "01990000-0000-7000-8000-0000000000a3"
+	idLeaveA  = "01990000-0000-7000-8000-0000000000a4"
 	idB       = "01990000-0000-7000-8000-0000000000b1"
 	idG       = "01990000-0000-7000-8000-000000000001"
 	idUnknown = "01990000-0000-7000-8000-0000000000ff"
@@ -65,6 +67,12 @@ CREATE TABLE connection (id INTEGER NOT NULL PRIMARY KEY, conn_id VARCHAR(250) N
 CREATE TABLE dag_run (dag_id VARCHAR(250) NOT NULL, run_id VARCHAR(250) NOT NULL, state VARCHAR(50) NOT NULL, PRIMARY KEY (dag_id, run_id));
 CREATE TABLE xcom (dag_id VARCHAR(250) NOT NULL, run_id VARCHAR(250) NOT NULL, task_id VARCHAR(250) NOT NULL, map_index INTEGER NOT NULL,
 	"key" VARCHAR(512) NOT NULL, value JSON, PRIMARY KEY (dag_id, run_id, task_id, map_index, "key"));
+CREATE TABLE asset (id INTEGER NOT NULL PRIMARY KEY, name VARCHAR(1500) NOT NULL, uri VARCHAR(1500) NOT NULL, UNIQUE (name, uri));
+CREATE TABLE asset_active (name VARCHAR(1500) NOT NULL UNIQUE, uri VARCHAR(1500) NOT NULL UNIQUE);
+CREATE TABLE asset_alias (id INTEGER NOT NULL PRIMARY KEY, name VARCHAR(1500) NOT NULL UNIQUE);
+CREATE TABLE asset_alias_asset (alias_id INTEGER NOT NULL, asset_id INTEGER NOT NULL, PRIMARY KEY (alias_id, asset_id));
+CREATE TABLE asset_event (id INTEGER NOT NULL PRIMARY KEY, asset_id INTEGER NOT NULL);
+CREATE TABLE asset_alias_asset_event (alias_id INTEGER NOT NULL, event_id INTEGER NOT NULL, PRIMARY KEY (alias_id, event_id));
 `
 
 // demoRows is who is there, and who owns what.
@@ -76,6 +84,7 @@ INSERT INTO dag_bundle_team VALUES ('bundle_a', 'team_a'), ('bundle_b', 'team_b'
 INSERT INTO dag_run VALUES ('dag_a', 'run_1', 'running'), ('dag_a2', 'run_1', 'success'), ('dag_b', 'run_1', 'running'), ('dag_g', 'run_1', 'running');
 INSERT INTO task_instance VALUES
 	('` + idA + `', 't1', 'dag_a', 'run_1', -1, 'running'), ('` + idMappedA + `', 'mapped', 'dag_a', 'run_1', 1, 'running'),
+	('` + idLeaveA + `', 'leaving', 'dag_a', 'run_1', -1, 'running'),
 	('` + idB + `', 't1', 'dag_b', 'run_1', -1, 'running'), ('` + idG + `', 't1', 'dag_g', 'run_1', -1, 'running');
 INSERT INTO task_instance_history VALUES ('` + idRetryA + `', 'retry', 'dag_a', 'run_1', -1, 1);
 INSERT INTO variable ("key", val, team_name) VALUES
@@ -158,7 +167,7 @@ func (w *world) mint(now time.Time) error {
 		errs = append(errs, err)
 	}
 	for who, id := range map[string]string{
-		teamA: idA, mappedA: idMappedA, retriedA: idRetryA, teamB: idB, teamless: idG, unknown: idUnknown,
+		teamA: idA, mappedA: idMappedA, retriedA: idRetryA, leavingA: idLeaveA, teamB: idB, teamless: idG, unknown: idUnknown,
 	} {
 		sign(who, id, "execution", w.secret, now.Add(tokenLife))
 	}
@@ -174,6 +183,13 @@ func (w *world) team(ctx context.Context, id string) (team sql.NullString, err e
 	err = w.db.QueryRowContext(ctx, `SELECT b.team_name FROM task_instance i JOIN dag d ON d.dag_id = i.dag_id
 		LEFT JOIN dag_bundle_team b ON b.dag_bundle_name = d.bundle_name WHERE i.id = ?`, hexID(id)).Scan(&team)
 	return team, err
+}
+
+// retry moves a task instance to the history, as a report of up for retry does.
+func (w *world) retry(ctx context.Context, id string) error {
+	_, err := w.db.ExecContext(ctx, `INSERT INTO task_instance_history SELECT id, task_id, dag_id, run_id, map_index, 1 FROM task_instance WHERE id = ?1;
+		DELETE FROM task_instance WHERE id = ?1`, hexID(id))
+	return err
 }
 
 func hexID(id string) string { return strings.ReplaceAll(id, "-", "") }

@@ -20,7 +20,7 @@ func init() {
 	caddycmd.RegisterCommand(caddycmd.Command{
 		Name: "lookup",
 		Usage: "--listen <address> [--database <url>] [--ownership-file <file>] [--token-file <file>] " +
-			"[--tls-cert <file> --tls-key <file> --client-ca <file>] [--redis <url> [--cache-key-file <file>]]",
+			"[--tls-cert <file> --tls-key <file> --client-ca <file>] [--redis <url> [--cache-key-file <file>] [--deployment <name>]]",
 		Short: "Runs the lookup service, which tells fences who owns what",
 		Long: `
 Serves POST /v1/owners, /live, /ready and /metrics from Airflow's metadata
@@ -33,7 +33,8 @@ Without --token-file and --client-ca it listens on loopback only.
 With --redis it also watches the database and the file, and what gets another
 owner is forgotten by all fences on that Redis within a second. Messages are
 sealed as the fences seal them: with the cache key in --cache-key-file, else with
-the secret in AIRFLOW__API_AUTH__JWT_SECRET or airflow.cfg.`,
+the secret in AIRFLOW__API_AUTH__JWT_SECRET or airflow.cfg; and for the fences'
+own deployment, where their cache deployment names one.`,
 		CobraFunc: func(cmd *cobra.Command) {
 			cmd.Flags().String("listen", "127.0.0.1:8082", "Address to receive questions on, host:port")
 			cmd.Flags().String("database", "", "SQLAlchemy URL of Airflow's metadata database")
@@ -44,6 +45,7 @@ the secret in AIRFLOW__API_AUTH__JWT_SECRET or airflow.cfg.`,
 			cmd.Flags().String("client-ca", "", "Authorities that a fence's own certificate has to come from, PEM")
 			cmd.Flags().String("redis", "", "URL of the Redis that fences share, to tell them what got another owner")
 			cmd.Flags().String("cache-key-file", "", "File with the cache key of those fences, where they have one")
+			cmd.Flags().String("deployment", "", "The cache deployment of those fences, where they have one")
 			cmd.RunE = runs(serveLookup)
 		},
 	})
@@ -66,7 +68,7 @@ func serveLookup(flags caddycmd.Flags) error {
 		return err
 	}
 	defer directory.Close()
-	forget, leave, err := joinBus(flags.String("redis"), flags.String("cache-key-file"))
+	forget, leave, err := joinBus(flags.String("redis"), flags.String("cache-key-file"), flags.String("deployment"))
 	if err != nil {
 		return err
 	}
@@ -101,12 +103,17 @@ func databaseOf(flag string) (string, error) {
 
 // joinBus gives what makes the fences on a Redis forget keys, and what leaves
 // them again; nil without a Redis.
-func joinBus(url, keyFile string) (forget lookup.Forget, leave func(), err error) {
-	if url == "" {
-		if keyFile != "" {
-			return nil, nil, errors.New("cache-key-file: nothing is sealed without a Redis: set --redis, or leave the file out")
-		}
+func joinBus(url, keyFile, deployment string) (forget lookup.Forget, leave func(), err error) {
+	switch {
+	case url == "" && keyFile != "":
+		return nil, nil, errors.New("cache-key-file: nothing is sealed without a Redis: set --redis, or leave the file out")
+	case url == "" && deployment != "":
+		return nil, nil, errors.New("deployment: nothing is shared without a Redis: set --redis, or leave the name out")
+	case url == "":
 		return nil, func() {}, nil
+	}
+	if err := config.CheckDeployment(deployment); err != nil {
+		return nil, nil, fmt.Errorf("deployment: %w", err)
 	}
 	secret, err := busSecret(keyFile)
 	if err != nil {
@@ -116,7 +123,7 @@ func joinBus(url, keyFile string) (forget lookup.Forget, leave func(), err error
 	if err != nil {
 		return nil, nil, err
 	}
-	bus, err := resolver.NewBus(client, resolver.Options{Secret: secret})
+	bus, err := resolver.NewBus(client, resolver.Options{Secret: secret, Deployment: deployment})
 	if err != nil {
 		return nil, nil, errors.Join(err, client.Close())
 	}

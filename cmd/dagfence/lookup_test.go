@@ -50,7 +50,7 @@ func TestLookupSealsWithWhatTheFencesSealWith(t *testing.T) {
 			for variable, value := range test.environment {
 				t.Setenv(variable, value)
 			}
-			forget, leave, err := main.JoinBus(server.URL(), test.keyFile)
+			forget, leave, err := main.JoinBus(server.URL(), test.keyFile, "")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -90,7 +90,7 @@ func TestLookupNamesTheFlagThatCannotBeUsed(t *testing.T) {
 			for variable, value := range test.environment {
 				t.Setenv(variable, value)
 			}
-			forget, _, err := main.JoinBus(test.url, test.keyFile)
+			forget, _, err := main.JoinBus(test.url, test.keyFile, "")
 			if err == nil || forget != nil {
 				t.Fatal("it is taken")
 			}
@@ -101,7 +101,7 @@ func TestLookupNamesTheFlagThatCannotBeUsed(t *testing.T) {
 			}
 		})
 	}
-	if forget, leave, err := main.JoinBus("", ""); forget != nil || err != nil {
+	if forget, leave, err := main.JoinBus("", "", ""); forget != nil || err != nil {
 		t.Errorf("without a Redis: %v", err)
 	} else {
 		leave()

@@ -64,4 +64,40 @@ SET @statement = COALESCE(CONCAT('GRANT SELECT (', @columns, ') ON `connection` 
 PREPARE granting FROM @statement;
 EXECUTE granting;
 
+SET @columns = (SELECT GROUP_CONCAT('`', column_name, '`') FROM information_schema.columns
+    WHERE table_schema = DATABASE() AND table_name = 'asset' AND column_name IN ('id', 'name', 'uri'));
+SET @statement = COALESCE(CONCAT('GRANT SELECT (', @columns, ') ON `asset` TO dagfence'), 'DO 0');
+PREPARE granting FROM @statement;
+EXECUTE granting;
+
+SET @columns = (SELECT GROUP_CONCAT('`', column_name, '`') FROM information_schema.columns
+    WHERE table_schema = DATABASE() AND table_name = 'asset_active' AND column_name IN ('name', 'uri'));
+SET @statement = COALESCE(CONCAT('GRANT SELECT (', @columns, ') ON `asset_active` TO dagfence'), 'DO 0');
+PREPARE granting FROM @statement;
+EXECUTE granting;
+
+SET @columns = (SELECT GROUP_CONCAT('`', column_name, '`') FROM information_schema.columns
+    WHERE table_schema = DATABASE() AND table_name = 'asset_alias' AND column_name IN ('id', 'name'));
+SET @statement = COALESCE(CONCAT('GRANT SELECT (', @columns, ') ON `asset_alias` TO dagfence'), 'DO 0');
+PREPARE granting FROM @statement;
+EXECUTE granting;
+
+SET @columns = (SELECT GROUP_CONCAT('`', column_name, '`') FROM information_schema.columns
+    WHERE table_schema = DATABASE() AND table_name = 'asset_alias_asset' AND column_name IN ('alias_id', 'asset_id'));
+SET @statement = COALESCE(CONCAT('GRANT SELECT (', @columns, ') ON `asset_alias_asset` TO dagfence'), 'DO 0');
+PREPARE granting FROM @statement;
+EXECUTE granting;
+
+SET @columns = (SELECT GROUP_CONCAT('`', column_name, '`') FROM information_schema.columns
+    WHERE table_schema = DATABASE() AND table_name = 'asset_event' AND column_name IN ('id', 'asset_id'));
+SET @statement = COALESCE(CONCAT('GRANT SELECT (', @columns, ') ON `asset_event` TO dagfence'), 'DO 0');
+PREPARE granting FROM @statement;
+EXECUTE granting;
+
+SET @columns = (SELECT GROUP_CONCAT('`', column_name, '`') FROM information_schema.columns
+    WHERE table_schema = DATABASE() AND table_name = 'asset_alias_asset_event' AND column_name IN ('alias_id', 'event_id'));
+SET @statement = COALESCE(CONCAT('GRANT SELECT (', @columns, ') ON `asset_alias_asset_event` TO dagfence'), 'DO 0');
+PREPARE granting FROM @statement;
+EXECUTE granting;
+
 DEALLOCATE PREPARE granting;

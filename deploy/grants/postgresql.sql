@@ -35,7 +35,13 @@ BEGIN
             ('dynamic_region', '{id,node_id}'),
             ('task_instance_history', '{task_instance_id,dag_id,run_id,task_id,map_index}'),
             ('variable', '{key,team_id,team_name,xmin}'),
-            ('connection', '{conn_id,team_id,team_name,xmin}')
+            ('connection', '{conn_id,team_id,team_name,xmin}'),
+            ('asset', '{id,name,uri}'),
+            ('asset_active', '{name,uri}'),
+            ('asset_alias', '{id,name}'),
+            ('asset_alias_asset', '{alias_id,asset_id}'),
+            ('asset_event', '{id,asset_id}'),
+            ('asset_alias_asset_event', '{alias_id,event_id}')
         ) AS t (name, columns)
         JOIN pg_class c ON c.oid = to_regclass(t.name)
         JOIN pg_namespace n ON n.oid = c.relnamespace

@@ -1,5 +1,41 @@
 -- The tables that hold owners, as the models of Airflow 3.1.8 create them on mysql; scripts/airflow-ddl.py made it.
 
+CREATE TABLE asset (
+	id INTEGER NOT NULL AUTO_INCREMENT,
+	name VARCHAR(1500) COLLATE latin1_general_cs NOT NULL,
+	uri VARCHAR(1500) COLLATE latin1_general_cs NOT NULL,
+	`group` VARCHAR(1500) COLLATE latin1_general_cs NOT NULL,
+	extra JSON NOT NULL,
+	created_at TIMESTAMP(6) NOT NULL,
+	updated_at TIMESTAMP(6) NOT NULL,
+	CONSTRAINT asset_pkey PRIMARY KEY (id)
+);
+
+CREATE UNIQUE INDEX idx_asset_name_uri_unique ON asset (name, uri);
+
+CREATE TABLE asset_alias (
+	id INTEGER NOT NULL AUTO_INCREMENT,
+	name VARCHAR(1500) COLLATE latin1_general_cs NOT NULL,
+	`group` VARCHAR(1500) COLLATE latin1_general_cs NOT NULL,
+	CONSTRAINT asset_alias_pkey PRIMARY KEY (id)
+);
+
+CREATE UNIQUE INDEX idx_asset_alias_name_unique ON asset_alias (name);
+
+CREATE TABLE asset_event (
+	id INTEGER NOT NULL AUTO_INCREMENT,
+	asset_id INTEGER NOT NULL,
+	extra JSON NOT NULL,
+	source_task_id VARCHAR(250) COLLATE utf8mb3_bin,
+	source_dag_id VARCHAR(250) COLLATE utf8mb3_bin,
+	source_run_id VARCHAR(250) COLLATE utf8mb3_bin,
+	source_map_index INTEGER DEFAULT -1,
+	timestamp TIMESTAMP(6) NOT NULL,
+	CONSTRAINT asset_event_pkey PRIMARY KEY (id)
+);
+
+CREATE INDEX idx_asset_id_timestamp ON asset_event (asset_id, timestamp);
+
 CREATE TABLE dag_bundle (
 	name VARCHAR(250) COLLATE utf8mb3_bin NOT NULL,
 	active BOOL,
@@ -16,6 +52,41 @@ CREATE TABLE team (
 	CONSTRAINT team_pkey PRIMARY KEY (id),
 	CONSTRAINT team_name_uq UNIQUE (name)
 );
+
+CREATE TABLE asset_active (
+	name VARCHAR(1500) COLLATE latin1_general_cs NOT NULL,
+	uri VARCHAR(1500) COLLATE latin1_general_cs NOT NULL,
+	CONSTRAINT asset_active_pkey PRIMARY KEY (name, uri),
+	CONSTRAINT asset_active_asset_name_uri_fkey FOREIGN KEY(name, uri) REFERENCES asset (name, uri) ON DELETE CASCADE
+);
+
+CREATE UNIQUE INDEX idx_asset_active_name_unique ON asset_active (name);
+
+CREATE UNIQUE INDEX idx_asset_active_uri_unique ON asset_active (uri);
+
+CREATE TABLE asset_alias_asset (
+	alias_id INTEGER NOT NULL,
+	asset_id INTEGER NOT NULL,
+	CONSTRAINT asset_alias_asset_pkey PRIMARY KEY (alias_id, asset_id),
+	CONSTRAINT asset_alias_asset_alias_id_fkey FOREIGN KEY(alias_id) REFERENCES asset_alias (id) ON DELETE CASCADE,
+	CONSTRAINT asset_alias_asset_asset_id_fkey FOREIGN KEY(asset_id) REFERENCES asset (id) ON DELETE CASCADE
+);
+
+CREATE INDEX idx_asset_alias_asset_alias_id ON asset_alias_asset (alias_id);
+
+CREATE INDEX idx_asset_alias_asset_asset_id ON asset_alias_asset (asset_id);
+
+CREATE TABLE asset_alias_asset_event (
+	alias_id INTEGER NOT NULL,
+	event_id INTEGER NOT NULL,
+	CONSTRAINT asset_alias_asset_event_pkey PRIMARY KEY (alias_id, event_id),
+	CONSTRAINT asset_alias_asset_event_alias_id_fkey FOREIGN KEY(alias_id) REFERENCES asset_alias (id) ON DELETE CASCADE,
+	CONSTRAINT asset_alias_asset_event_event_id_fkey FOREIGN KEY(event_id) REFERENCES asset_event (id) ON DELETE CASCADE
+);
+
+CREATE INDEX idx_asset_alias_asset_event_alias_id ON asset_alias_asset_event (alias_id);
+
+CREATE INDEX idx_asset_alias_asset_event_event_id ON asset_alias_asset_event (event_id);
 
 CREATE TABLE connection (
 	id INTEGER NOT NULL AUTO_INCREMENT,
@@ -98,13 +169,13 @@ CREATE TABLE task_instance (
 	task_id VARCHAR(250) COLLATE utf8mb3_bin NOT NULL,
 	dag_id VARCHAR(250) COLLATE utf8mb3_bin NOT NULL,
 	run_id VARCHAR(250) COLLATE utf8mb3_bin NOT NULL,
-	map_index INTEGER NOT NULL DEFAULT (-1),
+	map_index INTEGER NOT NULL DEFAULT -1,
 	start_date TIMESTAMP(6) NULL,
 	end_date TIMESTAMP(6) NULL,
 	duration FLOAT,
 	state VARCHAR(20),
 	try_number INTEGER,
-	max_tries INTEGER DEFAULT (-1),
+	max_tries INTEGER DEFAULT -1,
 	hostname VARCHAR(1000),
 	unixname VARCHAR(1000),
 	pool VARCHAR(256) NOT NULL,
@@ -154,13 +225,13 @@ CREATE TABLE task_instance_history (
 	task_id VARCHAR(250) COLLATE utf8mb3_bin NOT NULL,
 	dag_id VARCHAR(250) COLLATE utf8mb3_bin NOT NULL,
 	run_id VARCHAR(250) COLLATE utf8mb3_bin NOT NULL,
-	map_index INTEGER NOT NULL DEFAULT (-1),
+	map_index INTEGER NOT NULL DEFAULT -1,
 	try_number INTEGER NOT NULL,
 	start_date TIMESTAMP(6) NULL,
 	end_date TIMESTAMP(6) NULL,
 	duration FLOAT,
 	state VARCHAR(20),
-	max_tries INTEGER DEFAULT (-1),
+	max_tries INTEGER DEFAULT -1,
 	hostname VARCHAR(1000),
 	unixname VARCHAR(1000),
 	pool VARCHAR(256) NOT NULL,

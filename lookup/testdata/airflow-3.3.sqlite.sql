@@ -1,5 +1,39 @@
 -- The tables that hold owners, as the models of Airflow 3.3.2 create them on sqlite; scripts/airflow-ddl.py made it.
 
+CREATE TABLE asset (
+	id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+	name VARCHAR(1500) NOT NULL,
+	uri VARCHAR(1500) NOT NULL,
+	"group" VARCHAR(1500) NOT NULL,
+	extra JSON NOT NULL,
+	created_at TIMESTAMP NOT NULL,
+	updated_at TIMESTAMP NOT NULL
+);
+
+CREATE UNIQUE INDEX idx_asset_name_uri_unique ON asset (name, uri);
+
+CREATE TABLE asset_alias (
+	id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+	name VARCHAR(1500) NOT NULL,
+	"group" VARCHAR(1500) NOT NULL
+);
+
+CREATE UNIQUE INDEX idx_asset_alias_name_unique ON asset_alias (name);
+
+CREATE TABLE asset_event (
+	id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+	asset_id INTEGER NOT NULL,
+	extra JSON NOT NULL,
+	source_task_id VARCHAR(250),
+	source_dag_id VARCHAR(250),
+	source_run_id VARCHAR(250),
+	source_map_index INTEGER DEFAULT '-1',
+	timestamp TIMESTAMP NOT NULL,
+	partition_key VARCHAR(250)
+);
+
+CREATE INDEX idx_asset_id_timestamp ON asset_event (asset_id, timestamp);
+
 CREATE TABLE dag_bundle (
 	name VARCHAR(250) NOT NULL,
 	active BOOLEAN,
@@ -14,6 +48,41 @@ CREATE TABLE team (
 	name VARCHAR(50) NOT NULL,
 	CONSTRAINT team_pkey PRIMARY KEY (name)
 );
+
+CREATE TABLE asset_active (
+	name VARCHAR(1500) NOT NULL,
+	uri VARCHAR(1500) NOT NULL,
+	CONSTRAINT asset_active_pkey PRIMARY KEY (name, uri),
+	CONSTRAINT asset_active_asset_name_uri_fkey FOREIGN KEY(name, uri) REFERENCES asset (name, uri) ON DELETE CASCADE
+);
+
+CREATE UNIQUE INDEX idx_asset_active_name_unique ON asset_active (name);
+
+CREATE UNIQUE INDEX idx_asset_active_uri_unique ON asset_active (uri);
+
+CREATE TABLE asset_alias_asset (
+	alias_id INTEGER NOT NULL,
+	asset_id INTEGER NOT NULL,
+	CONSTRAINT asset_alias_asset_pkey PRIMARY KEY (alias_id, asset_id),
+	CONSTRAINT asset_alias_asset_alias_id_fkey FOREIGN KEY(alias_id) REFERENCES asset_alias (id) ON DELETE CASCADE,
+	CONSTRAINT asset_alias_asset_asset_id_fkey FOREIGN KEY(asset_id) REFERENCES asset (id) ON DELETE CASCADE
+);
+
+CREATE INDEX idx_asset_alias_asset_alias_id ON asset_alias_asset (alias_id);
+
+CREATE INDEX idx_asset_alias_asset_asset_id ON asset_alias_asset (asset_id);
+
+CREATE TABLE asset_alias_asset_event (
+	alias_id INTEGER NOT NULL,
+	event_id INTEGER NOT NULL,
+	CONSTRAINT asset_alias_asset_event_pkey PRIMARY KEY (alias_id, event_id),
+	CONSTRAINT asset_alias_asset_event_alias_id_fkey FOREIGN KEY(alias_id) REFERENCES asset_alias (id) ON DELETE CASCADE,
+	CONSTRAINT asset_alias_asset_event_event_id_fkey FOREIGN KEY(event_id) REFERENCES asset_event (id) ON DELETE CASCADE
+);
+
+CREATE INDEX idx_asset_alias_asset_event_alias_id ON asset_alias_asset_event (alias_id);
+
+CREATE INDEX idx_asset_alias_asset_event_event_id ON asset_alias_asset_event (event_id);
 
 CREATE TABLE connection (
 	id INTEGER NOT NULL,

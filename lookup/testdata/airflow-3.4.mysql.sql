@@ -1,5 +1,49 @@
 -- The tables that hold owners, as the models of Airflow 3.4.0b2 create them on mysql; scripts/airflow-ddl.py made it.
 
+CREATE TABLE asset (
+	id INTEGER NOT NULL AUTO_INCREMENT,
+	name VARCHAR(1500) COLLATE latin1_general_cs NOT NULL,
+	uri VARCHAR(1500) COLLATE latin1_general_cs NOT NULL,
+	`group` VARCHAR(1500) COLLATE latin1_general_cs NOT NULL,
+	extra JSON NOT NULL,
+	created_at TIMESTAMP(6) NOT NULL,
+	updated_at TIMESTAMP(6) NOT NULL,
+	CONSTRAINT asset_pkey PRIMARY KEY (id)
+);
+
+CREATE UNIQUE INDEX idx_asset_name_uri_unique ON asset (name, uri);
+
+CREATE INDEX idx_asset_uri ON asset (uri);
+
+CREATE TABLE asset_alias (
+	id INTEGER NOT NULL AUTO_INCREMENT,
+	name VARCHAR(1500) COLLATE latin1_general_cs NOT NULL,
+	`group` VARCHAR(1500) COLLATE latin1_general_cs NOT NULL,
+	CONSTRAINT asset_alias_pkey PRIMARY KEY (id)
+);
+
+CREATE UNIQUE INDEX idx_asset_alias_name_unique ON asset_alias (name);
+
+CREATE TABLE asset_event (
+	id INTEGER NOT NULL AUTO_INCREMENT,
+	asset_id INTEGER NOT NULL,
+	extra JSON NOT NULL,
+	source_task_id VARCHAR(250) COLLATE utf8mb3_bin,
+	source_dag_id VARCHAR(250) COLLATE utf8mb3_bin,
+	source_run_id VARCHAR(250) COLLATE utf8mb3_bin,
+	source_task_instance_id CHAR(32),
+	source_map_index INTEGER DEFAULT '-1',
+	timestamp TIMESTAMP(6) NOT NULL,
+	partition_key VARCHAR(250) COLLATE utf8mb3_bin,
+	CONSTRAINT asset_event_pkey PRIMARY KEY (id)
+);
+
+CREATE INDEX idx_asset_event_asset_id_partition_key ON asset_event (asset_id, partition_key);
+
+CREATE INDEX idx_asset_event_source_ti ON asset_event (source_task_instance_id);
+
+CREATE INDEX idx_asset_id_timestamp ON asset_event (asset_id, timestamp);
+
 CREATE TABLE dag_bundle (
 	name VARCHAR(250) COLLATE utf8mb3_bin NOT NULL,
 	active BOOL,
@@ -14,6 +58,41 @@ CREATE TABLE team (
 	name VARCHAR(50) NOT NULL,
 	CONSTRAINT team_pkey PRIMARY KEY (name)
 );
+
+CREATE TABLE asset_active (
+	name VARCHAR(1500) COLLATE latin1_general_cs NOT NULL,
+	uri VARCHAR(1500) COLLATE latin1_general_cs NOT NULL,
+	CONSTRAINT asset_active_pkey PRIMARY KEY (name, uri),
+	CONSTRAINT asset_active_asset_name_uri_fkey FOREIGN KEY(name, uri) REFERENCES asset (name, uri) ON DELETE CASCADE
+);
+
+CREATE UNIQUE INDEX idx_asset_active_name_unique ON asset_active (name);
+
+CREATE UNIQUE INDEX idx_asset_active_uri_unique ON asset_active (uri);
+
+CREATE TABLE asset_alias_asset (
+	alias_id INTEGER NOT NULL,
+	asset_id INTEGER NOT NULL,
+	CONSTRAINT asset_alias_asset_pkey PRIMARY KEY (alias_id, asset_id),
+	CONSTRAINT asset_alias_asset_alias_id_fkey FOREIGN KEY(alias_id) REFERENCES asset_alias (id) ON DELETE CASCADE,
+	CONSTRAINT asset_alias_asset_asset_id_fkey FOREIGN KEY(asset_id) REFERENCES asset (id) ON DELETE CASCADE
+);
+
+CREATE INDEX idx_asset_alias_asset_alias_id ON asset_alias_asset (alias_id);
+
+CREATE INDEX idx_asset_alias_asset_asset_id ON asset_alias_asset (asset_id);
+
+CREATE TABLE asset_alias_asset_event (
+	alias_id INTEGER NOT NULL,
+	event_id INTEGER NOT NULL,
+	CONSTRAINT asset_alias_asset_event_pkey PRIMARY KEY (alias_id, event_id),
+	CONSTRAINT asset_alias_asset_event_alias_id_fkey FOREIGN KEY(alias_id) REFERENCES asset_alias (id) ON DELETE CASCADE,
+	CONSTRAINT asset_alias_asset_event_event_id_fkey FOREIGN KEY(event_id) REFERENCES asset_event (id) ON DELETE CASCADE
+);
+
+CREATE INDEX idx_asset_alias_asset_event_alias_id ON asset_alias_asset_event (alias_id);
+
+CREATE INDEX idx_asset_alias_asset_event_event_id ON asset_alias_asset_event (event_id);
 
 CREATE TABLE connection (
 	id INTEGER NOT NULL AUTO_INCREMENT,

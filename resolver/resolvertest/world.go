@@ -26,6 +26,7 @@ type World struct {
 	mu     sync.Mutex
 	owners map[resolver.Key]string
 	tasks  map[string]resolver.Task
+	past   map[string]bool
 	refuse map[resolver.Key]resolver.Outcome
 	asked  [][]resolver.Question
 }
@@ -40,8 +41,8 @@ func (w *World) Own(kind resolver.Kind, name, team string) {
 	w.owners[resolver.Key{Kind: kind, Name: name}] = team
 }
 
-// Run makes a task exist. Its team is that of its dag, nobody if there is no
-// such dag.
+// Run makes a task exist, as a current attempt. Its team is that of its dag,
+// nobody if there is no such dag.
 func (w *World) Run(id string, task resolver.Task) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -49,6 +50,16 @@ func (w *World) Run(id string, task resolver.Task) {
 		w.tasks = make(map[string]resolver.Task)
 	}
 	w.tasks[id] = task
+}
+
+// Retry makes a task an attempt of the past.
+func (w *World) Retry(id string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.past == nil {
+		w.past = make(map[string]bool)
+	}
+	w.past[id] = true
 }
 
 // Remove makes the key not exist.
@@ -130,8 +141,10 @@ func (w *World) answer(question resolver.Question, learnt time.Time) resolver.An
 		return resolver.Answer{Err: fmt.Errorf("%w: by the world", resolver.ErrUnavailable)}
 	}
 	if question.Kind != resolver.KindTask {
-		if team, ok := w.owners[question.Key]; ok {
-			return resolver.Answer{Outcome: resolver.Found, Team: team, Learnt: learnt}
+		for _, key := range []resolver.Key{question.Key, asset(question.Key)} {
+			if team, ok := w.owners[key]; ok {
+				return resolver.Answer{Outcome: resolver.Found, Team: team, Learnt: learnt}
+			}
 		}
 		return resolver.Answer{Outcome: resolver.NotFound, Learnt: learnt}
 	}
@@ -140,7 +153,21 @@ func (w *World) answer(question resolver.Question, learnt time.Time) resolver.An
 		return resolver.Answer{Outcome: resolver.NotFound, Learnt: learnt}
 	}
 	team := w.owners[resolver.Key{Kind: resolver.KindDag, Name: task.DagID}]
-	return resolver.Answer{Outcome: resolver.Found, Team: team, Task: task, Learnt: learnt}
+	return resolver.Answer{
+		Outcome: resolver.Found, Team: team, Task: task, Learnt: learnt,
+		Current: !w.past[question.Name], StoredTeam: team,
+	}
+}
+
+// asset is the key by which an asset is owned under each of its names; another
+// key is its own.
+func asset(key resolver.Key) resolver.Key {
+	switch key.Kind {
+	case resolver.KindAssetName, resolver.KindAssetURI, resolver.KindAssetAlias:
+		return resolver.Key{Kind: resolver.KindAsset, Name: key.Name}
+	default:
+		return key
+	}
 }
 
 // Never is a resolver that fails the test if it is asked: it stands behind one

@@ -263,7 +263,7 @@ func forge(random *rand.Rand, kind int, own, fresh []byte) []byte {
 	return value
 }
 
-func entryOf(variable string) string { return "dagfence:1:variable:" + variable }
+func entryOf(variable string) string { return "dagfence:2:variable:" + variable }
 
 // sealed has the fence read a variable of team_a's, and gives what it then keeps
 // in Redis.

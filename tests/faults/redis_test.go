@@ -213,8 +213,8 @@ func lists(t *testing.T) sick {
 		func(t *testing.T) {
 			t.Helper()
 			for _, key := range keys {
-				do(t, client, "DEL", "dagfence:1:"+key)
-				do(t, client, "LPUSH", "dagfence:1:"+key, "x")
+				do(t, client, "DEL", "dagfence:2:"+key)
+				do(t, client, "LPUSH", "dagfence:2:"+key, "x")
 			}
 		},
 		func(t *testing.T) { t.Helper(); do(t, client, "FLUSHALL") },

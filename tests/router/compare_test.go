@@ -26,8 +26,8 @@ func (r reading) is(f route.Reading) error {
 		{"task_id", f.TaskID, names.task},
 		{"key", f.Key, names.key},
 		{"id", canonicalID(f.ID), names.id},
-		{"asset name", f.Asset[0], names.asset[0]},
-		{"asset uri", f.Asset[1], names.asset[1]},
+		{"asset name or alias", f.AssetName + f.AssetAlias, names.asset[0]},
+		{"asset uri", f.AssetURI, names.asset[1]},
 	} {
 		if field.fence != field.airflow {
 			return fmt.Errorf("%s: the fence reads %q, Airflow %q", field.name, field.fence, field.airflow)

@@ -1,0 +1,58 @@
+package lookup
+
+import (
+	"slices"
+	"time"
+
+	"github.com/dagfence/dagfence/resolver"
+)
+
+// isAsset reports whether a kind of question is about assets, which have no owner
+// but by the ownership file.
+func isAsset(kind resolver.Kind) bool {
+	switch kind {
+	case resolver.KindAsset, resolver.KindAssetName, resolver.KindAssetURI, resolver.KindAssetAlias:
+		return true
+	default:
+		return false
+	}
+}
+
+// assetWithoutDatabase answers about an asset where the database adds nothing, or
+// there is none. Without a database an asset is what it is called, and what an
+// alias leads to can't be told.
+func (d *Directory) assetWithoutDatabase(key resolver.Key, owners *owners, learnt time.Time) (answer resolver.Answer, settled bool) {
+	switch {
+	case !owners.ownAssets():
+		return resolver.Answer{Outcome: resolver.NotFound, Learnt: learnt}, true
+	case d.metadata != nil && storable(key.Name):
+		return resolver.Answer{}, false
+	case d.metadata == nil && key.Kind == resolver.KindAssetAlias:
+		return unavailable("only the metadata database knows which assets an alias leads to, and none is configured; set database"), true
+	}
+	return judgeAsset(key, record{}, owners, learnt), true
+}
+
+// judgeAsset answers with everyone to whom the file gives the name that was asked
+// for, or a name or URI of a row that it leads to. A row that is nobody's adds
+// no owner, and takes none away.
+func judgeAsset(key resolver.Key, r record, owners *owners, learnt time.Time) resolver.Answer {
+	answer := resolver.Answer{Outcome: resolver.NotFound, Learnt: learnt}
+	if r.found {
+		answer.Outcome = resolver.Found
+	}
+	var teams []string
+	for _, name := range append([]string{key.Name}, r.names...) {
+		team, named := owners.assets.find(name)
+		if named {
+			answer.Outcome = resolver.Found
+		}
+		if team != "" && !slices.Contains(teams, team) {
+			teams = append(teams, team)
+		}
+	}
+	if len(teams) > 0 {
+		answer.Team, answer.Others = teams[0], teams[1:]
+	}
+	return answer
+}

@@ -24,9 +24,10 @@ const (
 	// thousand refusals.
 	maxPending = 4 << 20
 	// patience is how long entries are waited for, once one finds the queue empty.
-	// Where somebody reads, a write takes microseconds, and nothing is pending when
-	// the process is killed or panics; where nobody does, this is lost once.
-	patience = 10 * time.Millisecond
+	// Where somebody reads, a write takes microseconds (more where the machine is
+	// busy), and nothing is pending when the process is killed or panics; where
+	// nobody does, this is lost once.
+	patience = 100 * time.Millisecond
 	// flushTime is how long the end of the process waits, in all.
 	flushTime = time.Second
 )

@@ -21,9 +21,8 @@ var errRevoked = errors.New("what the request may do has changed while its body 
 // passes: upstream acts once it has all of it, and a client may take its time.
 type heldBody struct {
 	io.ReadCloser
-	left   int64 // bytes until the end; negative where only EOF tells
-	judged time.Time
-	again  func() decide.Decision
+	left  int64                  // bytes until the end; negative where only EOF marks it
+	again func() decide.Decision // called once, when the end is here
 	// refusal is what the end of the body met with. It is read while upstream's
 	// transport may still read the body.
 	refusal atomic.Pointer[decide.Decision]
@@ -40,9 +39,10 @@ func (b *heldBody) Read(p []byte) (int, error) {
 		b.left -= int64(n)
 		ends = ends || b.left <= 0
 	}
-	if ends && time.Since(b.judged) > resolver.RecentAge {
-		b.judged = time.Now()
-		if d := b.again(); d.Outcome != decide.Allow && d.Mode != decide.Audit {
+	if ends && b.again != nil {
+		d := b.again()
+		b.again = nil
+		if d.Outcome != decide.Allow && d.Mode != decide.Audit {
 			b.refusal.Store(&d)
 			return 0, errRevoked
 		}
@@ -50,19 +50,35 @@ func (b *heldBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// hold makes a request that was judged by owners, and that changes something,
-// be judged again at the end of a body that was long under way. Without a body,
-// or where no owner matters, it gives nil.
+// changesOwned reports whether the questions are those of a request that changes
+// something, and is judged by owners. A task's identity never changes.
+func changesOwned(questions []resolver.Question) bool {
+	return slices.ContainsFunc(questions, func(q resolver.Question) bool { return q.Freshness <= resolver.Recent })
+}
+
+// refresh makes such questions ask for what is true now.
+func refresh(questions []resolver.Question) {
+	for i := range questions {
+		if questions[i].Freshness <= resolver.Recent {
+			questions[i].Freshness = resolver.Fresh
+		}
+	}
+}
+
+// hold makes a request that changes something be judged again, by what is true
+// then, when the end of its body is here. It returns nil where there is no body,
+// because then the request was judged so already, and where no owner matters.
 func (h *Handler) hold(r *http.Request, j *judged) *heldBody {
 	if r.ContentLength == 0 || r.Body == nil || j.Outcome != decide.Allow {
 		return nil
 	}
 	questions := decide.Needs(nil, &j.match, &j.task, &h.policy)
-	if !slices.ContainsFunc(questions, func(q resolver.Question) bool { return q.Freshness <= resolver.Recent }) {
+	if !changesOwned(questions) {
 		return nil
 	}
+	refresh(questions)
 	ctx := r.Context()
-	body := &heldBody{ReadCloser: r.Body, left: r.ContentLength, judged: j.Learnt, again: func() (again decide.Decision) {
+	body := &heldBody{ReadCloser: r.Body, left: r.ContentLength, again: func() (again decide.Decision) {
 		// Upstream's transport reads the body in a goroutine that would take the
 		// process along.
 		var err error

@@ -75,6 +75,9 @@ func (h *Handler) judge(r *http.Request, request route.Request, j *judged) {
 		}
 	}
 	questions, asked := decide.Needs(nil, &j.match, &j.task, &h.policy), time.Now()
+	if r.ContentLength == 0 {
+		refresh(questions) // all of the request is here
+	}
 	j.Decision = h.decide(r.Context(), questions, j)
 	refused := j.Outcome == decide.Deny || j.Outcome == decide.NotFound
 	if refused && !j.Learnt.IsZero() && time.Since(j.Learnt) > resolver.RecentAge {

@@ -27,6 +27,7 @@ func (e *frameError) Error() string { return e.message }
 
 var (
 	errBadTarget        = &frameError{reason: "bad_target", message: "the request target is not a path without a fragment"}
+	errTrailers         = &frameError{reason: "trailers", message: "the request announces trailers, which the Execution API does not read"}
 	errOtherProtocol    = &frameError{reason: "other_protocol", message: "the request asks for another protocol than HTTP, which the Execution API does not speak"}
 	errTargetTooLong    = &frameError{reason: "target_too_long", message: "the request target is longer than 8 KiB", tooLong: true}
 	errTwoHeaders       = &frameError{reason: "duplicate_header", message: "Authorization or Airflow-API-Version is given more than once"}
@@ -42,6 +43,9 @@ func (h *Handler) read(r *http.Request) (request route.Request, inside bool, err
 	// not by the other; so is what stands behind a #.
 	if target == "" || target[0] != '/' || strings.IndexByte(target, '#') >= 0 {
 		return request, true, errBadTarget
+	}
+	if announcesTrailers(r) {
+		return request, true, errTrailers
 	}
 	if switchesProtocol(r) {
 		return request, true, errOtherProtocol
@@ -65,6 +69,18 @@ func (h *Handler) read(r *http.Request) (request route.Request, inside bool, err
 		request.APIVersion, request.HasAPIVersion = versions[0], true
 	}
 	return request, true, nil
+}
+
+// announcesTrailers reports whether fields may follow the body. uvicorn merges
+// them into the headers, and httptools takes Connection and Proxy-Connection among
+// them for the connection's: after a close it swallows what follows, which is
+// another client's request. So it is asked of every request, for the Execution
+// API or not. Without a chunked body, net/http leaves the header where it is.
+//
+// Trailers that were not announced stay in the request that net/http has made;
+// Caddy's handlers get a copy of that.
+func announcesTrailers(r *http.Request) bool {
+	return len(r.Trailer) > 0 || len(r.Header["Trailer"]) > 0
 }
 
 // switchesProtocol tells of a request after whose headers upstream may stop

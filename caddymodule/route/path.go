@@ -10,11 +10,11 @@ import (
 // path under which Airflow's api-server itself is reached.
 type Mount string
 
-// Locate tells whether a percent-decoded request path lies inside the mount,
-// and gives the rest of it, which is empty or starts with a slash. A path that
-// is outside as it stands, but inside once a server between here and Airflow
-// tidies its slashes and dots, is an [*Error]. So is one of an endpoint below
-// another mount of the same name: that is how a wrong base path shows itself,
+// Locate reports whether a percent-decoded request path lies inside the mount,
+// and returns the rest of it, which is empty or starts with a slash. A path that
+// is outside is an [*Error] if it leads to the Execution API all the same: once a
+// server between here and Airflow tidies its slashes and dots, or because Airflow
+// serves the API elsewhere. The latter is how a wrong base path shows itself,
 // which would otherwise let everything through.
 func (m Mount) Locate(decoded string) (rest string, inside bool, err error) {
 	if rest, inside = m.cut(decoded); inside {
@@ -22,31 +22,54 @@ func (m Mount) Locate(decoded string) (rest string, inside bool, err error) {
 	}
 	if strings.Contains(decoded, "/.") || strings.Contains(decoded, "//") {
 		if _, hidden := m.cut(path.Clean(decoded)); hidden {
-			return "", false, &Error{Reason: BadPath, Detail: "the path leads to the Execution API by dots or doubled slashes"}
+			return "", false, errHidden
 		}
 	}
-	if elsewhere(string(m), decoded) {
-		return "", false, errElsewhere
+	// Whatever stands before the name may go on the way: a handle_path /x* behind
+	// the fence makes /execution of /xexecution.
+	if err := elsewhere(airflowMount, decoded); err != nil {
+		return "", false, err
 	}
-	return "", false, nil
+	return "", false, elsewhere(string(m[strings.LastIndexByte(string(m), '/'):]), decoded)
 }
 
-// elsewhere tells of a path with the mount's last segment in it and one of the
-// table's endpoints behind that.
-func elsewhere(mount, decoded string) bool {
-	last := mount[strings.LastIndexByte(mount, '/'):]
+// airflowMount is the name that Airflow itself mounts the API by.
+const airflowMount = "execution"
+
+// elsewhere refuses a path with the mount's name in it and one of the table's
+// endpoints behind that, as it stands or tidied.
+func elsewhere(name, decoded string) error {
 	for {
-		i := strings.Index(decoded, last+"/")
+		i := strings.Index(decoded, name+"/")
 		if i < 0 {
-			return false
+			return nil
 		}
-		decoded = decoded[i+len(last):]
-		for _, route := range sections[section(decoded)] {
-			if route.Kind != Public && route.pattern.match(decoded, new(captures)) {
-				return true
-			}
+		decoded = decoded[i+len(name):]
+		if isEndpoint(decoded) {
+			return errElsewhere
+		}
+		if tidied := tidy(decoded); isEndpoint(tidied) || isEndpoint(path.Clean(tidied)) {
+			return errHidden
 		}
 	}
+}
+
+// tidy drops what Starlette drops of a path behind a mount: the line end, before
+// which Python's $ matches, and for each mount one of the slashes at the start.
+func tidy(rest string) string {
+	rest = strings.TrimRight(rest, "\n")
+	return rest[len(rest)-len(strings.TrimLeft(rest, "/"))-1:]
+}
+
+// isEndpoint reports whether the path is one of an endpoint that reads or changes
+// something, under any API version.
+func isEndpoint(path string) bool {
+	for _, route := range sections[section(path)] {
+		if route.Kind != Public && route.pattern.match(path, new(captures)) {
+			return true
+		}
+	}
+	return false
 }
 
 func (m Mount) cut(decoded string) (rest string, inside bool) {
@@ -57,6 +80,7 @@ func (m Mount) cut(decoded string) (rest string, inside bool) {
 var (
 	errBadBytes  = &Error{Reason: BadPath, Detail: "the path has a control byte or is not UTF-8"}
 	errBadDots   = &Error{Reason: BadPath, Detail: "the path has a segment of dots"}
+	errHidden    = &Error{Reason: BadPath, Detail: "the path leads to the Execution API by dots, doubled slashes or a line end"}
 	errElsewhere = &Error{Reason: Elsewhere, Detail: "the path is that of an endpoint of the Execution API, but not below the base_path that is set here"}
 	errBadSlash  = &Error{Reason: BadPath, Detail: "the path has an empty segment right behind the mount"}
 )

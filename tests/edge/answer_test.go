@@ -2,7 +2,6 @@ package edge_test
 
 import (
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -127,35 +126,6 @@ func TestDenyingSourceIsNotRoutedAround(t *testing.T) {
 	e.world.Refuse(resolver.KindVariable, "var_x", resolver.Denied)
 	e.denied(t, taskA, "GET /variables/var_x")
 	e.denied(t, taskA, "PUT /variables/var_x")
-}
-
-// A write is judged when its headers are in, and done when its body is.
-func TestWriteIsJudgedAgainWhenItsBodyTookItsTime(t *testing.T) {
-	e := start(t, "")
-	for name, framing := range map[string][2]string{
-		"with a length": {"Content-Length: 13\r\n\r\n{\"val", "ue\":\"v\"}"},
-		"in chunks":     {"Transfer-Encoding: chunked\r\n\r\n5\r\n{\"val\r\n", "8\r\nue\":\"v\"}\r\n0\r\n\r\n"},
-	} {
-		for taken, want := range map[bool]string{false: "200", true: "403"} {
-			e.world.Remove(resolver.KindVariable, "new")
-			conn := e.dial(t)
-			_, _ = fmt.Fprintf(conn, "PUT /execution/variables/new HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer %s\r\n%s", sign(t, taskA, nil), framing[0])
-			time.Sleep(resolver.RecentAge + 200*time.Millisecond)
-			if taken {
-				e.world.Own(resolver.KindVariable, "new", "team_b")
-			}
-			_, _ = io.WriteString(conn, framing[1])
-			answered, _ := io.ReadAll(conn)
-			if !strings.HasPrefix(string(answered), "HTTP/1.1 "+want) {
-				t.Errorf("%s, taken by another team meanwhile %v: %s, want %s", name, taken, answered, want)
-			}
-			for _, arrived := range e.upstream.Take() {
-				if taken && arrived.Body == `{"value":"v"}` {
-					t.Errorf("%s: the whole body arrived", name)
-				}
-			}
-		}
-	}
 }
 
 func TestDenyThatHasJustBeenLiftedIsNotSpoken(t *testing.T) {

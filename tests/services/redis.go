@@ -112,28 +112,21 @@ func RedisSentinel(tb testing.TB) *RedisSentinels {
 // ends.
 func RedisCluster(tb testing.TB) (string, *redis.ClusterClient) {
 	tb.Helper()
-	const nodes, slots, bus = 3, 16384, "20001"
+	const nodes, slots = 3, 16384
 	addrs := make([]string, nodes)
-	var first string
 	for i := range nodes {
 		address := Address(tb)
-		server := RedisAt(tb, address, "--cluster-enabled", "yes", "--cluster-port", bus, "--cluster-announce-ip", hostOf(address), "--cluster-node-timeout", "2000")
+		server := RedisAt(tb, address, "--cluster-enabled", "yes", "--cluster-announce-ip", hostOf(address), "--cluster-node-timeout", "2000")
 		client := server.Client(tb)
 		addrs[i] = server.Addr
 		from, to := i*slots/nodes, (i+1)*slots/nodes-1
 		if err := client.ClusterAddSlotsRange(tb.Context(), from, to).Err(); err != nil {
 			tb.Fatalf("giving slots to a node: %v", err)
 		}
-		host, port, _ := strings.Cut(server.Addr, ":")
 		if i == 0 {
-			first = strings.Join([]string{host, port, bus}, " ")
 			continue
 		}
-		meet := []any{"CLUSTER", "MEET"}
-		for word := range strings.FieldsSeq(first) {
-			meet = append(meet, word)
-		}
-		if err := client.Do(tb.Context(), meet...).Err(); err != nil {
+		if err := client.ClusterMeet(tb.Context(), hostOf(addrs[0]), portOf(addrs[0])).Err(); err != nil {
 			tb.Fatalf("introducing a node: %v", err)
 		}
 		if i == nodes-1 {

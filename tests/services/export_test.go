@@ -1,0 +1,3 @@
+package services
+
+var Reserve = reserve

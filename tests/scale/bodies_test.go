@@ -28,18 +28,22 @@ const (
 	gateLimit  = 30 * time.Second
 )
 
-// owners is a lookup service that knows taskA, its dag, and the variables that
-// team_a and team_b have.
-func owners(tb testing.TB) string {
+// owners is a lookup service that knows taskA and other attempts, their dag, and
+// the variables that team_a and team_b have.
+func owners(tb testing.TB) *httptest.Server {
 	tb.Helper()
 	world := new(resolvertest.World)
-	world.Run(taskA, resolver.Task{DagID: "dag_a", RunID: "r", TaskID: "t1", MapIndex: -1})
+	task := resolver.Task{DagID: "dag_a", RunID: "r", TaskID: "t1", MapIndex: -1}
+	world.Run(taskA, task)
+	for n := range slowClients {
+		world.Run(taskNumber(n), task)
+	}
 	world.Own(resolver.KindDag, "dag_a", "team_a")
 	world.Own(resolver.KindVariable, "var_a", "team_a")
 	world.Own(resolver.KindVariable, "var_b", "team_b")
 	service := httptest.NewServer(resolvertest.Service(world))
 	tb.Cleanup(service.Close)
-	return service.URL
+	return service
 }
 
 // parted is a body of zeros whose second part begins once gate is closed.
@@ -104,14 +108,14 @@ func (s *streams) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.CopyBuffer(struct{ io.Writer }{w}, &parted{bodySize, s.gates[number]}, make([]byte, firstPart))
 }
 
-// request makes one as taskA.
-func request(ctx context.Context, tb testing.TB, method, url string, body io.Reader) *http.Request {
+// request makes one as the task instance.
+func request(ctx context.Context, tb testing.TB, task, method, url string, body io.Reader) *http.Request {
 	tb.Helper()
 	r, err := http.NewRequestWithContext(ctx, method, url, body)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	r.Header.Set("Authorization", "Bearer "+sidecar.Token(tb, secret, taskA, nil))
+	r.Header.Set("Authorization", "Bearer "+sidecar.Token(tb, secret, task, nil))
 	return r
 }
 
@@ -122,9 +126,9 @@ func TestTwentyBigBodiesEachWayTakeLittleMemory(t *testing.T) {
 	}
 	server := httptest.NewServer(upstream)
 	t.Cleanup(server.Close)
-	fence := proxy(t, server.URL, "--lookup", owners(t))
+	fence := proxy(t, server.URL, "--lookup", owners(t).URL)
 	xcom := func(name string) string { return "http://" + fence.Addr + "/execution/xcoms/dag_a/r/t1/" + name }
-	answered, err := http.DefaultClient.Do(request(t.Context(), t, http.MethodGet, xcom("first"), nil))
+	answered, err := http.DefaultClient.Do(request(t.Context(), t, taskA, http.MethodGet, xcom("first"), nil))
 	if err != nil || answered.StatusCode != http.StatusOK {
 		t.Fatalf("%v %v", answered, err)
 	}
@@ -136,10 +140,10 @@ func TestTwentyBigBodiesEachWayTakeLittleMemory(t *testing.T) {
 	var all sync.WaitGroup
 	for i := range bodies {
 		gate := upstream.gates[i]
-		up := request(t.Context(), t, http.MethodPost, xcom(fmt.Sprintf("key_%d", i)), io.NopCloser(&parted{bodySize, gate}))
+		up := request(t.Context(), t, taskNumber(i), http.MethodPost, xcom(fmt.Sprintf("key_%d", i)), io.NopCloser(&parted{bodySize, gate}))
 		up.ContentLength = bodySize
 		all.Go(func() { check(t, client, up, func(io.Reader) error { return nil }) })
-		down := request(t.Context(), t, http.MethodGet, xcom(fmt.Sprintf("key_%d", bodies+i)), nil)
+		down := request(t.Context(), t, taskNumber(i), http.MethodGet, xcom(fmt.Sprintf("key_%d", bodies+i)), nil)
 		all.Go(func() {
 			check(t, client, down, func(body io.Reader) error { return drain(body, upstream.gates[bodies+i]) })
 		})

@@ -20,6 +20,10 @@ const (
 	mib    = 1 << 20
 )
 
+// taskNumber is the id of another attempt of the same task, for tests that have
+// more requests under way than one task instance may have.
+func taskNumber(n int) string { return fmt.Sprintf("018f0000-0000-7000-8000-%012x", 0x1000+n) }
+
 // process is a running dagfence, whose memory is looked at.
 type process struct{ *sidecar.Dagfence }
 

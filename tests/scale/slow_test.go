@@ -48,8 +48,9 @@ func TestThousandSlowClientsHoldUpNobody(t *testing.T) {
 	server := httptest.NewServer(upstream)
 	t.Cleanup(server.Close)
 	t.Cleanup(func() { close(upstream.over) })
-	fence := proxy(t, server.URL, "--lookup", owners(t))
-	answered, err := http.DefaultClient.Do(request(t.Context(), t, http.MethodGet, "http://"+fence.Addr+"/execution/variables/var_a", nil))
+	lookup := owners(t)
+	fence := proxy(t, server.URL, "--lookup", lookup.URL)
+	answered, err := http.DefaultClient.Do(request(t.Context(), t, taskA, http.MethodGet, "http://"+fence.Addr+"/execution/variables/var_a", nil))
 	if err != nil || answered.StatusCode != http.StatusOK {
 		t.Fatalf("%v %v", answered, err)
 	}
@@ -57,7 +58,7 @@ func TestThousandSlowClientsHoldUpNobody(t *testing.T) {
 	fence.forgetPeak(t)
 	before, open := fence.memory(t, "VmRSS"), fence.Descriptors(t)
 
-	head := "Host: fence\r\nAuthorization: Bearer " + sidecar.Token(t, secret, taskA, nil) + "\r\n"
+	const head = "Host: fence\r\nAuthorization: Bearer {token}\r\n"
 	kinds := []string{
 		"GET /execution/variables/var_a HTTP/1.1\r\n" + head,                                   // and no end of the headers
 		"PUT /execution/variables/var_a HTTP/1.1\r\n" + head + "Content-Length: 1000\r\n\r\n{", // and no end of the body
@@ -77,7 +78,8 @@ func TestThousandSlowClientsHoldUpNobody(t *testing.T) {
 		}
 		conns = append(conns, conn)
 		_ = conn.(*net.TCPConn).SetReadBuffer(4 << 10)
-		if _, err := io.WriteString(conn, kinds[i%len(kinds)]); err != nil {
+		token := sidecar.Token(t, secret, taskNumber(i/len(kinds)), nil)
+		if _, err := io.WriteString(conn, strings.ReplaceAll(kinds[i%len(kinds)], "{token}", token)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -96,7 +98,7 @@ func TestThousandSlowClientsHoldUpNobody(t *testing.T) {
 			{fmt.Sprintf("GET /variables/none_%d", i), 200}, // has to be asked for
 		} {
 			method, path, _ := strings.Cut(of.request, " ")
-			answered, err := client.Do(request(t.Context(), t, method, "http://"+fence.Addr+"/execution"+path, nil))
+			answered, err := client.Do(request(t.Context(), t, taskA, method, "http://"+fence.Addr+"/execution"+path, nil))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -117,18 +119,19 @@ func TestThousandSlowClientsHoldUpNobody(t *testing.T) {
 		_ = conn.Close()
 	}
 	client.CloseIdleConnections()
-	// What is left is idle connections, to upstream for 3 s, to the lookup service
-	// for 30 s.
-	sidecar.Within(t, 45*time.Second, "what the slow clients held is free again", func() bool { return fence.Descriptors(t) <= open+10 })
+	// What is left is idle connections: to upstream for 3 s, to the lookup service
+	// until that closes them, or for 30 s.
+	lookup.CloseClientConnections()
+	sidecar.Within(t, 15*time.Second, "what the slow clients held is free again", func() bool { return fence.Descriptors(t) <= open+10 })
 }
 
 func TestDenialDoesNotWaitForABigBody(t *testing.T) {
 	server := httptest.NewServer(new(slowUpstream))
 	t.Cleanup(server.Close)
-	fence := proxy(t, server.URL, "--lookup", owners(t))
+	fence := proxy(t, server.URL, "--lookup", owners(t).URL)
 	body, writer := io.Pipe() // nothing is written to it before the answer is there
 	t.Cleanup(func() { _ = writer.Close() })
-	r := request(t.Context(), t, http.MethodPost, "http://"+fence.Addr+"/execution/xcoms/dag_a/r/another/key", body)
+	r := request(t.Context(), t, taskA, http.MethodPost, "http://"+fence.Addr+"/execution/xcoms/dag_a/r/another/key", body)
 	r.ContentLength = bodySize
 	client := &http.Client{Timeout: 10 * time.Second}
 	answered, err := client.Do(r)

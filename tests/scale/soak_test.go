@@ -15,15 +15,16 @@ import (
 	"github.com/dagfence/dagfence/tests/services"
 )
 
-// soakLength is how long the soak takes: DAGFENCE_SOAK says, else two minutes
-// where servers are required, and seconds where they are not.
+// soakLength is how long the soak takes: DAGFENCE_SOAK says, else half a minute
+// where servers are required, in which everything happens twice at least, and
+// seconds where they are not.
 func soakLength(t *testing.T) time.Duration {
 	t.Helper()
 	text := os.Getenv("DAGFENCE_SOAK")
 	switch {
 	case text != "":
 	case os.Getenv("DAGFENCE_TEST_SERVERS") == "required":
-		return 2 * time.Minute
+		return 30 * time.Second
 	default:
 		return 5 * time.Second
 	}

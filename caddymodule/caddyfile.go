@@ -46,6 +46,7 @@ func parseCaddyfile(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 //			leeway <duration>
 //		}
 //		database <sqlalchemy url>
+//		database_schema <schema>
 //		ownership_file <file>
 //		lookup <url> {
 //			token <secret>
@@ -107,8 +108,9 @@ func directiveOptions(c *config.Config) map[string]setter {
 			"issuer":      setNames(&c.Token.Issuer),
 			"leeway":      setLeeway(&c.Token.Leeway),
 		}),
-		"database":       setText(&c.Database),
-		"ownership_file": setText(&c.OwnershipFile),
+		"database":        setText(&c.Database),
+		"database_schema": setText(&c.DatabaseSchema),
+		"ownership_file":  setText(&c.OwnershipFile),
 		"lookup": urlAndBlock(&c.Lookup.URL, map[string]setter{
 			"token":      setText(&c.Lookup.Token),
 			"ca":         setText(&c.Lookup.CA),

@@ -22,10 +22,7 @@ import (
 func Complete(
 	c config.Config, environment func(string) (string, bool),
 ) (complete config.Config, origins config.Origins, err error) {
-	placeholders := caddy.NewReplacer()
-	if err := c.Replace(func(_, value string) (string, error) {
-		return placeholders.ReplaceOrErr(value, true, true)
-	}); err != nil {
+	if err := c.Replace(ReplacePlaceholders); err != nil {
 		return c, nil, err
 	}
 	airflow, err := config.ReadAirflow(environment)
@@ -37,6 +34,12 @@ func Complete(
 	}
 	c = c.WithDefaults()
 	return c, origins, c.Validate()
+}
+
+// ReplacePlaceholders is what [config.Config.Replace] wants: Caddy's own
+// placeholders.
+func ReplacePlaceholders(_, value string) (string, error) {
+	return caddy.NewReplacer().ReplaceOrErr(value, true, true)
 }
 
 // policyOf translates validated settings into the policy.
@@ -83,7 +86,12 @@ func NewVerifier(t config.Token, keys func() *identity.Keys, now func() time.Tim
 func OpenSource(c config.Config, logger *slog.Logger) (source resolver.Resolver, name string, closeSource func(), err error) {
 	if c.Lookup.URL != "" {
 		options := resolver.LookupOptions{
-			URL: c.Lookup.URL, Token: c.Lookup.Token, CAFile: c.Lookup.CA, Timeout: time.Duration(c.Lookup.Timeout),
+			URL: c.Lookup.URL, Token: c.Lookup.Token, CAFile: c.Lookup.CA, Timeout: time.Duration(c.Lookup.Timeout), Logger: logger,
+			Refresh: func() (url, token string, err error) {
+				url, errURL := c.Follow("lookup")()
+				token, errToken := c.Follow("lookup token")()
+				return url, token, errors.Join(errURL, errToken)
+			},
 		}
 		if pair := c.Lookup.TLSClient; pair != nil {
 			options.CertFile, options.KeyFile = pair.Cert, pair.Key
@@ -94,7 +102,10 @@ func OpenSource(c config.Config, logger *slog.Logger) (source resolver.Resolver,
 		}
 		return client, resolver.SourceLookup, client.Close, nil
 	}
-	directory, err := lookup.New(lookup.Options{Database: c.Database, OwnershipFile: c.OwnershipFile, Logger: logger})
+	directory, err := lookup.New(lookup.Options{
+		Database: c.Database, Refresh: c.Follow("database"), DatabaseSchema: c.DatabaseSchema,
+		OwnershipFile: c.OwnershipFile, Logger: logger,
+	})
 	if err != nil {
 		return nil, "", nil, err
 	}

@@ -5,11 +5,8 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/gob"
-	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
-	"os"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -107,9 +104,9 @@ var chains live[*owners]
 type ownerSettings struct {
 	config.Config
 	Seal []byte
-	// Authorities are read once, as are the files that the URLs of the database
-	// and Redis name, which are not compared; the others are followed.
-	Authorities []byte
+	// Templates stand for the options whose placeholders are followed, instead of
+	// what they stand for at the time.
+	Templates []string
 }
 
 func ownerSettingsOf(c config.Config) (ownerSettings, error) {
@@ -120,11 +117,20 @@ func ownerSettingsOf(c config.Config) (ownerSettings, error) {
 	settings := ownerSettings{Config: c, Seal: seal}
 	settings.Mode, settings.BasePath, settings.OnUnavailable = "", "", ""
 	settings.Token, settings.Rules = config.Token{}, config.Rules{}
-	if c.Lookup.CA != "" {
-		settings.Authorities, err = os.ReadFile(c.Lookup.CA)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return ownerSettings{}, fmt.Errorf("lookup ca: %w", err)
+	for _, followed := range []struct {
+		option string
+		value  *string
+	}{
+		{"database", &settings.Database},
+		{"lookup", &settings.Lookup.URL},
+		{"lookup token", &settings.Lookup.Token},
+		{"redis", &settings.Redis},
+	} {
+		text := c.Template(followed.option)
+		if text != "" {
+			*followed.value = ""
 		}
+		settings.Templates = append(settings.Templates, text)
 	}
 	return settings, nil
 }
@@ -138,8 +144,9 @@ func openOwners(settings config.Config, seal []byte) (*owners, error) {
 	}
 	chain, err := resolver.New(resolver.Options{
 		Source: resolver.Observe(source, name, outletObserver{}),
-		Redis:  settings.Redis, Secret: seal, Deployment: settings.Cache.Deployment,
-		Size: settings.Cache.Size, TTL: time.Duration(settings.Cache.TTL), TaskTTL: time.Duration(settings.Cache.TaskTTL),
+		Redis:  settings.Redis, RefreshRedis: settings.Follow("redis"), Secret: seal, Deployment: settings.Cache.Deployment,
+		Timeout: time.Duration(settings.Lookup.Timeout),
+		Size:    settings.Cache.Size, TTL: time.Duration(settings.Cache.TTL), TaskTTL: time.Duration(settings.Cache.TaskTTL),
 		Observer: outletObserver{}, Logger: logger,
 	})
 	if err != nil {

@@ -2,7 +2,6 @@ package caddymodule_test
 
 import (
 	"context"
-	"encoding/pem"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -62,10 +61,6 @@ func answerOf(t *testing.T, handler *caddymodule.Handler, secret, request string
 	return w.Code
 }
 
-func certificatePEM(server *httptest.Server) string {
-	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))
-}
-
 func TestReloadKeepsWhatItsSettingsDoNotChange(t *testing.T) {
 	dir := t.TempDir()
 	secretFile := write(t, filepath.Join(dir, "secret"), sharedSecret)
@@ -98,6 +93,7 @@ func TestReloadKeepsWhatItsSettingsDoNotChange(t *testing.T) {
 		"cache size":            {func(c *config.Config) { c.Cache.Size = 5 }, true, true, false},
 		"cache key":             {func(c *config.Config) { c.Cache.Key = "sixteen-characters" }, true, true, false},
 		"redis":                 {func(c *config.Config) { c.Redis = "redis://127.0.0.1:2" }, true, true, false},
+		"database_schema":       {func(c *config.Config) { c.DatabaseSchema = "s" }, true, true, false},
 		"database":              {func(c *config.Config) { c.Database = "postgresql://u:p@127.0.0.1:1/airflow" }, true, true, false},
 		"the database password": {func(c *config.Config) { c.Database = "postgresql://u:q@127.0.0.1:1/airflow" }, true, true, false},
 		"ownership_file":        {func(c *config.Config) { c.OwnershipFile = another }, true, true, false},
@@ -132,29 +128,6 @@ func TestReloadKeepsWhatItsSettingsDoNotChange(t *testing.T) {
 		if count := caddymodule.InUse(old, reloaded); count != 0 {
 			t.Fatalf("after a change of %s, %d things are still in use", name, count)
 		}
-	}
-}
-
-// The authorities are read once, so what they are counts, not where.
-func TestReloadReadsTheAuthoritiesOfTheLookupServiceAgain(t *testing.T) {
-	service := httptest.NewTLSServer(http.NotFoundHandler())
-	defer service.Close()
-	path := write(t, filepath.Join(t.TempDir(), "ca.pem"), certificatePEM(service))
-	settings := config.Config{Token: config.Token{Secret: "s"}, Lookup: config.Lookup{URL: service.URL, CA: path}}
-	old, _, err := provisionIn(t, settings)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer old.Cleanup()
-	write(t, path, certificatePEM(service)+"\n")
-	reloaded, _, err := provisionIn(t, settings)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer reloaded.Cleanup()
-	_, _, owners := old.Shared()
-	if _, _, same := reloaded.Shared(); same == owners {
-		t.Error("the authorities of before are still trusted")
 	}
 }
 

@@ -51,6 +51,9 @@ func (c *Config) fillDatabase(f *filling) {
 	if c.Database == "" {
 		f.fill("database", "sql_alchemy_conn", "database", into(&c.Database))
 	}
+	if c.DatabaseSchema == "" {
+		f.fill("database", "sql_alchemy_schema", "database_schema", into(&c.DatabaseSchema))
+	}
 }
 
 // FillFrom is [Config.FillFrom] for what verifies tokens alone.

@@ -58,6 +58,12 @@ type Config struct {
 	// none.
 	Database string `json:"database,omitempty"`
 
+	// DatabaseSchema is the schema that holds Airflow's tables ([database]
+	// sql_alchemy_schema). Environment: AIRFLOW__DATABASE__SQL_ALCHEMY_SCHEMA,
+	// unless Lookup.URL is set. Default: the first of the role's search_path that
+	// has them.
+	DatabaseSchema string `json:"database_schema,omitempty"`
+
 	// OwnershipFile is a YAML file that says who owns what the database does
 	// not know; it wins over the database. Default: none.
 	OwnershipFile string `json:"ownership_file,omitempty"`
@@ -82,6 +88,9 @@ type Config struct {
 	// (503 with Retry-After, which the Task SDK retries), or "deny" (403, which
 	// it takes as final). Default: retry.
 	OnUnavailable string `json:"on_unavailable,omitempty"`
+
+	// templates are what Replace found placeholders in.
+	templates []template
 }
 
 // Token says how the tokens of tasks are verified. One kind of key is used:
@@ -145,7 +154,7 @@ type Lookup struct {
 	// Default: none.
 	TLSClient *KeyPair `json:"tls_client,omitempty"`
 
-	// Timeout of one call, at most 4s. Default: 2s.
+	// Timeout of all that one decision asks the service, at most 4s. Default: 2s.
 	Timeout caddy.Duration `json:"timeout,omitempty"`
 }
 

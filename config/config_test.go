@@ -25,7 +25,7 @@ func full() config.Config {
 			Algorithms: []string{"EdDSA", "RS256"}, Audience: []string{"tasks"}, Issuer: []string{"a", "b"},
 			Leeway: &leeway,
 		},
-		Database: "postgresql://airflow:db-password@db/airflow", OwnershipFile: "/etc/owners.yaml",
+		Database: "postgresql://airflow:db-password@db/airflow", DatabaseSchema: "airflow", OwnershipFile: "/etc/owners.yaml",
 		Lookup: config.Lookup{
 			URL: "https://lookup:8082", Token: "lookup-token", CA: "/keys/ca.pem",
 			TLSClient: &config.KeyPair{Cert: "/keys/cert.pem", Key: "/keys/key.pem"},
@@ -49,6 +49,9 @@ func full() config.Config {
 func fields(v reflect.Value, prefix string) map[string]reflect.Value {
 	found := make(map[string]reflect.Value)
 	for i := range v.NumField() {
+		if !v.Type().Field(i).IsExported() {
+			continue
+		}
 		key, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ",")
 		if key == "-" {
 			continue

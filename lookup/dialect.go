@@ -3,6 +3,7 @@ package lookup
 import (
 	"database/sql/driver"
 	"log/slog"
+	"strings"
 	"time"
 )
 
@@ -22,12 +23,27 @@ type dialect struct {
 	// connector makes read-only connections whose statements the server ends
 	// after the timeout. It connects to nothing yet.
 	connector func(u databaseURL, timeout time.Duration, logger *slog.Logger) (driver.Connector, error)
+	// files are those that the URL names, and that may be rotated. Nil for none.
+	files func(u *databaseURL) []string
+	// quote is what stands around a quoted identifier.
+	quote string
+}
+
+// quoted quotes an identifier.
+func (d dialect) quoted(name string) string {
+	return d.quote + strings.ReplaceAll(name, d.quote, d.quote+d.quote) + d.quote
 }
 
 var (
-	postgresql = dialect{name: "postgresql", numbered: true, nativeUUID: true, nilUUID: "'00000000-0000-0000-0000-000000000000'", stamped: true, connector: postgresConnector}
-	mySQL      = dialect{name: "mysql", nilUUID: "UNHEX('00000000000000000000000000000000')", connector: mysqlConnector}
-	sqlite     = dialect{name: "sqlite", nilUUID: "'00000000000000000000000000000000'", connector: sqliteConnector}
+	postgresql = dialect{
+		name: "postgresql", numbered: true, nativeUUID: true, nilUUID: "'00000000-0000-0000-0000-000000000000'", stamped: true,
+		connector: postgresConnector, files: (*databaseURL).postgresFiles, quote: `"`,
+	}
+	mySQL = dialect{
+		name: "mysql", nilUUID: "UNHEX('00000000000000000000000000000000')",
+		connector: mysqlConnector, files: (*databaseURL).mysqlFiles, quote: "`",
+	}
+	sqlite = dialect{name: "sqlite", nilUUID: "'00000000000000000000000000000000'", connector: sqliteConnector, quote: `"`}
 
 	// dialects by their names in a SQLAlchemy URL; "postgres" is what Airflow
 	// once took.

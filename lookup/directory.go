@@ -14,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/dagfence/dagfence/resolver"
+	"github.com/dagfence/dagfence/rotate"
 )
 
 // DefaultTimeout bounds one [Directory.Resolve] where [Options] sets nothing.
@@ -26,6 +27,12 @@ type Options struct {
 	// sql_alchemy_conn has it: PostgreSQL, MySQL, MariaDB or SQLite, with any
 	// driver. Empty means none.
 	Database string
+	// Refresh returns Database as it is now, with the present contents of a file
+	// that it is made of. Nil where it does not change.
+	Refresh func() (string, error)
+	// DatabaseSchema is the schema of Airflow's tables, as [database]
+	// sql_alchemy_schema has it. Empty, they are sought by the search_path.
+	DatabaseSchema string
 	// OwnershipFile is the path of the operator's YAML file. Empty means none.
 	OwnershipFile string
 	// Timeout bounds one Resolve, and each statement at the database; zero means
@@ -69,6 +76,9 @@ func New(options Options) (*Directory, error) {
 	}
 	if options.Timeout == 0 {
 		options.Timeout = DefaultTimeout
+	}
+	if options.Refresh == nil {
+		options.Refresh = rotate.Text(options.Database)
 	}
 	d := &Directory{timeout: options.Timeout, now: options.Now}
 	if options.Database != "" {

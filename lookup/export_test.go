@@ -3,6 +3,7 @@ package lookup
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"log/slog"
 	"net/http"
 )
@@ -16,17 +17,18 @@ func PostgresDSN(raw string) (dsn, password string, err error) {
 	if err != nil {
 		return "", "", err
 	}
-	return u.postgresDSN(), u.password, u.checkOptions(postgresOptions)
+	dsn, err = u.postgresDSN()
+	return dsn, u.password, errors.Join(err, u.checkOptions(postgresOptions))
 }
 
 // NewHandlerOf serves a stand-in for a directory.
 func NewHandlerOf(d directory, token string) http.Handler {
-	return newHandler(d, token, false, newMetrics(), slog.New(slog.DiscardHandler))
+	return newHandler(d, func() []string { return []string{token} }, false, newMetrics(), slog.New(slog.DiscardHandler))
 }
 
 // NewLoggedHandlerOf serves a stand-in for a directory, and logs.
 func NewLoggedHandlerOf(d directory, logger *slog.Logger) http.Handler {
-	return newHandler(d, "", false, newMetrics(), logger)
+	return newHandler(d, nil, false, newMetrics(), logger)
 }
 
 // Watch is the watch, a look at a time.

@@ -28,22 +28,19 @@ type directory interface {
 // them.
 type handler struct {
 	directory directory
-	// token is the hash of the bearer secret; nil where none is asked for.
-	token *[sha256.Size]byte
+	// tokens returns the bearer secrets, one of which is asked for; nil where none
+	// is.
+	tokens func() []string
 	// certificate: a verified client certificate is asked for.
 	certificate bool
 	metrics     *metrics
 	logger      *slog.Logger
 }
 
-// newHandler serves a directory. An empty token asks for none; certificate wants
-// a client certificate that was verified.
-func newHandler(d directory, token string, certificate bool, metrics *metrics, logger *slog.Logger) http.Handler {
-	h := &handler{directory: d, certificate: certificate, metrics: metrics, logger: logger}
-	if token != "" {
-		hash := sha256.Sum256([]byte(token))
-		h.token = &hash
-	}
+// newHandler serves a directory. Nil tokens ask for none; certificate wants a
+// client certificate that was verified.
+func newHandler(d directory, tokens func() []string, certificate bool, metrics *metrics, logger *slog.Logger) http.Handler {
+	h := &handler{directory: d, tokens: tokens, certificate: certificate, metrics: metrics, logger: logger}
 	mux := http.NewServeMux()
 	mux.Handle(resolver.OwnersPath, h.only(http.MethodPost, h.owners))
 	mux.Handle("/live", h.only(http.MethodGet, func(w http.ResponseWriter, _ *http.Request) {
@@ -104,7 +101,7 @@ func (h *handler) authenticated(r *http.Request) bool {
 	if h.certificate && (r.TLS == nil || len(r.TLS.VerifiedChains) == 0) {
 		return false
 	}
-	if h.token == nil {
+	if h.tokens == nil {
 		return true
 	}
 	given := r.Header.Values("Authorization")
@@ -112,8 +109,12 @@ func (h *handler) authenticated(r *http.Request) bool {
 		return false
 	}
 	scheme, token, _ := strings.Cut(given[0], " ")
-	hash := sha256.Sum256([]byte(token))
-	return strings.EqualFold(scheme, "Bearer") && subtle.ConstantTimeCompare(hash[:], h.token[:]) == 1
+	hash, equal := sha256.Sum256([]byte(token)), 0
+	for _, good := range h.tokens() {
+		wanted := sha256.Sum256([]byte(good))
+		equal |= subtle.ConstantTimeCompare(hash[:], wanted[:])
+	}
+	return strings.EqualFold(scheme, "Bearer") && equal == 1
 }
 
 func (h *handler) ready(w http.ResponseWriter, r *http.Request) {

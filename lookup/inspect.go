@@ -76,7 +76,7 @@ func (d *Directory) Inspect(ctx context.Context) (Inspection, error) {
 // those that the ownership file gives something.
 func (d *Directory) teamNames(ctx context.Context) ([]string, error) {
 	names := d.owners().teams()
-	rows, err := d.metadata.db.QueryContext(ctx, "SELECT t.name FROM team t")
+	rows, err := d.metadata.db.QueryContext(ctx, d.metadata.adapt("SELECT t.name FROM team t"))
 	if err == nil {
 		defer rows.Close() //nolint:errcheck // rows.Err below returns every fault of reading
 		for rows.Next() {
@@ -103,7 +103,7 @@ const mysqlReadOnly = 1792
 // permits tells whether the role may run the statement, and, if rows are wanted,
 // that it gives any. What does not exist is not permitted.
 func (m *metadata) permits(ctx context.Context, statement string, wantRows bool) (bool, error) {
-	rows, err := m.db.QueryContext(ctx, statement)
+	rows, err := m.db.QueryContext(ctx, m.adapt(statement))
 	if err == nil {
 		some := rows.Next()
 		err = errors.Join(rows.Err(), rows.Close())

@@ -3,6 +3,7 @@ package lookup
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -15,6 +16,7 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"github.com/dagfence/dagfence/resolver"
+	"github.com/dagfence/dagfence/rotate"
 )
 
 const (
@@ -35,6 +37,8 @@ var (
 type metadata struct {
 	db      *sql.DB
 	dialect dialect
+	// tables is what stands before the name of each table: Airflow's schema.
+	tables  string
 	timeout time.Duration
 	now     func() time.Time
 	logger  *slog.Logger
@@ -80,14 +84,17 @@ func openMetadata(options Options) (*metadata, error) {
 	if err != nil {
 		return nil, err
 	}
-	connector, err := u.dialect.connector(u, options.Timeout, options.Logger)
+	m := &metadata{
+		dialect: u.dialect, timeout: options.Timeout, now: options.Now, logger: options.Logger, busy: make(chan struct{}, maxConnections),
+	}
+	if schema := options.DatabaseSchema; strings.TrimSpace(schema) != "" { // as Airflow takes it (models/base.py, _get_schema)
+		m.tables = u.dialect.quoted(schema) + "."
+	}
+	connector, err := m.connector(options)
 	if err != nil {
 		return nil, err
 	}
-	m := &metadata{
-		db: sql.OpenDB(connector), dialect: u.dialect, timeout: options.Timeout, now: options.Now, logger: options.Logger,
-		busy: make(chan struct{}, maxConnections),
-	}
+	m.db = sql.OpenDB(connector)
 	m.db.SetMaxOpenConns(maxConnections)
 	m.db.SetMaxIdleConns(maxConnections)
 	m.db.SetConnMaxIdleTime(5 * time.Minute)
@@ -100,6 +107,55 @@ func openMetadata(options Options) (*metadata, error) {
 	}
 	return m, nil
 }
+
+// connector connects with what the URL and the files that it names say at the
+// time.
+func (m *metadata) connector(options Options) (driver.Connector, error) {
+	parse := func(text string) (databaseURL, error) {
+		u, err := parseDatabaseURL(text)
+		if err == nil && u.dialect.name != m.dialect.name {
+			err = fmt.Errorf("the dialect was %s and is %s; restart to change it", m.dialect.name, u.dialect.name)
+		}
+		return u, err
+	}
+	current, err := rotate.New(rotate.Source[driver.Connector]{
+		Name: "database", Logger: options.Logger, Text: options.Refresh,
+		Files: func(text string) []string {
+			u, err := parse(text)
+			if err != nil || u.dialect.files == nil {
+				return nil
+			}
+			return u.dialect.files(&u)
+		},
+		Make: func(text string) (driver.Connector, error) {
+			u, err := parse(text)
+			if err != nil {
+				return nil, err
+			}
+			return u.dialect.connector(u, options.Timeout, options.Logger)
+		},
+		Retire: func(driver.Connector) { // with the idle connections that it has made
+			m.db.SetMaxIdleConns(0)
+			m.db.SetMaxIdleConns(maxConnections)
+		},
+	})
+	return followedConnector{current}, err
+}
+
+// followedConnector connects with the credentials of the moment.
+type followedConnector struct {
+	*rotate.Value[driver.Connector]
+}
+
+func (c followedConnector) Connect(ctx context.Context) (conn driver.Conn, err error) {
+	err = c.Use(func(connector driver.Connector) error {
+		conn, err = connector.Connect(ctx)
+		return err
+	})
+	return conn, err
+}
+
+func (c followedConnector) Driver() driver.Driver { return c.Get().Driver() }
 
 func (m *metadata) close() { _ = m.db.Close() } // nothing was written
 

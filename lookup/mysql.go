@@ -26,9 +26,16 @@ var mysqlOptions = map[string]bool{
 	"binary_prefix": false, "local_infile": false, "autocommit": false, "init_command": false, "program_name": false, "conv": false,
 }
 
+func (u *databaseURL) mysqlFiles() []string {
+	return []string{u.option("ssl_ca"), u.option("ssl_cert"), u.option("ssl_key")}
+}
+
 func mysqlConnector(u databaseURL, timeout time.Duration, _ *slog.Logger) (driver.Connector, error) {
 	if err := u.checkOptions(mysqlOptions); err != nil {
 		return nil, err
+	}
+	if strings.Contains(u.host, ",") {
+		return nil, errors.New("several hosts are named, which MySQL's drivers do not take; name one")
 	}
 	config := mysql.NewConfig()
 	config.User, config.Passwd, config.DBName = u.user, u.password, u.databaseName

@@ -6,6 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -19,29 +24,50 @@ import (
 // postgresOptions are the options of libpq and its Python drivers that a URL
 // may have: true is passed on, false has no meaning here.
 var postgresOptions = map[string]bool{
-	"host": false, "port": false, "ssl": false, // read below
+	"host": false, "port": false, "ssl": false, "user": false, "password": false, "dbname": false, // read below
 	"sslmode": true, "sslrootcert": true, "sslcert": true, "sslkey": true, "sslpassword": true, "sslsni": true, "sslnegotiation": true,
-	"channel_binding": true, "require_auth": true, "connect_timeout": true, "target_session_attrs": true, "application_name": true,
+	"sslcertmode": true, "channel_binding": true, "require_auth": true, "connect_timeout": true, "target_session_attrs": true, "application_name": true,
 	"options": true, "search_path": true, "passfile": true, "service": true, "krbsrvname": true, "min_protocol_version": true,
 	"max_protocol_version": true,
 
 	"keepalives": false, "keepalives_idle": false, "keepalives_interval": false, "keepalives_count": false, "tcp_user_timeout": false,
-	"gssencmode": false, "client_encoding": false, "async_fallback": false, "prepared_statement_cache_size": false, "prepare_threshold": false,
+	"gssencmode": false, "sslcompression": false, "load_balance_hosts": false, "client_encoding": false, "async_fallback": false, "prepared_statement_cache_size": false, "prepare_threshold": false,
 	"fallback_application_name": false, "executemany_mode": false,
+}
+
+// postgresFiles are the options that name files, with the environment variables
+// and the files in the home directory that libpq, and pgx, take in their place.
+var postgresFiles = map[string][2]string{
+	"sslrootcert": {"PGSSLROOTCERT", ".postgresql/root.crt"}, "sslcert": {"PGSSLCERT", ".postgresql/postgresql.crt"},
+	"sslkey": {"PGSSLKEY", ".postgresql/postgresql.key"}, "passfile": {"PGPASSFILE", ".pgpass"},
+	"servicefile": {"PGSERVICEFILE", ".pg_service.conf"},
+}
+
+func (u *databaseURL) postgresFiles() []string {
+	home, _ := os.UserHomeDir() // without one there are no such files
+	var files []string
+	for option, elsewhere := range postgresFiles {
+		files = append(files, orElse(u.option(option), orElse(os.Getenv(elsewhere[0]), filepath.Join(home, elsewhere[1]))))
+	}
+	slices.Sort(files)
+	return files
 }
 
 func postgresConnector(u databaseURL, timeout time.Duration, logger *slog.Logger) (driver.Connector, error) {
 	if err := u.checkOptions(postgresOptions); err != nil {
 		return nil, err
 	}
+	dsn, err := u.postgresDSN()
+	if err != nil {
+		return nil, err
+	}
 	// The password is set behind the parser's back, whose errors show its input.
-	config, err := pgx.ParseConfig(u.postgresDSN())
+	config, err := pgx.ParseConfig(dsn)
 	if err != nil {
 		return nil, fmt.Errorf("reading the URL's options: %w", err)
 	}
-	if u.password != "" {
-		config.Password = u.password
-	}
+	config.Password = orElse(u.option("password"), orElse(u.password, config.Password))
+	chooseServer(config, timeout)
 	plain := config.Copy()
 	plain.DefaultQueryExecMode = pgx.QueryExecModeExec
 	config.RuntimeParams[readOnlyParameter] = "on"
@@ -49,23 +75,71 @@ func postgresConnector(u databaseURL, timeout time.Duration, logger *slog.Logger
 	return &poolerConnector{Connector: stdlib.GetConnector(*config), plain: stdlib.GetConnector(*plain), logger: logger}, nil
 }
 
-// postgresDSN writes the URL, but for the password, as libpq's keywords and
-// values.
-func (u *databaseURL) postgresDSN() string {
-	hosts, ports := []string{u.host}, []string{u.port}
-	if u.query.Has("host") {
-		hosts, ports = nil, nil
-		for _, at := range u.query["host"] { // host=a:5432&host=b:5432, or a socket's directory
-			host, port, _ := strings.Cut(at, ":")
-			hosts, ports = append(hosts, host), append(ports, port)
+// chooseServer makes connections go to the servers that target_session_attrs asks
+// for. Our sessions are read-only wherever they are, so what tells a server that
+// can be written to is that it is no standby.
+func chooseServer(config *pgx.ConnConfig, timeout time.Duration) {
+	switch reflect.ValueOf(config.ValidateConnect).Pointer() {
+	case reflect.ValueOf(pgconn.ValidateConnectTargetSessionAttrsReadWrite).Pointer():
+		config.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsPrimary
+	case reflect.ValueOf(pgconn.ValidateConnectTargetSessionAttrsReadOnly).Pointer():
+		config.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsStandby
+	}
+	hosts := map[string]bool{net.JoinHostPort(config.Host, fmt.Sprint(config.Port)): true}
+	for _, fallback := range config.Fallbacks {
+		hosts[net.JoinHostPort(fallback.Host, fmt.Sprint(fallback.Port))] = true
+	}
+	// A server that is gone must leave time for the others.
+	if share := timeout / time.Duration(len(hosts)); len(hosts) > 1 && (config.ConnectTimeout == 0 || config.ConnectTimeout > share) {
+		config.ConnectTimeout = share
+	}
+}
+
+// postgresHosts returns the lists of hosts and ports, separated by commas, as
+// SQLAlchemy reads them (dialects/postgresql/base.py, _split_multihost_from_url):
+// options win over what stands before the path. A socket's directory may have
+// colons in it.
+func (u *databaseURL) postgresHosts() (hosts, ports string, err error) {
+	hosts, ports = u.host, u.port
+	if named := u.query["host"]; len(named) > 0 {
+		var hostList, portList []string
+		given := false
+		for part := range strings.SplitSeq(strings.Join(named, ","), ",") {
+			host, port := part, ""
+			if !strings.HasPrefix(part, "/") && strings.Count(part, ":") < 2 { // neither a directory nor an IPv6 address
+				if host, port, err = splitHosts(part); err != nil {
+					return "", "", err
+				}
+			}
+			given = given || port != ""
+			hostList, portList = append(hostList, host), append(portList, port)
+		}
+		hosts = strings.Join(hostList, ",")
+		if given {
+			ports = strings.Join(portList, ",")
 		}
 	}
-	if u.query.Has("port") {
-		ports = u.query["port"]
+	if named := u.query["port"]; len(named) > 0 {
+		ports = strings.Join(named, ",")
+		for port := range strings.SplitSeq(ports, ",") {
+			if err := checkPort(port); err != nil {
+				return "", "", err
+			}
+		}
+	}
+	return hosts, ports, nil
+}
+
+// postgresDSN writes the URL, but for the password, as libpq's keywords and
+// values.
+func (u *databaseURL) postgresDSN() (string, error) {
+	hosts, ports, err := u.postgresHosts()
+	if err != nil {
+		return "", err
 	}
 	pairs := map[string]string{
-		"host": strings.Join(hosts, ","), "port": strings.Trim(strings.Join(ports, ","), ","),
-		"user": u.user, "database": u.databaseName, "application_name": "dagfence", "sslmode": u.option("ssl"),
+		"host": hosts, "port": ports, "user": orElse(u.option("user"), u.user), "database": orElse(u.option("dbname"), u.databaseName),
+		"application_name": "dagfence", "sslmode": u.option("ssl"),
 	}
 	for name, passed := range postgresOptions {
 		if passed && u.query.Has(name) {
@@ -79,7 +153,7 @@ func (u *databaseURL) postgresDSN() string {
 			_, _ = fmt.Fprintf(&dsn, "%s='%s' ", name, quote.Replace(value))
 		}
 	}
-	return dsn.String()
+	return dsn.String(), nil
 }
 
 // readOnlyParameter is also what a server (14 and later) reports of a session.

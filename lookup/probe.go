@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -61,7 +62,7 @@ func (m *metadata) probeSchema(ctx context.Context) (*learntSchema, error) {
 			return nil, m.explain("reaching the metadata database", err)
 		}
 		if miss == "" {
-			return m.tryQueries(ctx, s, &learntSchema{schema: s, queries: m.dialect.adapt(s.queries), learnt: learnt})
+			return m.tryQueries(ctx, s, &learntSchema{schema: s, queries: m.adaptAll(s.queries), learnt: learnt})
 		}
 		misses = append(misses, fmt.Sprintf("not that of Airflow %s (%s)", s.releases, miss))
 	}
@@ -71,7 +72,7 @@ func (m *metadata) probeSchema(ctx context.Context) (*learntSchema, error) {
 
 // tryMarker tells why the database is not of the schema, or "" if it is.
 func (m *metadata) tryMarker(ctx context.Context, s *schema) (miss string, err error) {
-	rows, err := m.db.QueryContext(ctx, s.marker)
+	rows, err := m.db.QueryContext(ctx, m.adapt(s.marker))
 	if err == nil {
 		defer rows.Close() //nolint:errcheck // rows.Err below tells of every fault of reading
 		var revision string
@@ -121,18 +122,30 @@ func (m *metadata) tryQueries(ctx context.Context, s *schema, learnt *learntSche
 	return learnt, nil
 }
 
-// adapt writes parameters and UUIDs in the queries as the dialect has them.
-func (d dialect) adapt(queries map[resolver.Kind]string) map[resolver.Kind]string {
+func (m *metadata) adaptAll(queries map[resolver.Kind]string) map[resolver.Kind]string {
 	adapted := make(map[resolver.Kind]string, len(queries))
 	for kind, text := range queries {
-		adapted[kind] = d.adaptOne(text)
+		adapted[kind] = m.adapt(text)
 	}
 	return adapted
 }
 
-func (d dialect) adaptOne(query string) string {
-	query = strings.ReplaceAll(query, nilUUID, d.nilUUID)
-	if d.numbered {
+// tableName finds the names of tables in our queries, each of which has an alias
+// or a SET behind it.
+var tableName = regexp.MustCompile(`\b(FROM|JOIN|UPDATE) ([a-z_]+) `)
+
+// adapt writes parameters and UUIDs of a query as the dialect has them, and tables
+// with their schema, as SQLAlchemy does. A search_path would not do: a pooler may
+// drop what a session asks for.
+func (m *metadata) adapt(query string) string {
+	if m.tables != "" {
+		query = tableName.ReplaceAllStringFunc(query, func(found string) string {
+			before, name, _ := strings.Cut(found, " ")
+			return before + " " + m.tables + name
+		})
+	}
+	query = strings.ReplaceAll(query, nilUUID, m.dialect.nilUUID)
+	if m.dialect.numbered {
 		return strings.ReplaceAll(query, "?", "$1")
 	}
 	return query

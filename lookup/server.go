@@ -12,8 +12,9 @@ import (
 	"os"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
+
+	"github.com/dagfence/dagfence/rotate"
 )
 
 // grace is how long requests in flight may take once the service is to end.
@@ -22,14 +23,14 @@ const grace = 10 * time.Second
 // ServerOptions says how [Run] serves. With both a token and a client CA, both
 // are asked for.
 type ServerOptions struct {
-	// Listen is the TCP address, host:port. Without Token, TokenFile and
-	// ClientCA its host must be loopback.
+	// Listen is the TCP address, host:port. Without TokenFile and ClientCA its
+	// host must be loopback.
 	Listen string
-	// Token is the bearer secret; TokenFile is the file that holds it, blanks
-	// around it ignored. At most one may be set; both empty asks for none.
-	Token, TokenFile string
-	// TLSCert and TLSKey are PEM files, read again as clients connect, so that
-	// they may be rotated. Both empty means plain HTTP.
+	// TokenFile is the file that holds the bearer secret, or several, one on a
+	// line: any of them is taken, so that one can follow another. Whitespace around
+	// them is ignored. Empty asks for none. All files here are followed.
+	TokenFile string
+	// TLSCert and TLSKey are PEM files. Both empty means plain HTTP.
 	TLSCert, TLSKey string
 	// ClientCA is a PEM file: POST /v1/owners takes only clients whose
 	// certificate it has signed. It needs TLSCert and TLSKey.
@@ -47,11 +48,11 @@ func Run(ctx context.Context, d *Directory, options ServerOptions) error {
 	if options.Logger == nil {
 		options.Logger = slog.Default()
 	}
-	token, err := options.token()
+	tokens, err := options.tokens()
 	if err != nil {
 		return err
 	}
-	if token == "" && options.ClientCA == "" && !isLoopback(options.Listen) {
+	if tokens == nil && options.ClientCA == "" && !isLoopback(options.Listen) {
 		return fmt.Errorf("listen: %q is not loopback and nobody would have to prove who they are; set --token-file or --client-ca, or listen on 127.0.0.1", options.Listen)
 	}
 	tlsConfig, err := options.tls()
@@ -64,7 +65,7 @@ func Run(ctx context.Context, d *Directory, options ServerOptions) error {
 	}
 	metrics := newMetrics()
 	server := &http.Server{
-		Handler:           newHandler(d, token, options.ClientCA != "", metrics, options.Logger),
+		Handler:           newHandler(d, tokens, options.ClientCA != "", metrics, options.Logger),
 		TLSConfig:         tlsConfig,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
@@ -106,24 +107,44 @@ func serve(ctx context.Context, server *http.Server, listener net.Listener) erro
 	return nil
 }
 
-func (o *ServerOptions) token() (string, error) {
-	token := o.Token
-	if o.TokenFile != "" {
-		if token != "" {
-			return "", errors.New("token-file: a token is set as well; keep one of them")
-		}
-		data, err := os.ReadFile(o.TokenFile)
-		if err != nil {
-			return "", fmt.Errorf("token-file: %w; give the path of a readable file", err)
-		}
-		if token = strings.TrimSpace(string(data)); token == "" {
-			return "", fmt.Errorf("token-file: %s is empty; write the secret into it", o.TokenFile)
+// tokens returns what returns the bearer secrets of the moment; nil where none is
+// asked for.
+//
+//nolint:nilnil // newHandler's own way to say "no token"
+func (o *ServerOptions) tokens() (func() []string, error) {
+	if o.TokenFile == "" {
+		return nil, nil
+	}
+	current, err := rotate.New(rotate.Source[[]string]{
+		Name: "token-file", Text: rotate.Text(o.TokenFile), Files: func(path string) []string { return []string{path} },
+		Make: readTokens, Logger: o.Logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return current.Get, nil
+}
+
+func readTokens(path string) ([]string, error) {
+	data, err := os.ReadFile(path) //nolint:gosec // the path is the operator's own setting
+	if err != nil {
+		return nil, fmt.Errorf("token-file: %w; give the path of a readable file", err)
+	}
+	var tokens []string
+	for line := range strings.Lines(string(data)) {
+		if token := strings.TrimSpace(line); token != "" {
+			tokens = append(tokens, token)
 		}
 	}
-	if strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return "", errors.New("token-file: the secret has a blank or a character outside of ASCII in it; no fence can send it, so choose another")
+	if len(tokens) == 0 {
+		return nil, fmt.Errorf("token-file: %s is empty; write the secret into it", path)
 	}
-	return token, nil
+	for _, token := range tokens {
+		if strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
+			return nil, errors.New("token-file: the secret has whitespace or a character outside of ASCII in it; no fence can send it, so choose another")
+		}
+	}
+	return tokens, nil
 }
 
 // isLoopback tells whether nobody beyond this machine can reach the address.
@@ -145,18 +166,25 @@ func (o *ServerOptions) tls() (*tls.Config, error) {
 		}
 		return nil, nil
 	}
-	first, err := tls.LoadX509KeyPair(o.TLSCert, o.TLSKey)
+	current, err := rotate.New(rotate.Source[*tls.Config]{
+		Name: "tls-cert, tls-key and client-ca", Text: rotate.Text(""), Logger: o.Logger,
+		Files: func(string) []string { return []string{o.TLSCert, o.TLSKey, o.ClientCA} },
+		Make:  func(string) (*tls.Config, error) { return o.readTLS() },
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &tls.Config{MinVersion: tls.VersionTLS12, GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
+		return current.Get(), nil
+	}}, nil
+}
+
+func (o *ServerOptions) readTLS() (*tls.Config, error) {
+	pair, err := tls.LoadX509KeyPair(o.TLSCert, o.TLSKey)
 	if err != nil {
 		return nil, fmt.Errorf("tls-cert and tls-key: %w; give the paths of a PEM pair", err)
 	}
-	var last atomic.Pointer[tls.Certificate]
-	last.Store(&first)
-	config := &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-		if next, err := tls.LoadX509KeyPair(o.TLSCert, o.TLSKey); err == nil { // else half of a rotation: the last pair serves
-			last.Store(&next)
-		}
-		return last.Load(), nil
-	}}
+	config := &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}, NextProtos: []string{"h2", "http/1.1"}}
 	if o.ClientCA == "" {
 		return config, nil
 	}

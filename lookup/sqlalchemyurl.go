@@ -12,8 +12,9 @@ import (
 // databaseURL is a database URL taken apart. It holds a password: never print
 // it.
 type databaseURL struct {
-	dialect                  dialect
-	user, password           string
+	dialect        dialect
+	user, password string
+	// host and port are lists, separated by commas, where several are named.
 	host, port, databaseName string
 	query                    url.Values
 }
@@ -22,7 +23,7 @@ type databaseURL struct {
 // net/url refuses what it takes, such as an unescaped slash in a password.
 var sqlAlchemyURL = regexp.MustCompile(`^([\w+]+)://` +
 	`(?:([^:/]*)(?::([^@]*))?@)?` +
-	`(?:(?:\[([^/?]+)\]|([^/:?]+))?(?::([^/?]*))?)?` +
+	`([^/?]*)` +
 	`(?:/([^?]*))?` +
 	`(?:\?(.*))?$`)
 
@@ -40,22 +41,56 @@ func parseDatabaseURL(raw string) (databaseURL, error) {
 	if !known {
 		return databaseURL{}, fmt.Errorf("dialect %q is unknown; use postgresql, mysql, mariadb or sqlite", name)
 	}
-	u := databaseURL{
-		dialect: d, user: unquote(m[2]), password: unquote(m[3]), host: m[4] + m[5], port: m[6], databaseName: unquote(m[7]),
-	}
-	if strings.Contains(u.host, "@") {
+	u := databaseURL{dialect: d, user: unquote(m[2]), password: unquote(m[3]), databaseName: unquote(m[5])}
+	if strings.Contains(m[4], "@") {
 		// What follows the first @ is taken for the host, and hosts are shown.
 		return databaseURL{}, errors.New("the user or password has an @ in it; write it as %40")
 	}
-	if _, err := strconv.ParseUint(u.port, 10, 16); u.port != "" && err != nil {
-		return databaseURL{}, errors.New("the port is not a number; write host:port, and in a password / as %2F and : as %3A")
+	var err error
+	if u.host, u.port, err = splitHosts(m[4]); err != nil {
+		return databaseURL{}, err
 	}
-	query, err := url.ParseQuery(m[8])
+	query, err := url.ParseQuery(m[6])
 	if err != nil {
 		return databaseURL{}, errors.New("the options after ? can't be read; write name=value&name=value, percent-encoded")
 	}
 	u.query = query
 	return u, nil
+}
+
+// splitHosts splits host:port, or a list of them. A port behind the last of
+// several hosts alone is every host's, as SQLAlchemy takes it.
+func splitHosts(text string) (hosts, ports string, err error) {
+	var hostList, portList []string
+	for part := range strings.SplitSeq(text, ",") {
+		host, port := part, ""
+		if at := strings.LastIndexByte(part, ':'); at > strings.LastIndexByte(part, ']') {
+			host, port = part[:at], part[at+1:]
+		}
+		if inner, ok := strings.CutPrefix(host, "["); ok {
+			host = strings.TrimSuffix(inner, "]")
+		} else if strings.Contains(host, ":") {
+			return "", "", errPort
+		}
+		if err := checkPort(port); err != nil {
+			return "", "", err
+		}
+		hostList, portList = append(hostList, unquote(host)), append(portList, port)
+	}
+	ports = strings.Join(portList, ",")
+	if before := strings.TrimLeft(ports, ","); !strings.Contains(before, ",") {
+		ports = before
+	}
+	return strings.Join(hostList, ","), ports, nil
+}
+
+var errPort = errors.New("the port is not a number; write host:port, and in a password / as %2F and : as %3A")
+
+func checkPort(port string) error {
+	if number, err := strconv.ParseUint(port, 10, 16); port != "" && (err != nil || number == 0) {
+		return errPort
+	}
+	return nil
 }
 
 // unquote decodes percent escapes as Python does: what is no escape stays.

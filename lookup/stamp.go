@@ -46,7 +46,7 @@ func (m *metadata) stampNow(ctx context.Context, s *schema) (stamp, error) {
 	ctx, cancel := context.WithTimeout(ctx, m.timeout)
 	defer cancel()
 	var now stamp
-	if err := m.db.QueryRowContext(ctx, stampQuery+hint+stampFrom).Scan(&now.oldest, &now.next, &now.hint); err != nil {
+	if err := m.db.QueryRowContext(ctx, m.adapt(stampQuery+hint+stampFrom)).Scan(&now.oldest, &now.next, &now.hint); err != nil {
 		return stamp{}, m.explain("watching the metadata database", err)
 	}
 	return now, nil
@@ -57,9 +57,9 @@ func (m *metadata) stampNow(ctx context.Context, s *schema) (stamp, error) {
 func (m *metadata) rowsSince(ctx context.Context, table *watched, transaction int64, visit func(name, value string)) error {
 	if transaction != 0 {
 		low := strconv.FormatInt(transaction&0xffffffff, 10) // a row has the lower half
-		return m.pairs(ctx, table.rows+sinceStamp, []any{low}, visit)
+		return m.pairs(ctx, m.adapt(table.rows+sinceStamp), []any{low}, visit)
 	}
-	query := m.dialect.adaptOne(table.rows + " WHERE " + table.name + " > ? ORDER BY " + table.name + " LIMIT " + strconv.Itoa(pageSize))
+	query := m.adapt(table.rows + " WHERE " + table.name + " > ? ORDER BY " + table.name + " LIMIT " + strconv.Itoa(pageSize))
 	last, read := "", pageSize
 	for read == pageSize {
 		read = 0

@@ -198,7 +198,7 @@ func (w *watch) lookIntoBundles(ctx context.Context, m *metadata) error {
 		return nil
 	}
 	bundles := make(map[string]string, len(w.bundles))
-	if err := m.pairs(ctx, w.schema.bundles, nil, func(name, team string) { bundles[name] += team + "\n" }); err != nil {
+	if err := m.pairs(ctx, m.adapt(w.schema.bundles), nil, func(name, team string) { bundles[name] += team + "\n" }); err != nil {
 		return err
 	}
 	if w.bundles != nil {
@@ -206,7 +206,7 @@ func (w *watch) lookIntoBundles(ctx context.Context, m *metadata) error {
 			if w.bundles[name] == bundles[name] {
 				continue
 			}
-			if err := m.pairs(ctx, m.dialect.adaptOne(dagsOfBundle), []any{name}, func(dag, _ string) {
+			if err := m.pairs(ctx, m.adapt(dagsOfBundle), []any{name}, func(dag, _ string) {
 				w.changed = append(w.changed, resolver.Key{Kind: resolver.KindDag, Name: dag})
 			}); err != nil {
 				return err

@@ -8,9 +8,12 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/dagfence/dagfence/rotate"
 )
 
 const (
@@ -37,11 +40,13 @@ const (
 	maxMessageKeys = 32
 )
 
+var errNotSubscribed = errors.New("redis takes no subscription")
+
 // Bus spreads invalidations to every process that shares a Redis. Messages are
 // sealed: a stranger in that Redis can replay one and cost a look-up, and no
 // more.
 type Bus struct {
-	client  redis.UniversalClient
+	clients *rotate.Value[redis.UniversalClient]
 	sealer  *sealer
 	channel string
 	prefix  string
@@ -55,6 +60,27 @@ type Bus struct {
 // Deployment, TTL and Clock; all processes on one bus must have the same Secret
 // and TTL.
 func NewBus(client redis.UniversalClient, options Options) (*Bus, error) {
+	return newBus(rotate.Fixed(client), options)
+}
+
+// OpenBus joins the bus of the Redis that the options name: those of [NewBus],
+// Redis, RefreshRedis and Logger. It needs to be closed.
+func OpenBus(options Options) (*Bus, error) {
+	clients, err := followRedis(options)
+	if err != nil {
+		return nil, err
+	}
+	bus, err := newBus(clients, options)
+	if err != nil {
+		clients.Close()
+	}
+	return bus, err
+}
+
+// Close closes the connections of [OpenBus].
+func (b *Bus) Close() { b.clients.Close() }
+
+func newBus(clients *rotate.Value[redis.UniversalClient], options Options) (*Bus, error) {
 	options = options.withDefaults()
 	if len(options.Secret) == 0 {
 		return nil, errNoSecret
@@ -64,7 +90,7 @@ func NewBus(client redis.UniversalClient, options Options) (*Bus, error) {
 		return nil, err
 	}
 	return &Bus{
-		client: client, sealer: sealer, channel: channelOf(options.Deployment), prefix: prefixOf(options.Deployment), now: options.Clock, ttl: options.TTL,
+		clients: clients, sealer: sealer, channel: channelOf(options.Deployment), prefix: prefixOf(options.Deployment), now: options.Clock, ttl: options.TTL,
 		timeout: invalidatePatience * options.redisTimeout,
 		sender:  rand.Uint64(), //nolint:gosec // tells processes apart; it keeps no secret
 	}, nil
@@ -92,22 +118,28 @@ func prefixOf(deployment string) string {
 func (b *Bus) Invalidate(ctx context.Context, keys ...Key) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), b.timeout)
 	defer cancel()
-	now, pipe := b.now(), b.client.Pipeline()
+	if err := b.clients.Use(func(client redis.UniversalClient) error {
+		_, err := b.invalidation(ctx, client, keys).Exec(ctx)
+		return err
+	}); err != nil {
+		return fmt.Errorf("invalidating in redis: %w", err)
+	}
+	return nil
+}
+
+// invalidation is the commands that invalidate the keys.
+func (b *Bus) invalidation(ctx context.Context, client redis.UniversalClient, keys []Key) redis.Pipeliner {
+	now, pipe := b.now(), client.Pipeline()
 	body, _ := encodeAnswer(&Answer{Outcome: tombstone})
 	for _, key := range keys {
 		for _, name := range slots(key) {
 			pipe.Set(ctx, b.redisKey(name), b.sealer.seal(name, now, body), b.ttl+maxSkew)
 		}
 	}
-	for len(keys) > 0 {
-		n := min(len(keys), maxMessageKeys)
-		pipe.Publish(ctx, b.channel, b.sealer.seal(b.channel, now, encodeKeys(b.sender, keys[:n])))
-		keys = keys[n:]
+	for named := range slices.Chunk(keys, maxMessageKeys) {
+		pipe.Publish(ctx, b.channel, b.sealer.seal(b.channel, now, encodeKeys(b.sender, named)))
 	}
-	if _, err := pipe.Exec(ctx); err != nil {
-		return fmt.Errorf("invalidating in redis: %w", err)
-	}
-	return nil
+	return pipe
 }
 
 // Listen calls forget with the keys that others on the bus invalidate, until
@@ -117,7 +149,7 @@ func (b *Bus) Listen(ctx context.Context, forget func(keys []Key)) {
 	wait := minBackoff
 	for ctx.Err() == nil {
 		started := time.Now()
-		b.receive(ctx, forget)
+		_ = b.clients.Use(func(client redis.UniversalClient) error { return b.receive(ctx, client, forget) })
 		if time.Since(started) > heartbeat {
 			wait = minBackoff
 		}
@@ -129,31 +161,32 @@ func (b *Bus) Listen(ctx context.Context, forget func(keys []Key)) {
 	}
 }
 
-// receive takes messages until the connection fails, or answers no ping.
-func (b *Bus) receive(ctx context.Context, forget func(keys []Key)) {
-	subscription := b.client.Subscribe(ctx, b.channel)
+// receive takes messages until the connection fails, or answers no ping. It
+// returns an error if it could not subscribe.
+func (b *Bus) receive(ctx context.Context, client redis.UniversalClient, forget func(keys []Key)) error {
+	subscription := client.Subscribe(ctx, b.channel)
 	stop := context.AfterFunc(ctx, func() { _ = subscription.Close() })
 	defer func() {
 		stop()
 		_ = subscription.Close()
 	}()
-	pinged := false
+	pinged, refused := false, errNotSubscribed
 	for {
 		received, err := subscription.ReceiveTimeout(ctx, heartbeat)
 		var timeout net.Error
 		switch {
 		case err == nil:
-			pinged = false
+			pinged, refused = false, nil
 			if message, ok := received.(*redis.Message); ok {
 				b.deliver([]byte(message.Payload), forget)
 			}
 		case !pinged && errors.As(err, &timeout) && timeout.Timeout() && ctx.Err() == nil:
 			pinged = true
 			if subscription.Ping(ctx) != nil {
-				return
+				return refused
 			}
 		default:
-			return
+			return refused
 		}
 	}
 }

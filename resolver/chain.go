@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/dagfence/dagfence/rotate"
 )
 
 // The defaults of [Options].
@@ -28,6 +30,10 @@ type Options struct {
 	// Redis is the URL of a Redis shared with other processes, as [OpenRedis]
 	// takes it; empty for none.
 	Redis string
+	// RefreshRedis returns Redis as it is now, with the present contents of files
+	// that it is made of. Nil where it does not change. The files that the URL names
+	// are followed by themselves.
+	RefreshRedis func() (string, error)
 	// RedisClient is used instead of Redis, and stays the caller's to close.
 	RedisClient redis.UniversalClient
 	// Secret seals the entries in Redis, and is needed with one. Processes that
@@ -119,7 +125,7 @@ type Chain struct {
 	flights *Collapse
 	redis   *Redis
 	health  *health
-	client  redis.UniversalClient
+	clients *rotate.Value[redis.UniversalClient] // nil where Redis is not the chain's own
 }
 
 // New makes a chain, which needs to be closed. It reaches neither Redis nor the
@@ -144,19 +150,18 @@ func New(options Options) (*Chain, error) {
 
 // share puts Redis before the source, if there is one.
 func (c *Chain) share(source Resolver, options Options) (Resolver, error) {
-	client := options.RedisClient
-	if client == nil {
-		if options.Redis == "" {
-			return source, nil
-		}
-		var err error
-		if client, err = OpenRedis(options.Redis); err != nil {
-			return nil, err
-		}
-		c.client = client
-	}
 	var err error
-	if c.redis, err = NewRedis(source, client, options); err != nil {
+	switch {
+	case options.RedisClient != nil:
+		c.redis, err = NewRedis(source, options.RedisClient, options)
+	case options.Redis == "":
+		return source, nil
+	default:
+		if c.clients, err = followRedis(options); err == nil {
+			c.redis, err = newRedis(source, c.clients, options)
+		}
+	}
+	if err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
 	return c.redis, nil
@@ -195,11 +200,8 @@ func (c *Chain) Close() error {
 	if c.redis != nil {
 		c.redis.Close()
 	}
-	if c.client == nil {
-		return nil
-	}
-	if err := c.client.Close(); err != nil {
-		return fmt.Errorf("closing redis: %w", err)
+	if c.clients != nil {
+		c.clients.Close()
 	}
 	return nil
 }

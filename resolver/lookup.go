@@ -3,16 +3,18 @@ package resolver
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"mime"
 	"net/http"
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/dagfence/dagfence/rotate"
 )
 
 // maxLookupBody bounds what is read of the lookup service's answer.
@@ -25,48 +27,85 @@ type LookupOptions struct {
 	URL string
 	// Token is sent as a bearer token; empty for none.
 	Token string
+	// Refresh returns URL and Token as they are now, with the present contents of
+	// files that they are made of. Nil where they do not change.
+	Refresh func() (url, token string, err error)
 	// CAFile holds the certificates to trust instead of the system's, in PEM.
 	CAFile string
-	// CertFile and KeyFile are a client certificate in PEM, both or neither.
-	// They are read anew for each connection, so that they can be renewed.
+	// CertFile and KeyFile are a client certificate in PEM, both or neither. These
+	// files and CAFile are followed, so that they can be renewed.
 	CertFile, KeyFile string
 	// Timeout bounds one request. 0 is [DefaultTimeout].
 	Timeout time.Duration
 	// Clock tells the time. Nil is [time.Now].
 	Clock func() time.Time
+	// Logger is told of credentials that are replaced. Nil for nobody.
+	Logger *slog.Logger
 }
 
 // Lookup asks the lookup service. 401 and 403 are Denied; whatever is not a
 // well-formed 200 is Unavailable.
 type Lookup struct {
-	endpoint string
-	token    string
-	timeout  time.Duration
-	now      func() time.Time
-	client   *http.Client
+	timeout time.Duration
+	now     func() time.Time
+	service *rotate.Value[*lookupService]
+}
+
+// lookupService is the service with the credentials of a time.
+type lookupService struct {
+	endpoint, token string
+	client          *http.Client
 }
 
 // NewLookup makes a client of the lookup service, which it does not reach yet.
 func NewLookup(options LookupOptions) (*Lookup, error) {
-	endpoint, err := lookupEndpoint(options.URL)
-	if err != nil {
-		return nil, err
-	}
-	if strings.ContainsFunc(options.Token, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return nil, errors.New("lookup token holds a blank or a character outside of ASCII: give it without a line break")
-	}
 	if options.Timeout < 0 {
 		return nil, fmt.Errorf("lookup timeout is %v: give a duration above 0, such as 2s", options.Timeout)
 	}
-	config, err := lookupTLS(options)
-	if err != nil {
-		return nil, err
-	}
-	l := &Lookup{endpoint: endpoint, token: options.Token, timeout: orDefault(options.Timeout, DefaultTimeout), now: options.Clock}
+	l := &Lookup{timeout: orDefault(options.Timeout, DefaultTimeout), now: options.Clock}
 	if l.now == nil {
 		l.now = time.Now
 	}
-	l.client = &http.Client{
+	var err error
+	l.service, err = rotate.New(rotate.Source[*lookupService]{
+		Name: "lookup", Logger: options.Logger,
+		Text: func() (string, error) {
+			url, token := options.URL, options.Token
+			var err error
+			if options.Refresh != nil {
+				url, token, err = options.Refresh()
+			}
+			return url + "\x00" + token, err
+		},
+		Files: func(string) []string { return []string{options.CAFile, options.CertFile, options.KeyFile} },
+		Make: func(text string) (*lookupService, error) {
+			url, token, _ := strings.Cut(text, "\x00")
+			return newLookupService(url, token, options, l.timeout)
+		},
+		Retire: (*lookupService).close,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+func newLookupService(url, token string, options LookupOptions, timeout time.Duration) (*lookupService, error) {
+	endpoint, err := lookupEndpoint(url)
+	if err != nil {
+		return nil, err
+	}
+	if strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return nil, errors.New("lookup token holds a blank or a character outside of ASCII: give it without a line break")
+	}
+	config, err := clientTLS(options.CAFile, options.CertFile, options.KeyFile)
+	switch {
+	case errors.Is(err, errPair):
+		return nil, fmt.Errorf("lookup tls_client: %w", err)
+	case err != nil:
+		return nil, fmt.Errorf("lookup %w", err)
+	}
+	return &lookupService{endpoint, token, &http.Client{
 		Transport: &http.Transport{
 			TLSClientConfig:        config,
 			ForceAttemptHTTP2:      true,
@@ -74,13 +113,12 @@ func NewLookup(options LookupOptions) (*Lookup, error) {
 			MaxIdleConns:           64,
 			MaxIdleConnsPerHost:    64,
 			IdleConnTimeout:        30 * time.Second,
-			TLSHandshakeTimeout:    l.timeout,
-			ResponseHeaderTimeout:  l.timeout,
+			TLSHandshakeTimeout:    timeout,
+			ResponseHeaderTimeout:  timeout,
 			MaxResponseHeaderBytes: maxLookupBody,
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
-	return l, nil
+	}}, nil
 }
 
 // lookupEndpoint quotes nothing of the URL: it may hold a password where none
@@ -102,33 +140,10 @@ func lookupEndpoint(raw string) (string, error) {
 	return parsed.JoinPath(OwnersPath).String(), nil
 }
 
-func lookupTLS(options LookupOptions) (*tls.Config, error) {
-	config := &tls.Config{MinVersion: tls.VersionTLS12}
-	var err error
-	if options.CAFile != "" {
-		if config.RootCAs, err = certPool(options.CAFile); err != nil {
-			return nil, fmt.Errorf("lookup %w", err)
-		}
-	}
-	if options.CertFile == "" && options.KeyFile == "" {
-		return config, nil
-	}
-	load := func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-		certificate, err := tls.LoadX509KeyPair(options.CertFile, options.KeyFile)
-		if err != nil {
-			return nil, fmt.Errorf("lookup tls_client: reading the certificate and its key: %w", err)
-		}
-		return &certificate, nil
-	}
-	if _, err := load(nil); err != nil {
-		return nil, err
-	}
-	config.GetClientCertificate = load
-	return config, nil
-}
-
 // Close closes the idle connections.
-func (l *Lookup) Close() { l.client.CloseIdleConnections() }
+func (l *Lookup) Close() { l.service.Close() }
+
+func (s *lookupService) close() { s.client.CloseIdleConnections() }
 
 // Resolve implements [Resolver], with one request.
 func (l *Lookup) Resolve(ctx context.Context, questions []Question) []Answer {
@@ -137,7 +152,15 @@ func (l *Lookup) Resolve(ctx context.Context, questions []Question) []Answer {
 	}
 	ctx, cancel := context.WithTimeout(ctx, l.timeout)
 	defer cancel()
-	answers, err := l.post(ctx, questions)
+	body, err := json.Marshal(NewOwnersRequest(questions))
+	if err != nil {
+		return every(len(questions), Answer{Err: fmt.Errorf("%w: writing the questions: %w", ErrUnavailable, err)})
+	}
+	var answers []Answer
+	err = l.service.Use(func(s *lookupService) (err error) {
+		answers, err = s.post(ctx, body, questions, l.now())
+		return err
+	})
 	switch {
 	case errors.Is(err, ErrDenied):
 		return every(len(questions), Answer{Outcome: Denied, Err: err})
@@ -147,24 +170,19 @@ func (l *Lookup) Resolve(ctx context.Context, questions []Question) []Answer {
 	return answers
 }
 
-func (l *Lookup) post(ctx context.Context, questions []Question) ([]Answer, error) {
-	body, err := json.Marshal(NewOwnersRequest(questions))
-	if err != nil {
-		return nil, fmt.Errorf("writing the questions: %w", err)
-	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, l.endpoint, bytes.NewReader(body))
+func (s *lookupService) post(ctx context.Context, body []byte, questions []Question, asked time.Time) ([]Answer, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, s.endpoint, bytes.NewReader(body))
 	if err != nil {
 		return nil, fmt.Errorf("making the request: %w", err)
 	}
 	request.Header.Set("Content-Type", "application/json")
-	if l.token != "" {
-		request.Header.Set("Authorization", "Bearer "+l.token)
+	if s.token != "" {
+		request.Header.Set("Authorization", "Bearer "+s.token)
 	}
 	// Present but empty, it is not sent, and lets net/http repeat the request
 	// on a new connection when the service has closed the idle one.
 	request.Header["Idempotency-Key"] = []string{}
-	asked := l.now()
-	response, err := l.client.Do(request)
+	response, err := s.client.Do(request)
 	if err != nil {
 		return nil, fmt.Errorf("asking the lookup service: %w", withoutURL(err))
 	}

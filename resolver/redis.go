@@ -10,6 +10,8 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"github.com/sony/gobreaker/v2"
+
+	"github.com/dagfence/dagfence/rotate"
 )
 
 const (
@@ -32,7 +34,7 @@ const (
 // in a deny.
 type Redis struct {
 	next      Resolver
-	client    redis.UniversalClient
+	clients   *rotate.Value[redis.UniversalClient]
 	bus       *Bus
 	forgotten *forgotten
 	options   Options
@@ -58,14 +60,18 @@ type fill struct {
 // PUBLISH, SUBSCRIBE and PING (with a cluster CLUSTER too) on the keys and
 // channels dagfence:*. Of the options it takes Secret, Deployment, TTL, TaskTTL, Clock, Observer and Logger.
 func NewRedis(next Resolver, client redis.UniversalClient, options Options) (*Redis, error) {
+	return newRedis(next, rotate.Fixed(client), options)
+}
+
+func newRedis(next Resolver, clients *rotate.Value[redis.UniversalClient], options Options) (*Redis, error) {
 	options = options.withDefaults()
-	bus, err := NewBus(client, options)
+	bus, err := newBus(clients, options)
 	if err != nil {
 		return nil, err
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	r := &Redis{
-		next: next, client: client, bus: bus, forgotten: options.forgotten, options: options,
+		next: next, clients: clients, bus: bus, forgotten: options.forgotten, options: options,
 		queue: make(chan fill, maxQueue), stop: stop,
 	}
 	r.breaker = gobreaker.NewCircuitBreaker[[]*redis.StringCmd](gobreaker.Settings{
@@ -159,17 +165,20 @@ func (r *Redis) get(ctx context.Context, names []string) ([]*redis.StringCmd, er
 	return r.breaker.Execute(func() ([]*redis.StringCmd, error) {
 		ctx, cancel := context.WithTimeout(ctx, r.options.redisTimeout)
 		defer cancel()
-		replies, pipe := make([]*redis.StringCmd, len(names)), r.client.Pipeline()
-		for i, name := range names {
-			replies[i] = pipe.GetRange(ctx, name, 0, maxSealed)
-		}
-		_, _ = pipe.Exec(ctx) // each reply has its own error
-		for _, reply := range replies {
-			if err := reply.Err(); err != nil && !isWrongType(err) {
-				return replies, err
+		replies := make([]*redis.StringCmd, len(names))
+		return replies, r.clients.Use(func(client redis.UniversalClient) error {
+			pipe := client.Pipeline()
+			for i, name := range names {
+				replies[i] = pipe.GetRange(ctx, name, 0, maxSealed)
 			}
-		}
-		return replies, nil
+			_, _ = pipe.Exec(ctx) // each reply has its own error
+			for _, reply := range replies {
+				if err := reply.Err(); err != nil && !isWrongType(err) {
+					return err
+				}
+			}
+			return nil
+		})
 	})
 }
 

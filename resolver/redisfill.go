@@ -75,11 +75,18 @@ func (r *Redis) send(ctx context.Context, fills []fill) error {
 	_, err := r.breaker.Execute(func() ([]*redis.StringCmd, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.options.redisTimeout)
 		defer cancel()
-		pipe, now := r.client.Pipeline(), r.options.Clock()
-		for i := range fills {
-			r.set(ctx, pipe, &fills[i], now)
-		}
-		_, err := pipe.Exec(ctx)
+		now := r.options.Clock()
+		err := r.clients.Use(func(client redis.UniversalClient) error {
+			pipe := client.Pipeline()
+			for i := range fills {
+				r.set(ctx, pipe, &fills[i], now)
+			}
+			_, err := pipe.Exec(ctx)
+			if errors.Is(err, redis.Nil) { // it stood there already
+				return nil
+			}
+			return err
+		})
 		var refused redis.Error
 		switch {
 		case errors.Is(err, redis.Nil):

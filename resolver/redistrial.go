@@ -39,29 +39,29 @@ func TryRedis(ctx context.Context, client redis.UniversalClient, options Options
 	}
 	trials := []RedisTrial{{"PING", client.Ping(ctx).Err()}}
 	if trials[0].Err == nil {
-		trials = append(trials, bus.try(ctx)...)
+		trials = append(trials, bus.try(ctx, client)...)
 	}
 	return trials, nil
 }
 
 // try does what comes after PING.
-func (b *Bus) try(ctx context.Context) []RedisTrial {
+func (b *Bus) try(ctx context.Context, client redis.UniversalClient) []RedisTrial {
 	name := "check:" + strconv.FormatUint(rand.Uint64(), 36) //nolint:gosec // a name of its own, no secret
 	sealed := b.sealer.seal(name, b.now(), nil)
-	set := b.client.SetArgs(ctx, b.redisKey(name), sealed, redis.SetArgs{TTL: time.Second, Mode: "NX"}).Err()
+	set := client.SetArgs(ctx, b.redisKey(name), sealed, redis.SetArgs{TTL: time.Second, Mode: "NX"}).Err()
 	trials := []RedisTrial{{"SET", set}}
-	if got := b.tryRead(ctx, name); set == nil || !errors.Is(got, errNotReturned) {
+	if got := b.tryRead(ctx, client, name); set == nil || !errors.Is(got, errNotReturned) {
 		trials = append(trials, RedisTrial{"GETRANGE", got})
 	}
-	subscribe, publish := b.tryMessage(ctx)
+	subscribe, publish := b.tryMessage(ctx, client)
 	return append(trials, RedisTrial{"SUBSCRIBE", subscribe}, RedisTrial{"PUBLISH", publish})
 }
 
 // tryRead reads an entry up to five times: one slow answer is no slow Redis.
-func (b *Bus) tryRead(ctx context.Context, name string) error {
+func (b *Bus) tryRead(ctx context.Context, client redis.UniversalClient, name string) error {
 	for range 5 {
 		started := time.Now()
-		value, err := b.client.GetRange(ctx, b.redisKey(name), 0, maxSealed).Bytes()
+		value, err := client.GetRange(ctx, b.redisKey(name), 0, maxSealed).Bytes()
 		if err != nil {
 			return err
 		}
@@ -77,12 +77,12 @@ func (b *Bus) tryRead(ctx context.Context, name string) error {
 
 // tryMessage sends a message and waits for it. Where subscribing is refused,
 // publishing is tried all the same.
-func (b *Bus) tryMessage(ctx context.Context) (subscribe, publish error) {
-	subscription := b.client.Subscribe(ctx, b.channel)
+func (b *Bus) tryMessage(ctx context.Context, client redis.UniversalClient) (subscribe, publish error) {
+	subscription := client.Subscribe(ctx, b.channel)
 	defer subscription.Close() //nolint:errcheck // there is nothing left to send
 	_, subscribe = subscription.Receive(ctx)
 	message := b.sealer.seal(b.channel, b.now(), encodeKeys(b.sender, nil))
-	publish = b.client.Publish(ctx, b.channel, message).Err()
+	publish = client.Publish(ctx, b.channel, message).Err()
 	for subscribe == nil && publish == nil {
 		received, err := subscription.ReceiveMessage(ctx)
 		if err != nil {

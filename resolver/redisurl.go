@@ -1,20 +1,21 @@
 package resolver
 
 import (
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
 	"net/url"
-	"os"
+	"regexp"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
+
+	"github.com/dagfence/dagfence/rotate"
 )
 
 const redisForms = "redis://host, rediss://host, unix:///path, redis-sentinel://host,host/master or redis-cluster://host,host"
@@ -27,16 +28,25 @@ const redisForms = "redis://host, rediss://host, unix:///path, redis-sentinel://
 //	redis-sentinel://[user:password@]host[:port],host[:port]/master
 //	redis-cluster://[user:password@]host[:port],host[:port]
 //
-// and rediss, rediss-sentinel and rediss-cluster for TLS. The options behind a
-// question mark are db, ca (a PEM file to trust instead of the system's), and
-// for Sentinels that want a password sentinel_username and sentinel_password;
-// the user and password before the hosts are the data servers'. No part of the
-// URL but its scheme is quoted in an error: a password may stand anywhere in a
-// URL that is not well-formed.
+// and rediss, rediss-sentinel and rediss-cluster for TLS, also with the Sentinels.
+// [redisOptions] are the options behind a question mark. The user and password
+// before the hosts are the data servers'. No part of the URL but its scheme and
+// the names of its options is quoted in an error: a password may stand anywhere in
+// a URL that is not well-formed.
 func OpenRedis(raw string) (redis.UniversalClient, error) {
-	options, err := parseRedisURL(raw)
+	parsed, err := parseRedisURL(raw)
 	if err != nil {
 		return nil, fmt.Errorf("redis: %w", err)
+	}
+	options := parsed.options
+	if parsed.secure {
+		options.TLSConfig, err = clientTLS(parsed.ca, parsed.cert, parsed.key)
+		switch {
+		case errors.Is(err, errPair):
+			return nil, fmt.Errorf("redis: ssl_certfile and ssl_keyfile: %w", err)
+		case err != nil:
+			return nil, fmt.Errorf("redis: %w", err)
+		}
 	}
 	// A read takes milliseconds, or the source is asked instead: no retries, no
 	// waiting for a connection. A dial goes on behind a read that gave up.
@@ -50,13 +60,40 @@ func OpenRedis(raw string) (redis.UniversalClient, error) {
 	// Fewer commands when a connection is made, fewer rights that it needs.
 	options.Protocol, options.DisableIdentity = 2, true
 	options.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
-	guardDials(options)
-	return redis.NewUniversalClient(options), nil
+	guardDials(&options)
+	return redis.NewUniversalClient(&options), nil
+}
+
+// followRedis makes clients of the Redis that the options name: another one when
+// its URL, or a file that it names, has changed.
+func followRedis(options Options) (*rotate.Value[redis.UniversalClient], error) {
+	refresh := options.RefreshRedis
+	if refresh == nil {
+		refresh = rotate.Text(options.Redis)
+	}
+	return rotate.New(rotate.Source[redis.UniversalClient]{
+		Name: "redis", Logger: options.Logger, Text: refresh, Make: OpenRedis,
+		Files: func(text string) []string {
+			parsed, err := parseRedisURL(text)
+			if err != nil {
+				return nil
+			}
+			return []string{parsed.ca, parsed.cert, parsed.key}
+		},
+		Retire: func(client redis.UniversalClient) { _ = client.Close() }, // another one has taken its place
+	})
+}
+
+// redisURL is a URL taken apart. The files are those of TLS, and not read yet.
+type redisURL struct {
+	options       redis.UniversalOptions
+	secure        bool
+	ca, cert, key string
 }
 
 // parseRedisURL takes a URL apart by hand: [net/url] refuses several hosts with
 // ports, and quotes in its errors what it was given.
-func parseRedisURL(raw string) (*redis.UniversalOptions, error) {
+func parseRedisURL(raw string) (*redisURL, error) {
 	scheme, rest, ok := strings.Cut(raw, "://")
 	if !ok {
 		return nil, errors.New("the value is not a URL: give " + redisForms)
@@ -70,7 +107,8 @@ func parseRedisURL(raw string) (*redis.UniversalOptions, error) {
 	if strings.ContainsAny(path+query, "@") || strings.Contains(raw, "#") {
 		return nil, errors.New("an @ or # stands behind the host: in a user or password, write / ? # @ as %2F %3F %23 %40")
 	}
-	options := &redis.UniversalOptions{}
+	parsed := &redisURL{secure: secure}
+	options := &parsed.options
 	hosts := authority
 	if at := strings.LastIndex(authority, "@"); at >= 0 {
 		hosts = authority[at+1:]
@@ -84,10 +122,7 @@ func parseRedisURL(raw string) (*redis.UniversalOptions, error) {
 	if err := redisTarget(options, kind, hosts, path); err != nil {
 		return nil, err
 	}
-	if secure {
-		options.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12}
-	}
-	return options, redisQuery(options, query)
+	return parsed, parsed.setQuery(query)
 }
 
 // redisScheme gives the kind of server, "redis", "unix", "sentinel" or
@@ -184,40 +219,76 @@ func redisDatabase(options *redis.UniversalOptions, number string) error {
 	return nil
 }
 
-func redisQuery(options *redis.UniversalOptions, query string) error {
+// redisOptions sets what an option behind the ? says. Nil are those of other
+// clients (redis-py, Celery, go-redis) that say how they wait and pool, which the
+// fence does in its own way. Celery's names of the TLS options are redis-py's.
+var redisOptions = map[string]func(u *redisURL, value string) error{
+	"db":                func(u *redisURL, value string) error { return redisDatabase(&u.options, value) },
+	"sentinel_username": func(u *redisURL, value string) error { u.options.SentinelUsername = value; return nil },
+	"sentinel_password": func(u *redisURL, value string) error { u.options.SentinelPassword = value; return nil },
+
+	"ca":                 func(u *redisURL, value string) error { u.ca = value; return nil },
+	"ssl_ca_certs":       func(u *redisURL, value string) error { u.ca = value; return nil },
+	"ssl_certfile":       func(u *redisURL, value string) error { u.cert = value; return nil },
+	"ssl_keyfile":        func(u *redisURL, value string) error { u.key = value; return nil },
+	"ssl_cert_reqs":      verified("", "required", "optional", "CERT_REQUIRED", "CERT_OPTIONAL"), // a client's "optional" verifies too (Python's ssl)
+	"ssl_check_hostname": verified("", "true", "1", "yes", "t"),
+	"skip_verify":        verified("", "false", "0"),
+
+	"socket_timeout": nil, "socket_connect_timeout": nil, "socket_keepalive": nil, "retry_on_timeout": nil, "health_check_interval": nil,
+	"max_connections": nil, "timeout": nil, "protocol": nil, "client_name": nil, "max_retries": nil, "min_retry_backoff": nil,
+	"max_retry_backoff": nil, "dial_timeout": nil, "read_timeout": nil, "write_timeout": nil, "pool_fifo": nil, "pool_size": nil,
+	"pool_timeout": nil, "min_idle_conns": nil, "max_idle_conns": nil, "max_active_conns": nil, "conn_max_idle_time": nil,
+	"conn_max_lifetime": nil,
+}
+
+// verified takes the values that let the server's certificate be verified, which
+// it always is.
+func verified(values ...string) func(*redisURL, string) error {
+	return func(_ *redisURL, value string) error {
+		if slices.ContainsFunc(values, func(v string) bool { return strings.EqualFold(v, value) }) {
+			return nil
+		}
+		return errors.New("it turns off a check of the server's certificate, which the fence always makes: leave it out, " +
+			"and name the certificate's authority by ssl_ca_certs and its host in the URL")
+	}
+}
+
+var optionName = regexp.MustCompile(`^[a-z_]{1,40}$`)
+
+func (u *redisURL) setQuery(query string) error {
 	values, err := url.ParseQuery(query)
 	if err != nil {
 		return errors.New("what stands behind the ? can't be read: give options as name=value, joined by &")
 	}
-	for name, value := range values {
+	for name, given := range values {
+		set, known := redisOptions[name]
 		switch {
-		case name == "db":
-			err = redisDatabase(options, value[0])
-		case name == "ca" && options.TLSConfig != nil:
-			options.TLSConfig.RootCAs, err = certPool(value[0])
-		case name == "sentinel_username" && options.MasterName != "":
-			options.SentinelUsername = value[0]
-		case name == "sentinel_password" && options.MasterName != "":
-			options.SentinelPassword = value[0]
-		default:
-			err = errors.New("an option behind the ? is not known here: there are db, with rediss ca, and with a sentinel sentinel_username and sentinel_password")
+		case !known && !optionName.MatchString(name):
+			return errors.New("an option behind the ? is not known here: give " + redisOptionNames)
+		case !known:
+			return fmt.Errorf("option %s is not known here: give %s", name, redisOptionNames)
+		case len(given) > 1:
+			return fmt.Errorf("option %s is given twice: leave one of them out", name)
+		case !u.secure && tlsOption(name):
+			return fmt.Errorf("option %s is for TLS: give a rediss://, rediss-sentinel:// or rediss-cluster:// URL, or leave it out", name)
+		case u.options.MasterName == "" && strings.HasPrefix(name, "sentinel_"):
+			return fmt.Errorf("option %s is for a sentinel: leave it out", name)
+		case set == nil:
+			continue
 		}
-		if err != nil {
-			return err
+		if err := set(u, given[0]); err != nil {
+			return fmt.Errorf("option %s: %w", name, err)
 		}
+	}
+	if (u.cert == "") != (u.key == "") {
+		return errors.New("ssl_certfile and ssl_keyfile go together: give the files of the certificate and of its key")
 	}
 	return nil
 }
 
-// certPool reads a PEM file of certificates to trust.
-func certPool(path string) (*x509.CertPool, error) {
-	content, err := os.ReadFile(path) //nolint:gosec // the operator names the file
-	if err != nil {
-		return nil, fmt.Errorf("reading ca: %w", err)
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(content) {
-		return nil, fmt.Errorf("ca %s holds no certificate: give a PEM file", path)
-	}
-	return pool, nil
+const redisOptionNames = "db; with rediss ca (or ssl_ca_certs), ssl_certfile and ssl_keyfile; with a sentinel sentinel_username and sentinel_password"
+
+func tlsOption(name string) bool {
+	return name == "ca" || name == "skip_verify" || strings.HasPrefix(name, "ssl_")
 }

@@ -22,12 +22,12 @@ func TestCommandsReadAirflowCfg(t *testing.T) {
 	}
 	owners := file(t, "owners.yaml", "dags: {}")
 
-	write("[database]\nsql_alchemy_conn = sqlite:////a%%20b.db\n[api]\nbase_url = https://airflow.example/a/\n" +
+	write("[database]\nsql_alchemy_conn = sqlite:////a%%20b.db\nsql_alchemy_schema = air\n[api]\nbase_url = https://airflow.example/a/\n" +
 		"[core]\nexecution_api_server_url = http://127.0.0.1:1/a/execution/\n[api_auth]\njwt_secret = " + strings.Repeat("s", 64) + "\n")
-	if database, err := main.DatabaseOf(""); err != nil || database != "sqlite:////a%20b.db" {
-		t.Errorf("lookup reads %q, %v", database, err)
+	if database, schema, err := main.DatabaseOf(""); err != nil || database != "sqlite:////a%20b.db" || schema != "air" {
+		t.Errorf("lookup reads %q, schema %q, %v", database, schema, err)
 	}
-	if database, err := main.DatabaseOf("sqlite:////flag.db"); err != nil || database != "sqlite:////flag.db" {
+	if database, _, err := main.DatabaseOf("sqlite:////flag.db"); err != nil || database != "sqlite:////flag.db" {
 		t.Errorf("lookup takes %q for the flag, %v", database, err)
 	}
 	printed, err := checked(t, "--ownership-file", owners)
@@ -36,7 +36,7 @@ func TestCommandsReadAirflowCfg(t *testing.T) {
 	}
 
 	write("[core]\n[core]\n")
-	if database, err := main.DatabaseOf(""); err == nil {
+	if database, _, err := main.DatabaseOf(""); err == nil {
 		t.Errorf("lookup reads %q from a file that is wrong", database)
 	}
 	printed, err = checked(t, "--ownership-file", owners)

@@ -57,18 +57,22 @@ func serveLookup(flags caddycmd.Flags) error {
 		return err
 	}
 	logger := slog.New(slog.NewJSONHandler(out, nil))
-	database, err := databaseOf(flags.String("database"))
-	if err != nil {
+	settings := config.Config{
+		Database: flags.String("database"), Redis: flags.String("redis"), Cache: config.Cache{Deployment: flags.String("deployment")},
+	}
+	if err := complete(&settings); err != nil {
 		return err
 	}
 	directory, err := lookup.New(lookup.Options{
-		Database: database, OwnershipFile: flags.String("ownership-file"), Logger: logger,
+		Database: settings.Database, Refresh: settings.Follow("database"),
+		DatabaseSchema: settings.DatabaseSchema,
+		OwnershipFile:  flags.String("ownership-file"), Logger: logger,
 	})
 	if err != nil {
 		return err
 	}
 	defer directory.Close()
-	forget, leave, err := joinBus(flags.String("redis"), flags.String("cache-key-file"), flags.String("deployment"))
+	forget, leave, err := joinBus(settings, flags.String("cache-key-file"), logger)
 	if err != nil {
 		return err
 	}
@@ -86,30 +90,29 @@ func serveLookup(flags caddycmd.Flags) error {
 	return err
 }
 
-// databaseOf returns what the flag says, else what Airflow's own configuration
-// does.
-func databaseOf(flag string) (string, error) {
-	if flag != "" {
-		return flag, nil
+// complete replaces placeholders, and takes what no flag says of the database from
+// Airflow's own configuration.
+func complete(settings *config.Config) error {
+	if err := settings.Replace(caddymodule.ReplacePlaceholders); err != nil {
+		return err
 	}
 	airflow, err := config.ReadAirflow(os.LookupEnv)
 	if err != nil {
-		return "", err
+		return err
 	}
-	var c config.Config
-	err = c.FillDatabaseFrom(airflow)
-	return c.Database, err
+	return settings.FillDatabaseFrom(airflow)
 }
 
 // joinBus gives what makes the fences on a Redis forget keys, and what leaves
 // them again; nil without a Redis.
-func joinBus(url, keyFile, deployment string) (forget lookup.Forget, leave func(), err error) {
+func joinBus(settings config.Config, keyFile string, logger *slog.Logger) (forget lookup.Forget, leave func(), err error) {
+	deployment := settings.Cache.Deployment
 	switch {
-	case url == "" && keyFile != "":
+	case settings.Redis == "" && keyFile != "":
 		return nil, nil, errors.New("cache-key-file: nothing is sealed without a Redis: set --redis, or leave the file out")
-	case url == "" && deployment != "":
+	case settings.Redis == "" && deployment != "":
 		return nil, nil, errors.New("deployment: nothing is shared without a Redis: set --redis, or leave the name out")
-	case url == "":
+	case settings.Redis == "":
 		return nil, func() {}, nil
 	}
 	if err := config.CheckDeployment(deployment); err != nil {
@@ -119,15 +122,11 @@ func joinBus(url, keyFile, deployment string) (forget lookup.Forget, leave func(
 	if err != nil {
 		return nil, nil, err
 	}
-	client, err := resolver.OpenRedis(url)
+	bus, err := resolver.OpenBus(resolver.Options{RefreshRedis: settings.Follow("redis"), Secret: secret, Deployment: deployment, Logger: logger})
 	if err != nil {
 		return nil, nil, err
 	}
-	bus, err := resolver.NewBus(client, resolver.Options{Secret: secret, Deployment: deployment})
-	if err != nil {
-		return nil, nil, errors.Join(err, client.Close())
-	}
-	return bus.Invalidate, func() { _ = client.Close() }, nil
+	return bus.Invalidate, bus.Close, nil
 }
 
 // busSecret is what the fences seal with: their cache key, or else the secret

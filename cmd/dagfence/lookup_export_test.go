@@ -1,7 +1,13 @@
 package main
 
+import "github.com/dagfence/dagfence/config"
+
 // JoinBus is what --redis and --cache-key-file do.
 var JoinBus = joinBus
 
-// DatabaseOf is what --database does.
-var DatabaseOf = databaseOf
+// DatabaseOf is what --database does, with the schema of Airflow's tables.
+func DatabaseOf(flag string) (database, schema string, err error) {
+	settings := config.Config{Database: flag}
+	err = complete(&settings)
+	return settings.Database, settings.DatabaseSchema, err
+}

@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"context"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	main "github.com/dagfence/dagfence/cmd/dagfence"
+	"github.com/dagfence/dagfence/config"
 	"github.com/dagfence/dagfence/resolver"
 	"github.com/dagfence/dagfence/tests/services"
 )
@@ -50,7 +52,7 @@ func TestLookupSealsWithWhatTheFencesSealWith(t *testing.T) {
 			for variable, value := range test.environment {
 				t.Setenv(variable, value)
 			}
-			forget, leave, err := main.JoinBus(server.URL(), test.keyFile, "")
+			forget, leave, err := main.JoinBus(config.Config{Redis: server.URL()}, test.keyFile, slog.New(slog.DiscardHandler))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -90,7 +92,7 @@ func TestLookupNamesTheFlagThatCannotBeUsed(t *testing.T) {
 			for variable, value := range test.environment {
 				t.Setenv(variable, value)
 			}
-			forget, _, err := main.JoinBus(test.url, test.keyFile, "")
+			forget, _, err := main.JoinBus(config.Config{Redis: test.url}, test.keyFile, slog.New(slog.DiscardHandler))
 			if err == nil || forget != nil {
 				t.Fatal("it is taken")
 			}
@@ -101,7 +103,7 @@ func TestLookupNamesTheFlagThatCannotBeUsed(t *testing.T) {
 			}
 		})
 	}
-	if forget, leave, err := main.JoinBus("", "", ""); forget != nil || err != nil {
+	if forget, leave, err := main.JoinBus(config.Config{}, "", slog.New(slog.DiscardHandler)); forget != nil || err != nil {
 		t.Errorf("without a Redis: %v", err)
 	} else {
 		leave()

@@ -7,6 +7,8 @@
 --     psql -v ON_ERROR_STOP=1 -f postgresql.sql "$AIRFLOW_DATABASE"
 --     psql -c '\password dagfence' "$AIRFLOW_DATABASE"
 --
+-- With [database] sql_alchemy_schema, set PGOPTIONS='-c search_path=<that schema>' for it.
+--
 -- It grants those of the columns that this release of Airflow has (3.0 to 3.4).
 -- xmin and xmax are PostgreSQL's own: which transaction wrote or locked a row. By them a
 -- lookup service with --redis notices what has changed.

@@ -1,0 +1,47 @@
+package resolver
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"os"
+)
+
+var errPair = errors.New("reading the client certificate and its key")
+
+// clientTLS reads PEM files: the certificates to trust instead of the system's,
+// and a client certificate with its key. Any may be empty; a certificate needs its
+// key.
+func clientTLS(ca, cert, key string) (*tls.Config, error) {
+	config := &tls.Config{MinVersion: tls.VersionTLS12}
+	var err error
+	if ca != "" {
+		if config.RootCAs, err = certPool(ca); err != nil {
+			return nil, err
+		}
+	}
+	if cert == "" && key == "" {
+		return config, nil
+	}
+	pair, err := tls.LoadX509KeyPair(cert, key)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errPair, err)
+	}
+	// Sent whichever authorities the server names: it then says what is wrong with it.
+	config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &pair, nil }
+	return config, nil
+}
+
+// certPool reads a PEM file of certificates to trust.
+func certPool(path string) (*x509.CertPool, error) {
+	content, err := os.ReadFile(path) //nolint:gosec // the operator names the file
+	if err != nil {
+		return nil, fmt.Errorf("reading ca: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(content) {
+		return nil, fmt.Errorf("ca %s holds no certificate: give a PEM file", path)
+	}
+	return pool, nil
+}

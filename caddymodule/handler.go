@@ -80,13 +80,19 @@ func (h *Handler) judge(r *http.Request, request route.Request, j *judged) {
 	}
 	j.Decision = h.decide(r.Context(), questions, j)
 	refused := j.Outcome == decide.Deny || j.Outcome == decide.NotFound
-	if refused && !j.Learnt.IsZero() && time.Since(j.Learnt) > resolver.RecentAge {
+	if refused && !j.Learnt.IsZero() && time.Since(j.Learnt) > resolver.RecentAge && !askedFor(j, asked) {
 		// Both resolves together take no longer than one may.
-		ctx, cancel := context.WithDeadline(r.Context(), asked.Add(resolver.DefaultTimeout))
+		ctx, cancel := context.WithDeadline(r.Context(), asked.Add(h.timeout))
 		defer cancel()
 		h.confirm(ctx, questions, j)
 	}
 }
+
+// askedFor reports whether the answers are from the source, and were asked for by
+// a request that came at the given time: they can't be known any better, however
+// long the source took. An age on the wire is rounded up, and what Redis returns
+// counts as at least RecentAge old: half of that tells the two apart.
+func askedFor(j *judged, at time.Time) bool { return at.Sub(j.Learnt) < resolver.RecentAge/2 }
 
 // recoverFrom, deferred, turns a panic into an error. It logs the type and the
 // place; the text might quote a secret.

@@ -43,6 +43,7 @@ type Handler struct {
 
 	mount         route.Mount
 	policy        decide.Policy
+	timeout       time.Duration // of all that a decision asks for together
 	passUnlisted  bool
 	denyUnbeknown bool
 
@@ -80,6 +81,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return err
 	}
 	h.mount, h.policy = route.Mount(settings.BasePath), policyOf(settings)
+	h.timeout = time.Duration(settings.Lookup.Timeout)
 	h.passUnlisted = settings.Rules.UnknownRoutes == config.UnsafeAllow
 	h.denyUnbeknown = settings.OnUnavailable == config.Deny
 	h.warn(settings, origins)

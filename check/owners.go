@@ -68,7 +68,7 @@ func (r *run) checkLookup(ctx context.Context, source resolver.Resolver) {
 // mendOfLookup tells what mends a service that gives no answer that counts.
 func mendOfLookup(err error) string {
 	if strings.Contains(err.Error(), "asking the lookup service") {
-		return mendOf(err, "lookup ca")
+		return mendOf(err, lookupTLS)
 	}
 	return "give the URL of a `dagfence lookup` of this release, and see its /ready and its log"
 }
@@ -80,7 +80,7 @@ func (r *run) checkDatabase(ctx context.Context, directory *lookup.Directory) {
 	if err != nil {
 		text := strings.TrimPrefix(err.Error(), "database: ")
 		if !strings.Contains(text, "; ") { // no mend of its own
-			text += ": " + mendOf(err, "")
+			text += ": " + mendOf(err, databaseTLS(r.settings.Database))
 		}
 		r.problem("database", "%s", text)
 		return

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"syscall"
 
 	"github.com/redis/go-redis/v9"
 
@@ -69,6 +70,9 @@ func mendOfRedis(err error, secure bool) string {
 		return "it may not speak TLS there: give the port that does, or a redis:// URL; or something on the way drops what is sent"
 	}
 	text := err.Error()
+	if secure && (errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)) { // TLS 1.3 refuses a client after the handshake
+		return "it ends what TLS has begun: see its log; if it wants a client certificate, name one that it takes in " + redisTLS.client
+	}
 	if strings.Contains(text, "WRONGPASS") { // it comes wrapped, from the making of the connection
 		return mendsOfRedis["WRONGPASS"]
 	}
@@ -76,7 +80,7 @@ func mendOfRedis(err error, secure bool) string {
 	if mend, known := mendsOfRedis[word]; known {
 		return mend
 	}
-	return mendOf(err, "the ca of its URL")
+	return mendOf(err, redisTLS)
 }
 
 // checkEviction warns of a Redis that refuses entries once it is full. A role

@@ -1,6 +1,12 @@
 package check_test
 
 import (
+	"crypto/x509"
+	"encoding/pem"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -53,5 +59,40 @@ func TestRedisDoesWhatTheFenceNeeds(t *testing.T) {
 			options.Fence.Redis = tc.url
 			tell(t, atFence(t, options, "pass-word"), "redis", tc.state, tc.text)
 		})
+	}
+}
+
+func TestRedisWithTLSNamesWhatToSet(t *testing.T) {
+	t.Parallel()
+	stub := httptest.NewTLSServer(http.NotFoundHandler())
+	defer stub.Close()
+	pair := stub.TLS.Certificates[0]
+	key, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, err := os.MkdirTemp("", "dagfence-") //nolint:usetesting // the server may run as another user
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	cert, keyFile := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	for path, block := range map[string]*pem.Block{cert: {Type: "CERTIFICATE", Bytes: pair.Certificate[0]}, keyFile: {Type: "PRIVATE KEY", Bytes: key}} {
+		if err := os.WriteFile(path, pem.EncodeToMemory(block), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	port := services.Port(t)
+	services.Redis(t, "--port", "0", "--bind", "127.0.0.1", "--tls-port", port, "--tls-cert-file", cert, "--tls-key-file", keyFile, "--tls-ca-cert-file", cert)
+	for options, want := range map[string]string{
+		"":                      "name that authority's PEM file in the option ssl_ca_certs of its URL",
+		"?ssl_ca_certs=" + cert: "if it wants a client certificate, name one that it takes in the options ssl_certfile and ssl_keyfile of its URL",
+	} {
+		settings := right(t)
+		settings.Fence.Redis = "rediss://127.0.0.1:" + port + options
+		tell(t, atFence(t, settings, "pass-word"), "redis", check.Problem, want)
 	}
 }

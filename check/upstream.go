@@ -21,7 +21,7 @@ func (r *run) checkUpstream(ctx context.Context) {
 	who, health, err := s.probe(ctx)
 	switch {
 	case err != nil:
-		r.problem(check, "%s can't be asked: %v: %s", s, err, mendOf(err, ""))
+		r.problem(check, "%s can't be asked: %v: %s", s, err, mendOf(err, tlsSettings{}))
 	case who == theFence:
 		r.problem(check, "a fence answers at %s, not the api-server: give the api-server's own address as upstream", s)
 	case who == stranger:

@@ -31,7 +31,7 @@ func (r *run) checkTasks(ctx context.Context) {
 	who, health, err := s.probe(ctx)
 	switch {
 	case err != nil:
-		r.problem(check, "%s can't be asked: %v: %s", s, err, mendOf(err, ""))
+		r.problem(check, "%s can't be asked: %v: %s", s, err, mendOf(err, tlsSettings{}))
 	case who == airflow:
 		r.problem(check, "Airflow itself answers at %s, so tasks go around the fence: set [core] execution_api_server_url to the fence's", s)
 	case who == stranger:

@@ -13,9 +13,9 @@ func isAsset(kind resolver.Kind) bool {
 	switch kind {
 	case resolver.KindAsset, resolver.KindAssetName, resolver.KindAssetURI, resolver.KindAssetAlias:
 		return true
-	default:
-		return false
+	case resolver.KindTask, resolver.KindDag, resolver.KindVariable, resolver.KindConnection:
 	}
+	return false
 }
 
 // assetWithoutDatabase answers about an asset where the database adds nothing, or

@@ -20,10 +20,13 @@ type asset struct {
 }
 
 var assets = []asset{
-	{"1", "asset_a", "s3://a/one", false}, {"2", "asset_b", "s3://b/one", false},
+	{"1", "asset_a", "s3://a/one", false},
+	{"2", "asset_b", "s3://b/one", false},
 	// Two of one name, of which one is active.
-	{"3", "shared", "s3://a/shared", false}, {"4", "shared", "s3://b/shared", true},
-	{"5", "free", "s3://nowhere/free", false}, {"6", "by_uri_alone", "s3://b/two", false},
+	{"3", "shared", "s3://a/shared", false},
+	{"4", "shared", "s3://b/shared", true},
+	{"5", "free", "s3://nowhere/free", false},
+	{"6", "by_uri_alone", "s3://b/two", false},
 	{"7", "public", "s3://b/public", false},
 }
 

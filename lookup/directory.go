@@ -210,15 +210,14 @@ func judge(key resolver.Key, r record, owners *owners, learnt time.Time) resolve
 	if !r.found && !isAsset(key.Kind) {
 		return notStored(key, owners, learnt)
 	}
-	if isAsset(key.Kind) {
-		return judgeAsset(key, r, owners, learnt)
-	}
 	answer := resolver.Answer{Outcome: resolver.Found, Team: r.team, Learnt: learnt}
 	switch key.Kind {
 	case resolver.KindTask:
 		answer.Task, answer.Current, answer.StoredTeam = r.task, r.current, r.team
 	case resolver.KindDag:
-	default:
+	case resolver.KindAsset, resolver.KindAssetName, resolver.KindAssetURI, resolver.KindAssetAlias:
+		return judgeAsset(key, r, owners, learnt)
+	case resolver.KindVariable, resolver.KindConnection:
 		// The file may name the row that the database took the key for.
 		if team, named := owners.of(resolver.Key{Kind: key.Kind, Name: r.stored}); named {
 			answer.Team = team

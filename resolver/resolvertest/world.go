@@ -165,9 +165,9 @@ func asset(key resolver.Key) resolver.Key {
 	switch key.Kind {
 	case resolver.KindAssetName, resolver.KindAssetURI, resolver.KindAssetAlias:
 		return resolver.Key{Kind: resolver.KindAsset, Name: key.Name}
-	default:
-		return key
+	case resolver.KindAsset, resolver.KindTask, resolver.KindDag, resolver.KindVariable, resolver.KindConnection:
 	}
+	return key
 }
 
 // Never is a resolver that fails the test if it is asked: it stands behind one

@@ -35,9 +35,10 @@ var variables = []cell{
 	{"a global variable for an unknown task", nowhere, get("/variables/global_var"), 200, denied},
 	{"a team's variable for an unknown task", nowhere, get("/variables/var_a"), 404, denied},
 
-	{"the list of keys", taskA, get("/variables/keys"), 200, passes},
-	{"the list of keys with a prefix", taskB, get("/variables/keys?prefix=b_&limit=1&offset=1"), 200, passes},
-	{"the list of keys with no limit at all", taskA, get("/variables/keys?limit=0"), 422, passes},
+	{"the list of keys", taskA, get("/variables/keys"), 200, listed},
+	{"the list of keys with a prefix", taskB, get("/variables/keys?prefix=b_&limit=1&offset=1"), 200, listed},
+	{"the list of keys with no limit at all", taskA, get("/variables/keys?limit=0"), 422, listed},
+	{"the list of keys for an attempt up for retry", retried, get("/variables/keys"), 200, denied}, // upstream lists all
 	{"the list of keys with two limits", taskA, get("/variables/keys?limit=1&limit=2"), 200, refused(http.StatusBadRequest)},
 	{"the list of keys with a padded limit", taskA, get("/variables/keys?limit=01"), 200, refused(http.StatusBadRequest)},
 	{"the list of keys for a teamless task", taskG, get("/variables/keys"), 200, denied},

@@ -1,12 +1,12 @@
 package router_test
 
 import (
-	"encoding/json"
+	"context"
 	"fmt"
 	"hash/maphash"
 	"math/rand/v2"
+	"net/http/httptest"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/dagfence/dagfence/caddymodule/route"
+	"github.com/dagfence/dagfence/resolver"
+	"github.com/dagfence/dagfence/resolver/resolvertest"
 )
 
 // The two sites' rules: in the open one everything is the own team's, so that all
@@ -23,7 +25,7 @@ const options = `dagfence {
 	token {
 		secret %s
 	}
-	ownership_file %s
+	lookup %s
 	%s
 }`
 
@@ -40,28 +42,37 @@ func startOpenAndStrict(t *testing.T) (open, strict *site) {
 	}
 	ours := map[string]string{everything: "ours"}
 	sites := startSites(t, "unix", map[string]string{
-		"open":   fmt.Sprintf(options, secret, ownershipFile(t, ours), "rules {\n xcom_writes off\n documentation allow\n }"),
-		"strict": fmt.Sprintf(options, secret, ownershipFile(t, theirs), "rules {\n documentation allow\n }"),
+		"open":   fmt.Sprintf(options, secret, lookupService(t, ours), "rules {\n xcom_writes off\n documentation allow\n }"),
+		"strict": fmt.Sprintf(options, secret, lookupService(t, theirs), "rules {\n documentation allow\n }"),
 	})
 	return sites["open"], sites["strict"]
 }
 
-// ownershipFile gives the same names the same owners, whatever they name.
-func ownershipFile(t *testing.T, owners map[string]string) string {
+// lookupService gives the same names the same owners, whatever they name, and "*"
+// the owner of all others. The own task is a current attempt.
+func lookupService(t *testing.T, owners map[string]string) string {
 	t.Helper()
-	sections := make(map[string]map[string]string)
-	for _, section := range []string{"dags", "variables", "connections", "assets"} {
-		sections[section] = owners
+	teamOf := func(name string) string {
+		if team, named := owners[name]; named {
+			return team
+		}
+		return owners["*"]
 	}
-	content, err := json.Marshal(sections) // which is YAML, too
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(t.TempDir(), "ownership.yaml")
-	if err := os.WriteFile(path, content, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return path
+	server := httptest.NewServer(resolvertest.Service(resolver.Func(func(_ context.Context, questions []resolver.Question) []resolver.Answer {
+		answers := make([]resolver.Answer, len(questions))
+		for i, question := range questions {
+			answer := resolver.Answer{Outcome: resolver.Found, Team: teamOf(question.Name), Learnt: time.Now()}
+			if question.Kind == resolver.KindTask {
+				answer.Team = teamOf(ownDag)
+				answer.Current, answer.StoredTeam = true, answer.Team
+				answer.Task = resolver.Task{DagID: ownDag, RunID: ownRun, TaskID: ownID, MapIndex: ownIndex}
+			}
+			answers[i] = answer
+		}
+		return answers
+	})))
+	t.Cleanup(server.Close)
+	return server.URL
 }
 
 // setting reads a number from the environment.

@@ -84,10 +84,14 @@ func statusOf(j *judged) (status int, reason, message string) {
 
 func statusOfError(err error) (status int, reason, message string) {
 	if frame, ok := errors.AsType[*frameError](err); ok {
-		if frame.tooLong {
-			return http.StatusRequestURITooLong, "invalid_request", frame.message
+		status := http.StatusBadRequest
+		switch frame {
+		case errTargetTooLong:
+			status = http.StatusRequestURITooLong
+		case errLoop:
+			return http.StatusLoopDetected, "loop", frame.message
 		}
-		return http.StatusBadRequest, "invalid_request", frame.message
+		return status, "invalid_request", frame.message
 	}
 	if unread, ok := errors.AsType[*route.Error](err); ok {
 		switch unread.Reason {

@@ -98,6 +98,7 @@ func (h *Handler) hold(r *http.Request, j *judged) *heldBody {
 // pass before upstream had all of it.
 func (h *Handler) forward(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, j *judged) error {
 	started := time.Now()
+	stamp(r)
 	body := h.hold(r, j)
 	err := next.ServeHTTP(w, r)
 	if err == nil || body == nil || body.refusal.Load() == nil {

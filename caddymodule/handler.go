@@ -30,12 +30,13 @@ type judged struct {
 }
 
 // ServeHTTP implements caddyhttp.MiddlewareHandler. A request that passes, or
-// that is not for the Execution API, goes to next as it came.
+// that is not for the Execution API, goes to next as it came, stamped.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	h.startup.admit(r)
 	started := time.Now()
 	request, inside, err := h.read(r)
 	if !inside {
+		stamp(r)
 		return next.ServeHTTP(w, r)
 	}
 	h.usage.begin()

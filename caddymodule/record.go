@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"errors"
 	"net/http"
 	"time"
 
@@ -55,13 +56,14 @@ func (j *judged) kind() route.Kind {
 	return j.Reading.Route.Kind
 }
 
-// level is error where a source refuses to answer, because then the operator
-// has to mend something; what passes is of interest to debugging alone.
+// level is error where a source refuses to answer, or requests go round in a
+// loop, because then the operator has to fix something; what passes is of
+// interest to debugging alone.
 func (j *judged) level() zapcore.Level {
 	switch {
 	case j.Outcome == decide.Allow:
 		return zapcore.DebugLevel
-	case j.Reason == decide.SourceDenied:
+	case j.Reason == decide.SourceDenied, errors.Is(j.err, errLoop):
 		return zapcore.ErrorLevel
 	case j.Outcome == decide.Unavailable:
 		return zapcore.WarnLevel

@@ -1,15 +1,25 @@
 package caddymodule
 
 import (
+	"crypto/rand"
 	"net/http"
 	"strings"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/dagfence/dagfence/caddymodule/route"
 )
 
-// maxTarget is the longest request target that is read, in bytes. Airflow's ids
-// have 250 characters, a key 512.
-const maxTarget = 8 << 10
+const (
+	// maxTarget is the longest request target that is read, in bytes. httptools,
+	// uvicorn's default parser, takes as many (httptools 0.9.0, parse_url; before,
+	// it counted them in 16 bits and did not look for more). An ExternalTaskSensor
+	// sends a parameter for each date that it waits for.
+	maxTarget = 1<<16 - 1
+	// maxPath is the longest path, decoded. Airflow's ids have 250 characters, a
+	// key 512.
+	maxPath = 8 << 10
+)
 
 // The headers that a request is judged by, in canonical form.
 const (
@@ -17,10 +27,17 @@ const (
 	versionHeader       = "Airflow-Api-Version"
 )
 
+// viaHeader names the fences that a request has passed, by the id of each
+// process, so that one which comes back is seen.
+const viaHeader = "Dagfence-Via"
+
+// processID is another one in each process, and not to be guessed. A client that
+// knows it can have its own requests refused, and nothing else.
+var processID = rand.Text()
+
 // frameError is why a request can't be judged before its path is even matched.
 type frameError struct {
 	reason, message string
-	tooLong         bool
 }
 
 func (e *frameError) Error() string { return e.message }
@@ -29,9 +46,10 @@ var (
 	errBadTarget        = &frameError{reason: "bad_target", message: "the request target is not a path without a fragment"}
 	errTrailers         = &frameError{reason: "trailers", message: "the request announces trailers, which the Execution API does not read"}
 	errOtherProtocol    = &frameError{reason: "other_protocol", message: "the request asks for another protocol than HTTP, which the Execution API does not speak"}
-	errTargetTooLong    = &frameError{reason: "target_too_long", message: "the request target is longer than 8 KiB", tooLong: true}
+	errTargetTooLong    = &frameError{reason: "target_too_long", message: "the request target is longer than 65535 bytes, or its path than 8 KiB"}
 	errTwoHeaders       = &frameError{reason: "duplicate_header", message: "Authorization or Airflow-API-Version is given more than once"}
-	errConnectionHeader = &frameError{reason: "connection_header", message: "the Connection header names Authorization or Airflow-API-Version, which a proxy would then strip"}
+	errConnectionHeader = &frameError{reason: "connection_header", message: "the Connection header names Authorization, Airflow-API-Version or Dagfence-Via, which a proxy would then strip"}
+	errLoop             = &frameError{reason: "loop", message: "the request has already passed this fence: its upstream, or a forward proxy on the way there, leads back to it"}
 )
 
 // read finds out whether a request is for the Execution API, and gives what it
@@ -44,24 +62,30 @@ func (h *Handler) read(r *http.Request) (request route.Request, inside bool, err
 	if target == "" || target[0] != '/' || strings.IndexByte(target, '#') >= 0 {
 		return request, true, errBadTarget
 	}
-	if announcesTrailers(r) {
+	switch connection := r.Header["Connection"]; {
+	case announcesTrailers(r):
 		return request, true, errTrailers
-	}
-	if switchesProtocol(r) {
+	case switchesProtocol(r):
 		return request, true, errOtherProtocol
+	case comesBack(r):
+		return request, true, errLoop
+	case namesHeader(connection, viaHeader):
+		return request, true, errConnectionHeader
+	case len(r.URL.Path) > maxPath:
+		return request, true, errTargetTooLong
 	}
 	rest, inside, err := h.mount.Locate(r.URL.Path)
 	if err != nil || !inside {
 		return request, err != nil, err
 	}
-	if len(target) > maxTarget || len(r.URL.Path)+len(r.URL.RawQuery) > maxTarget {
+	if len(target) > maxTarget || len(r.URL.EscapedPath())+len("?")+len(r.URL.RawQuery) > maxTarget {
 		return request, true, errTargetTooLong
 	}
 	versions := r.Header[versionHeader]
 	if len(versions) > 1 || len(r.Header[authorizationHeader]) > 1 {
 		return request, true, errTwoHeaders
 	}
-	if namesJudgedHeader(r.Header["Connection"]) {
+	if namesHeader(r.Header["Connection"], authorizationHeader, versionHeader) {
 		return request, true, errConnectionHeader
 	}
 	request = route.Request{Method: r.Method, Path: rest, RawQuery: r.URL.RawQuery}
@@ -92,16 +116,41 @@ func switchesProtocol(r *http.Request) bool {
 	return r.Method == http.MethodConnect || len(r.Header["Upgrade"]) > 0 && r.ContentLength != 0
 }
 
-// namesJudgedHeader tells whether a Connection header makes a header hop-by-hop
-// that the request is judged by (RFC 9110, section 7.6.1).
-func namesJudgedHeader(connection []string) bool {
+// namesHeader reports whether a Connection header makes one of the headers
+// hop-by-hop (RFC 9110, section 7.6.1).
+func namesHeader(connection []string, headers ...string) bool {
 	for _, line := range connection {
 		for name := range strings.SplitSeq(line, ",") {
 			name = strings.TrimSpace(name)
-			if strings.EqualFold(name, authorizationHeader) || strings.EqualFold(name, versionHeader) {
-				return true
+			for _, header := range headers {
+				if strings.EqualFold(name, header) {
+					return true
+				}
 			}
 		}
 	}
 	return false
+}
+
+// stampedVar marks a request that was stamped since it arrived here.
+const stampedVar = "dagfence.stamped"
+
+// comesBack reports whether a request has left this process before. Fences of
+// one site that get it one after the other, such as one in handle_errors, are no
+// loop.
+func comesBack(r *http.Request) bool {
+	for _, ids := range r.Header[viaHeader] { // joined by commas, or one each
+		if strings.Contains(ids, processID) {
+			return caddyhttp.GetVar(r.Context(), stampedVar) == nil
+		}
+	}
+	return false
+}
+
+// stamp adds this process to those that a request has passed.
+func stamp(r *http.Request) {
+	if caddyhttp.GetVar(r.Context(), stampedVar) == nil {
+		r.Header[viaHeader] = append(r.Header[viaHeader], processID)
+		caddyhttp.SetVar(r.Context(), stampedVar, true)
+	}
 }

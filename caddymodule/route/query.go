@@ -32,6 +32,10 @@ var queryFields = map[string]field{
 	"name": assetName, "uri": assetURI,
 }
 
+// maxName is the longest name in a query, in bytes, as long as a path may be.
+// Airflow's ids have 250 characters, a key 512.
+const maxName = 8 << 10
+
 // parseParams compiles a route's Query; the parameter alias names an asset alias.
 // It panics on a kind of parameter that is unknown: the table is data of this
 // package.
@@ -100,6 +104,7 @@ func (r *Reading) complete() error {
 var (
 	errBadEscape    = &Error{Reason: BadQuery, Detail: "the query has an invalid percent escape, control byte or UTF-8 sequence"}
 	errGivenTwice   = &Error{Reason: BadQuery, Detail: "a query parameter that takes one value is given more than once"}
+	errLongName     = &Error{Reason: BadQuery, Detail: "a query parameter that names something is longer than 8 KiB"}
 	errNotAnInteger = &Error{Reason: BadQuery, Detail: "a query parameter that takes an integer is not a plain decimal one"}
 )
 
@@ -135,6 +140,9 @@ func (r *Reading) readQuery(values *captures, rawQuery string) error {
 		}
 		if p.into == ignored {
 			continue
+		}
+		if len(value) > maxName {
+			return errLongName
 		}
 		if strings.ContainsAny(value, "%+") {
 			value = string(decoded)

@@ -218,5 +218,5 @@ var oddCells = []cell{
 	{teamA, get("/dag-runs/count?dag_id=dag_a&dag%5Fid=dag_b"), refused(400), "parameter given twice, encoded"},
 	{teamA, post("/xcoms/dag_a/run_1/t1/return_value?map_index=-1&map_index=0", `1`), refused(400), "parameter given twice"},
 	{mappedA, post("/xcoms/dag_a/run_1/mapped/mine?map_index=01", `1`), refused(400), "integer in two forms"},
-	{teamA, get("/variables/" + strings.Repeat("a", 9000)), refused(414), "longer than 8 KiB"},
+	{teamA, get("/variables/" + strings.Repeat("a", 9000)), refused(414), "its path than 8 KiB"},
 }

@@ -92,15 +92,18 @@ func startSite(t *testing.T, block, options string) *edge {
 	return e
 }
 
+// servers are the global options that the shipped Caddyfile has for its servers.
+const servers = "servers {\n protocols h1\n max_header_size 64KiB\n}\n"
+
 // load runs sites of a Caddyfile until the test ends.
 func load(t *testing.T, sites string) {
 	t.Helper()
-	sidecar.Caddy(t, "", sites)
+	sidecar.Caddy(t, servers, sites)
 }
 
 func tryLoad(t *testing.T, sites string) error {
 	t.Helper()
-	return sidecar.TryCaddy(t, "", sites)
+	return sidecar.TryCaddy(t, servers, sites)
 }
 
 // sign makes a token as Airflow does, with changed claims.

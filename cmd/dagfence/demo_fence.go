@@ -8,9 +8,7 @@ import (
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
-	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-	"github.com/caddyserver/caddy/v2/modules/caddytls"
 
 	"github.com/dagfence/dagfence/config"
 )
@@ -50,9 +48,9 @@ func (s *stage) open(ctx context.Context, listen string, rules config.Rules, saw
 	if err != nil {
 		return err
 	}
-	loaded, err := proxyConfig(listen, "", origin, config.Config{
+	loaded, err := proxyConfig(proxyOptions{listen: listen, upstream: origin, fence: config.Config{
 		MultiTeam: config.On, Database: s.world.databaseURL(), Rules: rules, Token: config.Token{Secret: s.world.secret},
-	})
+	}})
 	if err != nil {
 		return err
 	}
@@ -76,12 +74,11 @@ func (s *stage) close() error {
 	return errors.Join(errs...)
 }
 
-// quiet keeps Caddy's logs to errors, and its hands off the file system.
+// quiet keeps Caddy's logs to errors.
 func quiet(loaded *caddy.Config) {
 	loaded.Logging = &caddy.Logging{Logs: map[string]*caddy.CustomLog{
 		caddy.DefaultLoggerName: {BaseLog: caddy.BaseLog{Level: "ERROR"}},
 	}}
-	loaded.AppsRaw["tls"] = caddyconfig.JSON(caddytls.TLS{DisableStorageCheck: true, DisableStorageClean: true}, nil)
 }
 
 // forgetAirflow makes the demo the same everywhere: whatever the fence would

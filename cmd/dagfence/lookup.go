@@ -52,6 +52,9 @@ own deployment, where their cache deployment names one.`,
 }
 
 func serveLookup(flags caddycmd.Flags) error {
+	if err := checkListen("--listen", flags.String("listen")); err != nil {
+		return err
+	}
 	out, err := caddymodule.StderrQueue{}.OpenWriter()
 	if err != nil {
 		return err

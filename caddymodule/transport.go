@@ -1,0 +1,93 @@
+package caddymodule
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+)
+
+func init() {
+	caddy.RegisterModule(Transport{})
+}
+
+// Transport is reverse_proxy's own transport for HTTPS, but for the file with the
+// authorities that upstream's certificate is checked against: it is read again
+// for each connection, so that it may be rotated without a reload.
+type Transport struct {
+	reverseproxy.HTTPTransport
+
+	// CAFile is the file, PEM.
+	CAFile string `json:"ca_file"`
+
+	pool *followed[*x509.CertPool]
+}
+
+// CaddyModule returns the Caddy module information.
+func (Transport) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "http.reverse_proxy.transport.dagfence_ca_file",
+		New: func() caddy.Module { return new(Transport) },
+	}
+}
+
+// Provision reads the file.
+func (t *Transport) Provision(ctx caddy.Context) error {
+	if t.TLS == nil {
+		return errors.New("ca_file: it does nothing without TLS")
+	}
+	var err error
+	t.pool, err = follow(ctx.Logger(), func(contents [][]byte) (*x509.CertPool, error) {
+		pool := x509.NewCertPool()
+		if !pool.AppendCertsFromPEM(contents[0]) {
+			return nil, errors.New("there is no certificate in it")
+		}
+		return pool, nil
+	}, t.CAFile)
+	if err != nil {
+		return fmt.Errorf("authorities to check upstream's certificate against: %w: give the path of a PEM file", err)
+	}
+	if err := t.HTTPTransport.Provision(ctx); err != nil {
+		return err
+	}
+	t.Transport.DialTLSContext = t.dial(t.Transport)
+	return nil
+}
+
+// dial returns what makes the transport's connections.
+func (t *Transport) dial(transport *http.Transport) func(ctx context.Context, network, address string) (net.Conn, error) {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		plain, err := transport.DialContext(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		config := transport.TLSClientConfig.Clone()
+		config.RootCAs = t.pool.current()
+		if config.ServerName == "" {
+			if config.ServerName, _, err = net.SplitHostPort(address); err != nil {
+				return nil, errors.Join(err, plain.Close())
+			}
+		}
+		if limit := transport.TLSHandshakeTimeout; limit > 0 {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, limit)
+			defer cancel()
+		}
+		secure := tls.Client(plain, config)
+		if err := secure.HandshakeContext(ctx); err != nil {
+			return nil, errors.Join(err, plain.Close())
+		}
+		return secure, nil
+	}
+}
+
+var (
+	_ caddy.Provisioner = (*Transport)(nil)
+	_ http.RoundTripper = (*Transport)(nil)
+)

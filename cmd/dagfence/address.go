@@ -1,0 +1,68 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// checkListen reports what is wrong with an address to listen on, host:port.
+func checkListen(flag, address string) error {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil && strings.Count(address, ":") > 1 {
+		return fmt.Errorf("invalid %s %q: write an IPv6 address in brackets and a port behind it, such as [::1]:8081 or [::]:8081", flag, address)
+	}
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	if err == nil && strings.ContainsAny(host, "/{}") {
+		err = errors.New("not a host")
+	}
+	if err == nil && strings.HasPrefix(address, "[") {
+		_, err = netip.ParseAddr(host)
+	}
+	if err != nil {
+		return fmt.Errorf("invalid %s %q: must be host:port or :port with a port from 0 to 65535, such as 127.0.0.1:8081, :8081 or [::1]:8081", flag, address)
+	}
+	return nil
+}
+
+// parseUpstream takes a URL that names a server and nothing behind it, because
+// requests go there with their own path.
+func parseUpstream(raw string) (*url.URL, error) {
+	if raw == "" {
+		return nil, errors.New("--upstream is missing: give the URL of Airflow's api-server, such as http://127.0.0.1:8080")
+	}
+	u, err := url.Parse(raw)
+	if err != nil || u.User != nil || (u.Scheme != "http" && u.Scheme != "https") ||
+		(u.Path != "" && u.Path != "/") || u.RawQuery != "" || u.Fragment != "" || !hostPort.MatchString(u.Host) {
+		return nil, errors.New("--upstream is not the URL of a server: give scheme and host:port alone, an IPv6 address in brackets, " +
+			"such as http://127.0.0.1:8080 or http://[::1]:8080")
+	}
+	if u.Port() == "" {
+		u.Host = net.JoinHostPort(u.Hostname(), map[string]string{"http": "80", "https": "443"}[u.Scheme])
+	}
+	return u, nil
+}
+
+// hostPort is a host, an IPv6 address in brackets, with a port or without.
+var hostPort = regexp.MustCompile(`^(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+(?:%[A-Za-z0-9._-]+)?\])(?::[0-9]{1,5})?$`)
+
+// hostOf is the Host header for a server, as HTTP clients make it: without the
+// scheme's own port.
+func hostOf(upstream *url.URL) string {
+	host := upstream.Hostname()
+	if strings.Contains(host, ":") {
+		host, _, _ = strings.Cut(host, "%") // a zone is this machine's own
+		host = "[" + host + "]"
+	}
+	if port := upstream.Port(); port != map[string]string{"http": "80", "https": "443"}[upstream.Scheme] {
+		host += ":" + port
+	}
+	return host
+}

@@ -1,0 +1,8 @@
+package main
+
+// For the tests of addresses.
+var (
+	CheckListen   = checkListen
+	ParseUpstream = parseUpstream
+	HostOf        = hostOf
+)

@@ -1,0 +1,395 @@
+package edge_test
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/dagfence/dagfence/tests/services"
+	"github.com/dagfence/dagfence/tests/sidecar"
+)
+
+// binary is a running dagfence binary.
+type binary struct {
+	*services.Process
+	// addr is where the fence listens, status where /live is, if anywhere.
+	addr, status string
+}
+
+// listens finds in Caddy's log where it listens, for an address that has port 0.
+var listens = regexp.MustCompile(`"port 0 listener","input_address":"([^"]*)","actual_address":"([^"]*)"`)
+
+// runBinary starts the binary with an ownership file, and waits until each of the
+// addresses, which have port 0, is listened on. The first is the fence's.
+func runBinary(t *testing.T, environment []string, addresses []string, args ...string) *binary {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), sidecar.Build(t), args...)
+	home := t.TempDir()
+	cmd.Env = append([]string{"HOME=" + home, "AIRFLOW__API_AUTH__JWT_SECRET=" + secret}, environment...)
+	b := &binary{Process: services.Start(t, cmd)}
+	b.WaitReady(t, func(context.Context) error {
+		found := make(map[string]string)
+		for _, match := range listens.FindAllStringSubmatch(b.Output(), -1) {
+			found[match[1]] = match[2]
+		}
+		b.addr, b.status = found[addresses[0]], found[addresses[len(addresses)-1]]
+		if len(found) < len(addresses) {
+			return errors.New("it does not listen yet")
+		}
+		return nil
+	})
+	return b
+}
+
+// proxy runs `dagfence proxy` on loopback.
+func proxy(t *testing.T, environment []string, args ...string) *binary {
+	t.Helper()
+	args = append([]string{"proxy", "--listen", "127.0.0.1:0", "--ownership-file", ownership(t)}, args...)
+	return runBinary(t, environment, []string{"127.0.0.1:0"}, args...)
+}
+
+func ownership(t *testing.T) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "owners.yaml")
+	if err := os.WriteFile(file, []byte("variables:\n  var_b: team_b\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// get asks with a client and gives the answer with its body.
+func get(t *testing.T, client *http.Client, url string, header ...string) (response, error) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range header {
+		name, value, _ := strings.Cut(line, ": ")
+		r.Header.Add(name, value)
+	}
+	answered, err := client.Do(r)
+	if err != nil {
+		return response{}, err
+	}
+	defer answered.Body.Close()
+	body, err := io.ReadAll(answered.Body)
+	return response{answered, string(body)}, err
+}
+
+// wantStatus asks and compares the status.
+func wantStatus(t *testing.T, client *http.Client, url string, want int) {
+	t.Helper()
+	answered, err := get(t, client, url)
+	if err != nil || answered.StatusCode != want {
+		t.Errorf("%s: %+v, %v, want %d", url, answered.Response, err, want)
+	}
+}
+
+// anywhere is an address of this machine that net/http does not take for
+// loopback, to which no forward proxy is ever asked for the way.
+func anywhere(addr string) string { return strings.Replace(addr, "127.0.0.1", "0.0.0.0", 1) }
+
+func TestProxy_DialsUpstreamDirectlyWhateverTheEnvironmentNames(t *testing.T) {
+	t.Parallel()
+	forward, upstream := sidecar.NewRecorder(t), sidecar.NewRecorder(t)
+	var environment []string
+	for _, name := range []string{"HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"} {
+		environment = append(environment, name+"=http://"+forward.Addr)
+	}
+	b := proxy(t, environment, "--upstream", "http://"+anywhere(upstream.Addr))
+	wantStatus(t, client, "http://"+b.addr+"/execution/health", http.StatusOK)
+	if direct, through := len(upstream.Take()), len(forward.Take()); direct != 1 || through != 0 {
+		t.Errorf("%d requests went to upstream and %d to the forward proxy, want 1 and 0", direct, through)
+	}
+	if strings.Contains(b.Output(), "forward proxy") {
+		t.Error("it warns of a forward proxy that it does not ask")
+	}
+}
+
+func TestCaddyfile_WarnsOfAForwardProxyOnTheWayToUpstream(t *testing.T) {
+	t.Parallel()
+	forward := sidecar.NewRecorder(t)
+	site := func(options string) string {
+		file := filepath.Join(t.TempDir(), "Caddyfile")
+		content := "{\nadmin off\npersist_config off\nauto_https off\n}\nhttp://:0 {\nbind 127.0.0.1\ndagfence {\nownership_file " + ownership(t) +
+			"\n}\nhandle {\nreverse_proxy 0.0.0.0:1 {\n" + options + "\n}\n}\n}\n"
+		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return file
+	}
+	const secretOfProxy = "the-forward-proxys-password"
+	for name, c := range map[string]struct {
+		environment, options string
+		warns                bool
+	}{
+		"HTTP_PROXY":         {"HTTP_PROXY=http://user:" + secretOfProxy + "@" + forward.Addr, "", true},
+		"lower case":         {"http_proxy=" + forward.Addr, "", true},
+		"for HTTPS":          {"HTTPS_PROXY=http://" + forward.Addr, "transport http {\ntls\n}", true},
+		"for HTTPS alone":    {"HTTPS_PROXY=http://" + forward.Addr, "", false},
+		"network_proxy none": {"HTTP_PROXY=http://" + forward.Addr, "transport http {\nnetwork_proxy none\n}", false},
+		"NO_PROXY":           {"HTTP_PROXY=http://" + forward.Addr + ",NO_PROXY=0.0.0.0", "", false},
+		"another NO_PROXY":   {"HTTP_PROXY=http://" + forward.Addr + ",NO_PROXY=10.0.0.0/8", "", true},
+		"none":               {"X=y", "", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := runBinary(t, strings.Split(c.environment, ","), []string{"127.0.0.1:0"}, "run", "--adapter", "caddyfile", "--config", site(c.options))
+			if got := strings.Contains(b.Output(), "network_proxy none"); got != c.warns {
+				t.Errorf("it warns: %t, want %t\n%s", got, c.warns, b.Output())
+			}
+			if strings.Contains(b.Output(), secretOfProxy) {
+				t.Error("the log shows the forward proxy's password")
+			}
+		})
+	}
+}
+
+func TestProxy_RequestThatLeadsBackIsRefused(t *testing.T) {
+	t.Parallel()
+	addr := fmt.Sprintf("127.0.0.1:%d", services.FreePort(t))
+	cmd := exec.CommandContext(t.Context(), sidecar.Build(t), "proxy", "--listen", addr, "--upstream", "http://"+addr, "--ownership-file", ownership(t))
+	cmd.Env = []string{"HOME=" + t.TempDir(), "AIRFLOW__API_AUTH__JWT_SECRET=" + secret}
+	services.Start(t, cmd).WaitReady(t, services.Dial("tcp", addr))
+	for _, path := range []string{"/execution/health", "/ui"} {
+		answered, err := get(t, client, "http://"+addr+path)
+		if err != nil || answered.StatusCode != http.StatusLoopDetected || answered.reason() != "loop" {
+			t.Errorf("%s: %+v %s, %v, want 508", path, answered.Response, answered.body, err)
+		}
+	}
+}
+
+// hostRecorder is an upstream that remembers the Host that it was asked for, and
+// redirects where X-Location says.
+func hostRecorder(host *string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		*host = r.Host
+		if location := r.Header.Get("X-Location"); location != "" {
+			w.Header().Set("Location", location)
+			w.WriteHeader(http.StatusTemporaryRedirect)
+		}
+	})
+}
+
+func TestProxy_AsksUpstreamByItsOwnName(t *testing.T) {
+	t.Parallel()
+	var host string
+	upstream := httptest.NewServer(hostRecorder(&host))
+	t.Cleanup(upstream.Close)
+	for want, args := range map[string][]string{
+		strings.TrimPrefix(upstream.URL, "http://"): nil,
+		"airflow.example":    {"--upstream-host", "airflow.example"},
+		"[2001:db8::1]:8080": {"--upstream-host", "[2001:db8::1]:8080"},
+	} {
+		b := proxy(t, nil, append(args, "--upstream", upstream.URL)...)
+		wantStatus(t, client, "http://"+b.addr+"/execution/health", http.StatusOK)
+		if host != want {
+			t.Errorf("%q: upstream is asked for %q, want %q", args, host, want)
+		}
+	}
+}
+
+func TestProxy_RedirectOfUpstreamToItselfLeadsBackHere(t *testing.T) {
+	t.Parallel()
+	var host string
+	upstream := httptest.NewServer(hostRecorder(&host))
+	t.Cleanup(upstream.Close)
+	own := strings.TrimPrefix(upstream.URL, "http://")
+	b := proxy(t, nil, "--upstream", upstream.URL, "--upstream-host", "airflow.example")
+	for location, want := range map[string]string{
+		"http://" + own + "/execution/x/?a=b":    "//" + b.addr + "/execution/x/?a=b",
+		"https://" + own + "/x":                  "//" + b.addr + "/x",
+		"HTTP://Airflow.Example/x":               "//" + b.addr + "/x",
+		"http://airflow.example:80/x":            "//" + b.addr + "/x",
+		"https://airflow.example:443":            "//" + b.addr,
+		"http://airflow.example?a":               "//" + b.addr + "?a",
+		"http://airflow.example//evil.example/x": "//" + b.addr + "//evil.example/x",
+		// Another authority, or none.
+		"http://" + own + "0/x":                "http://" + own + "0/x",
+		"http://airflow.example:8080/x":        "http://airflow.example:8080/x",
+		"http://airflow.example.evil/x":        "http://airflow.example.evil/x",
+		"http://airflow.example@evil/x":        "http://airflow.example@evil/x",
+		"http://airflowxexample/x":             "http://airflowxexample/x",
+		"http://other/?to=http://" + own + "/": "http://other/?to=http://" + own + "/",
+		"/execution/x/":                        "/execution/x/",
+		"//" + own + "/x":                      "//" + own + "/x",
+	} {
+		answered, err := get(t, client, "http://"+b.addr+"/ui", "X-Location: "+location)
+		if err != nil || answered.Header.Get("Location") != want {
+			t.Errorf("%s: %q, %v, want %q", location, answered.Header.Get("Location"), err, want)
+		}
+	}
+}
+
+func TestProxy_ServesWithoutTLSNothingButHTTP1(t *testing.T) {
+	t.Parallel()
+	upstream := sidecar.NewRecorder(t)
+	b := runBinary(t, nil, []string{"127.0.0.1:0", "127.0.0.2:0"}, "proxy", "--listen", "127.0.0.1:0", "--status", "127.0.0.2:0",
+		"--upstream", "http://"+upstream.Addr, "--ownership-file", ownership(t))
+	unencrypted := &http.Transport{Protocols: new(http.Protocols)}
+	unencrypted.Protocols.SetUnencryptedHTTP2(true)
+	for _, url := range []string{"http://" + b.addr + "/execution/health", "http://" + b.status + "/live"} {
+		if answered, err := get(t, &http.Client{Transport: unencrypted, Timeout: 5 * time.Second}, url); err == nil {
+			t.Errorf("%s is answered %d over HTTP/2 without TLS", url, answered.StatusCode)
+		}
+		wantStatus(t, client, url, http.StatusOK)
+	}
+	if strings.Contains(b.Output(), "skipped") {
+		t.Errorf("the log speaks of protocols that are not served:\n%s", b.Output())
+	}
+	// Whatever an unfinished request begins with.
+	var connections []net.Conn
+	for _, begun := range []string{"GET / HTTP/1.1\r\nHost: x\r\n", "PRI * HTTP/2.0\r\n", "G"} {
+		conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", b.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+		_, _ = io.WriteString(conn, begun)
+		connections = append(connections, conn)
+	}
+	for i, conn := range connections {
+		if _, err := io.ReadAll(conn); errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("unfinished connection %d is open after 20 s", i)
+		}
+	}
+}
+
+func TestProxy_ServesTLSAndFollowsItsCertificate(t *testing.T) {
+	t.Parallel()
+	upstream := sidecar.NewRecorder(t)
+	first, second := sidecar.NewCertificate(t, "first"), sidecar.NewCertificate(t, "second")
+	current := sidecar.NewCertificate(t, "current")
+	first.Install(t, current)
+	b := proxy(t, nil, "--upstream", "http://"+upstream.Addr, "--tls-cert", current.Cert, "--tls-key", current.Key)
+	url := "https://" + b.addr + "/execution/health"
+	ask := func(trusted *sidecar.Certificate, version int) error {
+		answered, err := get(t, over(t, version, trusted), url)
+		if err == nil && (answered.StatusCode != http.StatusOK || answered.ProtoMajor != version) {
+			err = fmt.Errorf("%d over %s", answered.StatusCode, answered.Proto)
+		}
+		return err
+	}
+	for _, version := range []int{1, 2} {
+		if err := ask(first, version); err != nil {
+			t.Errorf("HTTP/%d: %v", version, err)
+		}
+	}
+	if err := ask(second, 1); err == nil {
+		t.Error("it shows a certificate that it does not have")
+	}
+	old := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: first.Pool, MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}}
+	if _, err := get(t, &http.Client{Transport: old}, url); err == nil {
+		t.Error("it takes TLS 1.1")
+	}
+	wantStatus(t, client, "http://"+b.addr+"/execution/health", http.StatusBadRequest)
+
+	// Half of a rotation, and garbage: the last good pair stays.
+	for _, content := range [][]byte{mustRead(t, second.Key), []byte("garbage"), nil} {
+		if err := os.WriteFile(current.Key, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := ask(first, 1); err != nil {
+			t.Errorf("with a key that does not match: %v", err)
+		}
+	}
+	if err := os.Remove(current.Key); err != nil {
+		t.Fatal(err)
+	}
+	if err := ask(first, 1); err != nil {
+		t.Errorf("without the key's file: %v", err)
+	}
+	second.Install(t, current)
+	if err := ask(second, 2); err != nil {
+		t.Errorf("after the rotation: %v", err)
+	}
+	if !strings.Contains(b.Output(), "can't be used") {
+		t.Error("the log does not say that a changed pair can't be used")
+	}
+}
+
+func mustRead(t *testing.T, file string) []byte {
+	t.Helper()
+	content, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return content
+}
+
+func TestProxy_TrustsUpstreamByTheAuthoritiesInItsFile(t *testing.T) {
+	t.Parallel()
+	server, stranger := sidecar.NewCertificate(t, "server"), sidecar.NewCertificate(t, "stranger")
+	pair, err := tls.LoadX509KeyPair(server.Cert, server.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var host string
+	upstream := httptest.NewUnstartedServer(hostRecorder(&host))
+	upstream.Config.SetKeepAlivesEnabled(false) // so that each request makes a connection
+	upstream.TLS = &tls.Config{Certificates: []tls.Certificate{pair}}
+	upstream.StartTLS()
+	t.Cleanup(upstream.Close)
+
+	wantStatus(t, client, "http://"+proxy(t, nil, "--upstream", upstream.URL).addr+"/ui", http.StatusBadGateway) // the system's authorities
+
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	put := func(content []byte) {
+		t.Helper()
+		if err := os.WriteFile(ca, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(mustRead(t, server.Cert))
+	b := proxy(t, nil, "--upstream", upstream.URL, "--upstream-ca", ca, "--upstream-host", "airflow.example")
+	url := "http://" + b.addr + "/ui"
+	wantStatus(t, client, url, http.StatusOK)
+	if host != "airflow.example" {
+		t.Errorf("upstream is asked for %q", host)
+	}
+	put(mustRead(t, stranger.Cert))
+	wantStatus(t, client, url, http.StatusBadGateway)
+	put(append(mustRead(t, stranger.Cert), mustRead(t, server.Cert)...))
+	wantStatus(t, client, url, http.StatusOK)
+	put([]byte("garbage"))
+	wantStatus(t, client, url, http.StatusOK) // the last good ones stay
+}
+
+func TestProxy_TakesIPv6InBrackets(t *testing.T) {
+	t.Parallel()
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "[::1]:0")
+	if err != nil {
+		t.Skip("this machine has no IPv6")
+	}
+	var host string
+	upstream := httptest.NewUnstartedServer(hostRecorder(&host))
+	upstream.Listener.Close()
+	upstream.Listener = listener
+	upstream.Start()
+	t.Cleanup(upstream.Close)
+	for _, listen := range []string{"[::1]:0", "[::]:0"} {
+		b := runBinary(t, nil, []string{listen}, "proxy", "--listen", listen, "--upstream", upstream.URL, "--ownership-file", ownership(t))
+		_, port, err := net.SplitHostPort(b.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantStatus(t, client, "http://[::1]:"+port+"/ui", http.StatusOK)
+		if want := listener.Addr().String(); host != want {
+			t.Errorf("upstream is asked for %q, want %q", host, want)
+		}
+	}
+}

@@ -85,6 +85,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	h.passUnlisted = settings.Rules.UnknownRoutes == config.UnsafeAllow
 	h.denyUnbeknown = settings.OnUnavailable == config.Deny
 	h.warn(settings, origins)
+	h.warnOfForwardProxy(ctx)
 	if h.metrics, err = newMetrics(ctx.GetMetricsRegistry()); err != nil {
 		return err
 	}

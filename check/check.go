@@ -72,6 +72,18 @@ type Options struct {
 	// where that has Caddy's admin endpoint listen on TCP; empty where it does not.
 	Configured bool
 	Admin      string
+	// UpstreamHost is the Host header that the fence sends to upstream, and
+	// UpstreamCA are the PEM files that it checks upstream's certificate against.
+	// Empty, they are upstream's own, and the machine's.
+	UpstreamHost string
+	UpstreamCA   []string
+	// PassesHost means that the fence hands on the Host that it was asked for.
+	PassesHost bool
+	// ForwardProxied means that the fence asks upstream through the environment's
+	// forward proxy.
+	ForwardProxied bool
+	// MaxHeaderBytes is the server's limit in a configuration; 0 is Caddy's default.
+	MaxHeaderBytes int
 	// Tasks is the URL that tasks are given ([core] execution_api_server_url).
 	// Nil leaves it out.
 	Tasks *url.URL
@@ -122,7 +134,7 @@ func AtFence(ctx context.Context, options Options, report func(Finding)) {
 	r := &run{Options: options, report: report}
 	defer r.close()
 	r.each(
-		ctx, r.checkConfiguration, r.checkAdmin, r.checkUpstream, r.checkKeys, r.checkSignature, r.checkClock, r.checkToken,
+		ctx, r.checkConfiguration, r.checkLimits, r.checkAdmin, r.checkUpstream, r.checkKeys, r.checkSignature, r.checkClock, r.checkToken,
 		r.checkOwners, r.checkRedis, r.checkVariableKeys, r.checkTasks, r.checkAround,
 	)
 }

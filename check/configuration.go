@@ -1,6 +1,7 @@
 package check
 
 import (
+	"cmp"
 	"context"
 	"strings"
 
@@ -31,6 +32,24 @@ func (r *run) checkAdmin(context.Context) {
 			"(then SIGUSR1 reloads the configuration), or a unix socket that only operators may use", r.Admin)
 	case r.Configured:
 		r.ok(check, "it does not listen on TCP")
+	}
+}
+
+// wantHeaderBytes is what a server has to take, so that a request gets through
+// which Airflow takes: an ExternalTaskSensor may wait for 1,000 dates at once.
+const wantHeaderBytes = 64 << 10
+
+// checkLimits looks whether the server before the fence refuses requests that
+// the fence and Airflow take.
+func (r *run) checkLimits(context.Context) {
+	limit := cmp.Or(r.MaxHeaderBytes, 16<<10) // Caddy's default
+	switch {
+	case !r.Configured:
+	case limit < wantHeaderBytes:
+		r.warn("limits", "requests with a target and headers of more than %d KiB are answered 431 before the fence sees them, also of an ExternalTaskSensor "+
+			"that waits for many dates, of which Airflow takes 1,000: write servers { max_header_size 64KiB } into the global options", limit>>10)
+	default:
+		r.ok("limits", "targets and headers may have %d KiB", limit>>10)
 	}
 }
 

@@ -26,6 +26,7 @@ func withoutURL(err error) error {
 type tlsSettings struct{ ca, client string }
 
 var (
+	upstreamTLS = tlsSettings{ca: "--upstream-ca, or in a Caddyfile in the tls_trust_pool of reverse_proxy"}
 	lookupTLS   = tlsSettings{"lookup ca", "lookup tls_client"}
 	redisTLS    = tlsSettings{"the option ssl_ca_certs of its URL", "the options ssl_certfile and ssl_keyfile of its URL"}
 	postgresTLS = tlsSettings{"the option sslrootcert of its URL", "the options sslcert and sslkey of its URL"}

@@ -2,12 +2,15 @@ package check
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 	"time"
 )
@@ -18,25 +21,54 @@ const maxBody = 1 << 20
 // site is an Execution API, or what is taken for one.
 type site struct {
 	base   *url.URL // where it is mounted, no slash at its end
+	host   string   // the Host header; empty is base's
 	client *http.Client
 }
 
-// newSite makes a site of a server's URL and the path of the mount. Where socket
-// is set, the server is reached by it.
-func newSite(server *url.URL, path, socket string) *site {
+// newSite makes a site of a server's URL and the path of the mount, which is
+// asked as tasks ask: through a forward proxy, if the environment names one.
+func newSite(server *url.URL, path string) *site {
 	base := *server
 	base.Path = strings.TrimRight(path, "/")
-	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true, ResponseHeaderTimeout: patience}
-	if socket != "" {
-		transport.Proxy = nil
-		transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", socket)
-		}
-	}
 	return &site{base: &base, client: &http.Client{
-		Transport:     transport,
+		Transport:     &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true, ResponseHeaderTimeout: patience},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
+}
+
+// newUpstream makes the site that the fence forwards to, which is asked as the
+// fence asks.
+func (o *Options) newUpstream(path string) (*site, error) {
+	s := newSite(o.Upstream, path)
+	s.host = o.UpstreamHost
+	if o.PassesHost && o.Tasks != nil {
+		s.host = o.Tasks.Host
+	}
+	transport := &http.Transport{DisableKeepAlives: true, ResponseHeaderTimeout: patience}
+	s.client.Transport = transport
+	if o.ForwardProxied {
+		transport.Proxy = http.ProxyFromEnvironment
+	}
+	if o.Socket != "" {
+		transport.Proxy = nil
+		transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", o.Socket)
+		}
+	}
+	if len(o.UpstreamCA) > 0 {
+		pool := x509.NewCertPool()
+		for _, file := range o.UpstreamCA {
+			content, err := os.ReadFile(file) //nolint:gosec // the operator names the file
+			if err != nil {
+				return nil, err
+			}
+			if !pool.AppendCertsFromPEM(content) {
+				return nil, fmt.Errorf("%s has no certificate in it", file)
+			}
+		}
+		transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+	}
+	return s, nil
 }
 
 func (s *site) String() string { return s.base.String() }
@@ -45,7 +77,16 @@ func (s *site) String() string { return s.base.String() }
 func (s *site) at(path string) *site {
 	base := *s.base
 	base.Path = path
-	return &site{base: &base, client: s.client}
+	return &site{base: &base, host: s.host, client: s.client}
+}
+
+// withOwnHost is the same site, asked by the host in its URL; nil where it is
+// already.
+func (s *site) withOwnHost() *site {
+	if s.host == "" || s.host == s.base.Host {
+		return nil
+	}
+	return &site{base: s.base, client: s.client}
 }
 
 // dial tells whether the server's port is open: nil if it is.
@@ -88,6 +129,7 @@ func (s *site) get(ctx context.Context, path string, headers ...string) (reply, 
 	if err != nil {
 		return reply{}, fmt.Errorf("making the request: %w", err)
 	}
+	request.Host = s.host
 	for i := 0; i+1 < len(headers); i += 2 {
 		request.Header.Set(headers[i], headers[i+1])
 	}

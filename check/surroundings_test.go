@@ -71,7 +71,7 @@ func TestUpstreamOfAnAuthorityThatIsNotTrusted(t *testing.T) {
 	t.Cleanup(server.Close)
 	options := right(t)
 	options.Upstream = parse(t, server.URL)
-	atFence(t, options).want(t, check.Problem, "upstream", "of an authority that this machine does not trust")
+	atFence(t, options).want(t, check.Problem, "upstream", "name that authority's PEM file in --upstream-ca")
 }
 
 func TestEveryProblemOfTheConfigurationIsTold(t *testing.T) {

@@ -17,11 +17,19 @@ func (r *run) checkUpstream(ctx context.Context) {
 		r.skip(check, "no upstream is known: give --upstream")
 		return
 	}
-	s := newSite(r.Upstream, r.settings.BasePath, r.Socket)
+	s, err := r.newUpstream(r.settings.BasePath)
+	if err != nil {
+		r.problem(check, "the authorities to check upstream's certificate against can't be read: %v: give the path of a PEM file", err)
+		return
+	}
+	if r.ForwardProxied {
+		r.problem("forward proxy", "requests go to %s through the forward proxy that the environment names, tokens included: "+
+			"write network_proxy none into the transport of reverse_proxy", s)
+	}
 	who, health, err := s.probe(ctx)
 	switch {
 	case err != nil:
-		r.problem(check, "%s can't be asked: %v: %s", s, err, mendOf(err, tlsSettings{}))
+		r.problem(check, "%s can't be asked: %v: %s", s, err, mendOf(err, upstreamTLS))
 	case who == theFence:
 		r.problem(check, "a fence answers at %s, not the api-server: give the api-server's own address as upstream", s)
 	case who == stranger:
@@ -35,6 +43,13 @@ func (r *run) checkUpstream(ctx context.Context) {
 
 // searchUpstream looks for an Execution API that is mounted elsewhere.
 func (r *run) searchUpstream(ctx context.Context, s *site, health reply) {
+	if own := s.withOwnHost(); own != nil {
+		if who, _, err := own.probe(ctx); err == nil && who == airflow {
+			r.problem("upstream", "it answers %d to the Host %s, and as an Execution API to its own, %s: write header_up Host {upstream_hostport} "+
+				"into reverse_proxy, or leave out --upstream-host", health.status, s.host, s.base.Host)
+			return
+		}
+	}
 	for _, path := range []string{"/execution", "/airflow/execution"} {
 		if who, _, err := s.at(path).probe(ctx); err == nil && who == airflow {
 			r.problem("upstream", "there is no Execution API below %s but one below %s: set base_path %s, or AIRFLOW__API__BASE_URL as the api-server has it",

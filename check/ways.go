@@ -23,7 +23,7 @@ func (r *run) checkTasks(ctx context.Context) {
 		r.skip(check, "none is given: give what tasks have in [core] execution_api_server_url by --fence")
 		return
 	}
-	s := newSite(r.Tasks, r.Tasks.Path, "")
+	s := newSite(r.Tasks, r.Tasks.Path)
 	if s.base.Path == "" {
 		r.problem(check, "%s has no path: tasks need it with the mount of the Execution API, such as %s/execution/", s, s)
 		return
@@ -69,7 +69,7 @@ func (r *run) checkAround(ctx context.Context) {
 	for _, address := range addresses {
 		server := *r.Upstream
 		server.Host = net.JoinHostPort(address.String(), r.Upstream.Port())
-		s := newSite(&server, r.upstream.base.Path, "")
+		s := newSite(&server, r.upstream.base.Path)
 		if s.dial(ctx) == nil {
 			r.problem(check, "upstream's port is open at %s too, where others than the fence may reach it: bind it to loopback (airflow api-server --host 127.0.0.1)",
 				server.Host)
@@ -122,7 +122,7 @@ func (r *run) checkUnreachable(ctx context.Context, around *url.URL) {
 	if strings.Trim(path, "/") == "" {
 		path = defaultPath
 	}
-	s := newSite(around, path, "")
+	s := newSite(around, path)
 	closed := s.dial(ctx)
 	who, health, err := s.probe(ctx) // by a proxy too, if the environment names one
 	var unknown *net.DNSError

@@ -15,7 +15,7 @@ import (
 // them is refused, not cut.
 const (
 	maxBody = 64 << 10
-	maxName = 8 << 10 // the longest request target that a fence reads
+	maxName = 8 << 10 // the longest path, and name in a query, that a fence reads
 )
 
 // readQuestions reads a request strictly: what it does not understand it does

@@ -7,19 +7,18 @@ import (
 	"github.com/caddyserver/caddy/v2"
 )
 
-// adminAddress returns where Caddy's admin endpoint listens with a configuration,
-// as parsed JSON; "" where it is off, or on a unix socket whose permissions say
+// adminAddress returns where Caddy's admin endpoint listens with a configuration
+// in JSON; "" where it is off, or on a unix socket whose permissions say
 // who may use it (caddy.AdminConfig), which an abstract one lacks. An address that
 // can't be read is returned as it is: Caddy says at start what is wrong with it.
-func adminAddress(configuration any) string {
+func adminAddress(configuration []byte) string {
 	var settings struct {
 		Admin struct {
 			Disabled bool   `json:"disabled"`
 			Listen   string `json:"listen"`
 		} `json:"admin"`
 	}
-	content, err := json.Marshal(configuration)
-	if err != nil || json.Unmarshal(content, &settings) != nil || settings.Admin.Disabled {
+	if json.Unmarshal(configuration, &settings) != nil || settings.Admin.Disabled {
 		return ""
 	}
 	listen := caddy.NewReplacer().ReplaceKnown(settings.Admin.Listen, "")

@@ -18,7 +18,7 @@ import (
 func init() {
 	caddycmd.RegisterCommand(caddycmd.Command{
 		Name: "check",
-		Usage: "[--config <file> | --upstream <url> [--redis <url>] [--database <url>] [--lookup <url>] [--ownership-file <file>]] " +
+		Usage: "[--config <file> | --upstream <url> [--upstream-host <host>] [--upstream-ca <file>] [--redis <url>] [--database <url>] [--lookup <url>] [--ownership-file <file>]] " +
 			"[--fence <url>] [--token-file <file>] | --around <url> [--fence <url>]",
 		Short: "Tells what is wrong with the fence's settings and surroundings",
 		Long: `
@@ -38,6 +38,8 @@ there should reach, and --fence the URL that tasks are given.`,
 		CobraFunc: func(cmd *cobra.Command) {
 			cmd.Flags().String("config", "", "Caddyfile, or Caddy's JSON (.json), with the fence and its reverse_proxy, instead of the flags below")
 			cmd.Flags().String("upstream", "", "URL of Airflow's api-server, scheme and host:port only")
+			cmd.Flags().String("upstream-host", "", "Host header for upstream, as the fence sends it")
+			cmd.Flags().String("upstream-ca", "", "Authorities that upstream's certificate has to come from, PEM, as the fence has them")
 			cmd.Flags().String("redis", "", "URL of the Redis that the fence uses")
 			cmd.Flags().String("database", "", "SQLAlchemy URL of Airflow's metadata database, as the fence has it")
 			cmd.Flags().String("lookup", "", "URL of the lookup service, instead of --database")
@@ -91,7 +93,7 @@ func checkFence(flags caddycmd.Flags) error {
 }
 
 func checkWorker(ctx context.Context, flags caddycmd.Flags, tasks *url.URL, around string, report func(check.Finding)) error {
-	for _, name := range []string{"config", "upstream", "redis", "database", "lookup", "ownership-file", "token-file"} {
+	for _, name := range []string{"config", "upstream", "upstream-host", "upstream-ca", "redis", "database", "lookup", "ownership-file", "token-file"} {
 		if flags.String(name) != "" {
 			return fmt.Errorf("--%s is for where the fence runs, and --around for where tasks do: leave one of them out", name)
 		}
@@ -126,10 +128,13 @@ func checkFences(ctx context.Context, flags caddycmd.Flags, tasks *url.URL, repo
 // fencesOf reads which fences to check from the flags: the one that they stand
 // for, or those of a configuration file.
 func fencesOf(flags caddycmd.Flags) ([]check.Options, error) {
-	fence := check.Options{Fence: config.Config{
+	fence := check.Options{UpstreamHost: flags.String("upstream-host"), Fence: config.Config{
 		Redis: flags.String("redis"), Database: flags.String("database"),
 		Lookup: config.Lookup{URL: flags.String("lookup")}, OwnershipFile: flags.String("ownership-file"),
 	}}
+	if file := flags.String("upstream-ca"); file != "" {
+		fence.UpstreamCA = []string{file}
+	}
 	var upstream *url.URL
 	if given := flags.String("upstream"); given != "" {
 		var err error
@@ -140,6 +145,9 @@ func fencesOf(flags caddycmd.Flags) ([]check.Options, error) {
 	file := flags.String("config")
 	if file == "" {
 		fence.Upstream = upstream
+		if upstream != nil && fence.UpstreamHost == "" {
+			fence.UpstreamHost = hostOf(upstream)
+		}
 		return []check.Options{fence}, nil
 	}
 	for _, name := range []string{"redis", "database", "lookup", "ownership-file"} {
@@ -151,6 +159,7 @@ func fencesOf(flags caddycmd.Flags) ([]check.Options, error) {
 	for i := range fences {
 		if upstream != nil {
 			fences[i].Upstream, fences[i].Socket = upstream, ""
+			fences[i].UpstreamHost, fences[i].UpstreamCA = fence.UpstreamHost, fence.UpstreamCA
 		}
 	}
 	return fences, err

@@ -9,10 +9,12 @@ import (
 	"net/url"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 
+	"github.com/dagfence/dagfence/caddymodule"
 	"github.com/dagfence/dagfence/check"
 	"github.com/dagfence/dagfence/config"
 )
@@ -29,24 +31,27 @@ func configuredFences(file string) ([]check.Options, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--config: %w", err)
 	}
-	var document any
+	var document struct {
+		Apps struct {
+			HTTP struct {
+				Servers map[string]any `json:"servers"`
+			} `json:"http"`
+		} `json:"apps"`
+	}
 	if err := json.Unmarshal(content, &document); err != nil {
 		return nil, fmt.Errorf("--config: reading the JSON: %w", err)
 	}
+	admin, servers := adminAddress(content), document.Apps.HTTP.Servers
 	var found []check.Options
-	for _, handler := range handlers(document) {
-		switch handler["handler"] {
-		case "dagfence":
-			fence, err := fenceOf(handler)
-			if err != nil {
-				return nil, fmt.Errorf("--config: %w", err)
-			}
-			found = append(found, check.Options{Fence: fence, Configured: true, Admin: adminAddress(document)})
-		case "reverse_proxy":
-			if last := len(found) - 1; last >= 0 && found[last].Upstream == nil {
-				found[last].Upstream, found[last].Socket = proxyUpstream(handler)
-			}
+	for _, name := range slices.Sorted(maps.Keys(servers)) {
+		fences, err := fencesIn(servers[name])
+		if err != nil {
+			return nil, fmt.Errorf("--config: %w", err)
 		}
+		for i := range fences {
+			fences[i].Configured, fences[i].Admin = true, admin
+		}
+		found = append(found, fences...)
 	}
 	if len(found) == 0 {
 		return nil, errors.New("--config: there is no fence in it: write the directive dagfence into a site")
@@ -54,24 +59,26 @@ func configuredFences(file string) ([]check.Options, error) {
 	return found, nil
 }
 
-// handlers are the HTTP handlers below a node of Caddy's JSON, in the order in
-// which requests meet them.
-func handlers(node any) []map[string]any {
-	var found []map[string]any
-	switch node := node.(type) {
-	case []any:
-		for _, item := range node {
-			found = append(found, handlers(item)...)
+// fencesIn returns the fences of a server, as parsed JSON.
+func fencesIn(server any) ([]check.Options, error) {
+	settings, _ := server.(map[string]any)
+	limit, _ := settings["max_header_bytes"].(float64)
+	var found []check.Options
+	for _, handler := range caddymodule.HandlersIn(server) {
+		if handler["handler"] == "dagfence" {
+			fence, err := fenceOf(handler)
+			if err != nil {
+				return nil, err
+			}
+			found = append(found, check.Options{Fence: fence, MaxHeaderBytes: int(limit)})
+			continue
 		}
-	case map[string]any:
-		if _, is := node["handler"].(string); is {
-			found = append(found, node)
-		}
-		for _, key := range slices.Sorted(maps.Keys(node)) {
-			found = append(found, handlers(node[key])...)
+		proxy, ok := caddymodule.ReverseProxyOf(handler)
+		if last := len(found) - 1; ok && last >= 0 && found[last].Upstream == nil {
+			setUpstream(&found[last], &proxy)
 		}
 	}
-	return found
+	return found, nil
 }
 
 // fenceOf reads a handler's settings as Caddy does: what is not known is an
@@ -90,37 +97,53 @@ func fenceOf(handler map[string]any) (config.Config, error) {
 	return fence, nil
 }
 
-// proxyUpstream is the first upstream of a reverse_proxy: the URL of its server,
-// and the unix socket that it is reached by. Nil where it can't be told, such as
-// with TLS settings of the proxy's own.
-func proxyUpstream(handler map[string]any) (server *url.URL, socket string) {
-	var proxy struct {
-		Transport struct {
-			TLS map[string]any `json:"tls"`
-		} `json:"transport"`
-		Upstreams []struct {
-			Dial string `json:"dial"`
-		} `json:"upstreams"`
-	}
-	content, err := json.Marshal(handler)
-	if err != nil || json.Unmarshal(content, &proxy) != nil || len(proxy.Upstreams) == 0 || len(proxy.Transport.TLS) > 0 {
-		return nil, ""
+// setUpstream sets the first upstream of a reverse_proxy, and how it is asked. It
+// stays unset where it can't be told, such as with TLS settings of the proxy's own.
+func setUpstream(o *check.Options, proxy *caddymodule.ReverseProxy) {
+	authorities, ok := proxyAuthorities(proxy)
+	if len(proxy.Upstreams) == 0 || !ok {
+		return
 	}
 	address, err := caddy.ParseNetworkAddress(caddy.NewReplacer().ReplaceKnown(proxy.Upstreams[0].Dial, ""))
 	if err != nil {
-		return nil, ""
+		return
 	}
-	server = &url.URL{Scheme: "http"}
-	if proxy.Transport.TLS != nil {
-		server.Scheme = "https"
-	}
+	server := &url.URL{Scheme: proxy.Scheme(), Host: "localhost"}
 	if address.IsUnixNetwork() {
-		server.Host = "localhost"
-		return server, address.Host
+		o.Socket = address.Host
+	} else {
+		if address.Host == "" || address.StartPort == 0 {
+			return
+		}
+		server.Host = net.JoinHostPort(address.Host, fmt.Sprint(address.StartPort))
 	}
-	if address.Host == "" || address.StartPort == 0 {
-		return nil, ""
+	o.Upstream, o.UpstreamCA, o.ForwardProxied = server, authorities, len(proxy.ForwardProxied()) > 0
+	for name, values := range proxy.Headers.Request.Set {
+		if strings.EqualFold(name, "Host") && len(values) == 1 {
+			o.UpstreamHost = strings.ReplaceAll(values[0], "{http.reverse_proxy.upstream.hostport}", server.Host)
+			o.UpstreamHost = caddy.NewReplacer().ReplaceKnown(o.UpstreamHost, "")
+			return
+		}
 	}
-	server.Host = net.JoinHostPort(address.Host, fmt.Sprint(address.StartPort))
-	return server, ""
+	o.PassesHost = server.Scheme == "http" // Caddy asks an HTTPS server by its own name
+}
+
+// proxyAuthorities returns the PEM files of a reverse_proxy's tls_trust_pool; ok
+// is false where it has any other TLS setting.
+func proxyAuthorities(proxy *caddymodule.ReverseProxy) (files []string, ok bool) {
+	settings := proxy.Transport.TLS
+	if len(settings) == 0 {
+		return nil, true
+	}
+	var pool struct {
+		Provider string   `json:"provider"`
+		Files    []string `json:"pem_files"`
+	}
+	if len(settings) > 1 || json.Unmarshal(settings["ca"], &pool) != nil || pool.Provider != "file" {
+		return nil, false
+	}
+	for i, file := range pool.Files {
+		pool.Files[i] = caddy.NewReplacer().ReplaceKnown(file, "")
+	}
+	return pool.Files, true
 }

@@ -1,0 +1,117 @@
+package caddymodule
+
+import (
+	"encoding/json"
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+	"golang.org/x/net/http/httpproxy"
+)
+
+// ReverseProxy is what Caddy's JSON says of a reverse_proxy, as far as it matters
+// to a fence before it.
+type ReverseProxy struct {
+	Transport struct {
+		Protocol        string                     `json:"protocol"`
+		TLS             map[string]json.RawMessage `json:"tls"`
+		NetworkProxy    json.RawMessage            `json:"network_proxy"`
+		ForwardProxyURL string                     `json:"forward_proxy_url"`
+	} `json:"transport"`
+	Upstreams []struct {
+		Dial string `json:"dial"`
+	} `json:"upstreams"`
+	Headers struct {
+		Request struct {
+			Set map[string][]string `json:"set"`
+		} `json:"request"`
+	} `json:"headers"`
+}
+
+// HandlersIn returns the HTTP handlers below a node of Caddy's parsed JSON, in
+// the order in which requests meet them.
+func HandlersIn(node any) []map[string]any {
+	var found []map[string]any
+	switch node := node.(type) {
+	case []any:
+		for _, item := range node {
+			found = append(found, HandlersIn(item)...)
+		}
+	case map[string]any:
+		if _, is := node["handler"].(string); is {
+			found = append(found, node)
+		}
+		for _, key := range slices.Sorted(maps.Keys(node)) {
+			found = append(found, HandlersIn(node[key])...)
+		}
+	}
+	return found
+}
+
+// ReverseProxyOf reads a handler's parsed JSON; ok is false where it is another
+// handler's.
+func ReverseProxyOf(handler map[string]any) (proxy ReverseProxy, ok bool) {
+	if handler["handler"] != "reverse_proxy" {
+		return proxy, false
+	}
+	content, err := json.Marshal(handler)
+	return proxy, err == nil && json.Unmarshal(content, &proxy) == nil
+}
+
+// Scheme is that of the requests to upstream.
+func (p *ReverseProxy) Scheme() string {
+	if p.Transport.TLS != nil {
+		return "https"
+	}
+	return "http"
+}
+
+// ForwardProxied returns the upstreams that are reached through a forward proxy
+// only because the environment names one (net/http's HTTP_PROXY and HTTPS_PROXY,
+// but for what is in NO_PROXY).
+func (p *ReverseProxy) ForwardProxied() []string {
+	if (p.Transport.Protocol != "" && p.Transport.Protocol != "http") || p.Transport.NetworkProxy != nil || p.Transport.ForwardProxyURL != "" {
+		return nil
+	}
+	proxyFor := httpproxy.FromEnvironment().ProxyFunc()
+	var found []string
+	for _, upstream := range p.Upstreams {
+		address, err := caddy.ParseNetworkAddress(caddy.NewReplacer().ReplaceKnown(upstream.Dial, ""))
+		if err != nil || address.IsUnixNetwork() {
+			continue
+		}
+		through, err := proxyFor(&url.URL{Scheme: p.Scheme(), Host: address.JoinHostPort(0)})
+		if through != nil || err != nil {
+			found = append(found, address.JoinHostPort(0))
+		}
+	}
+	return found
+}
+
+// warnOfForwardProxy names a reverse_proxy of the fence's server that would send
+// tasks' tokens to a forward proxy. What is behind the fence is not provisioned
+// yet, so that its JSON is still there.
+func (h *Handler) warnOfForwardProxy(ctx caddy.Context) {
+	server, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
+	if !ok {
+		return
+	}
+	var routes any
+	content, err := json.Marshal(server)
+	if err != nil || json.Unmarshal(content, &routes) != nil {
+		return
+	}
+	for _, handler := range HandlersIn(routes) {
+		if proxy, ok := ReverseProxyOf(handler); ok {
+			for _, upstream := range proxy.ForwardProxied() {
+				h.logger.Warn("requests go to upstream through a forward proxy, tokens included, because the environment names one: "+
+					"write network_proxy none into the transport of reverse_proxy",
+					zap.String("variable", strings.ToUpper(proxy.Scheme())+"_PROXY"), zap.String("upstream", upstream))
+			}
+		}
+	}
+}

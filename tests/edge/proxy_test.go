@@ -1,7 +1,6 @@
 package edge_test
 
 import (
-	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -10,7 +9,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -21,43 +19,22 @@ import (
 	"github.com/dagfence/dagfence/tests/sidecar"
 )
 
-// binary is a running dagfence binary.
-type binary struct {
-	*services.Process
-	// addr is where the fence listens, status where /live is, if anywhere.
-	addr, status string
+// proxy runs `dagfence proxy` in an environment.
+func proxy(t *testing.T, environment []string, args ...string) *sidecar.Dagfence {
+	t.Helper()
+	addr := services.Address(t)
+	return runBinary(t, environment, addr, append([]string{"proxy", "--listen", addr, "--ownership-file", ownership(t)}, args...)...)
 }
 
-// listens finds in Caddy's log where it listens, for an address that has port 0.
-var listens = regexp.MustCompile(`"port 0 listener","input_address":"([^"]*)","actual_address":"([^"]*)"`)
-
-// runBinary starts the binary with an ownership file, and waits until each of the
-// addresses, which have port 0, is listened on. The first is the fence's.
-func runBinary(t *testing.T, environment []string, addresses []string, args ...string) *binary {
+// runBinary runs a command that listens on an address, and waits until something
+// does.
+func runBinary(t *testing.T, environment []string, addr string, args ...string) *sidecar.Dagfence {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), sidecar.Build(t), args...)
-	home := t.TempDir()
-	cmd.Env = append([]string{"HOME=" + home, "AIRFLOW__API_AUTH__JWT_SECRET=" + secret}, environment...)
-	b := &binary{Process: services.Start(t, cmd)}
-	b.WaitReady(t, func(context.Context) error {
-		found := make(map[string]string)
-		for _, match := range listens.FindAllStringSubmatch(b.Output(), -1) {
-			found[match[1]] = match[2]
-		}
-		b.addr, b.status = found[addresses[0]], found[addresses[len(addresses)-1]]
-		if len(found) < len(addresses) {
-			return errors.New("it does not listen yet")
-		}
-		return nil
-	})
-	return b
-}
-
-// proxy runs `dagfence proxy` on loopback.
-func proxy(t *testing.T, environment []string, args ...string) *binary {
-	t.Helper()
-	args = append([]string{"proxy", "--listen", "127.0.0.1:0", "--ownership-file", ownership(t)}, args...)
-	return runBinary(t, environment, []string{"127.0.0.1:0"}, args...)
+	cmd := sidecar.Command(t, args...)
+	cmd.Env = append(cmd.Env, environment...)
+	d := sidecar.Start(t, cmd, addr, "")
+	d.Process.WaitReady(t, services.Dial("tcp", addr))
+	return d
 }
 
 func ownership(t *testing.T) string {
@@ -110,7 +87,7 @@ func TestProxy_DialsUpstreamDirectlyWhateverTheEnvironmentNames(t *testing.T) {
 		environment = append(environment, name+"=http://"+forward.Addr)
 	}
 	b := proxy(t, environment, "--upstream", "http://"+anywhere(upstream.Addr))
-	wantStatus(t, client, "http://"+b.addr+"/execution/health", http.StatusOK)
+	wantStatus(t, client, "http://"+b.Addr+"/execution/health", http.StatusOK)
 	if direct, through := len(upstream.Take()), len(forward.Take()); direct != 1 || through != 0 {
 		t.Errorf("%d requests went to upstream and %d to the forward proxy, want 1 and 0", direct, through)
 	}
@@ -122,9 +99,9 @@ func TestProxy_DialsUpstreamDirectlyWhateverTheEnvironmentNames(t *testing.T) {
 func TestCaddyfile_WarnsOfAForwardProxyOnTheWayToUpstream(t *testing.T) {
 	t.Parallel()
 	forward := sidecar.NewRecorder(t)
-	site := func(options string) string {
+	site := func(addr, options string) string {
 		file := filepath.Join(t.TempDir(), "Caddyfile")
-		content := "{\nadmin off\npersist_config off\nauto_https off\n}\nhttp://:0 {\nbind 127.0.0.1\ndagfence {\nownership_file " + ownership(t) +
+		content := "{\nadmin off\npersist_config off\nauto_https off\n}\n" + sidecar.Site(addr) + "dagfence {\nownership_file " + ownership(t) +
 			"\n}\nhandle {\nreverse_proxy 0.0.0.0:1 {\n" + options + "\n}\n}\n}\n"
 		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
@@ -147,7 +124,8 @@ func TestCaddyfile_WarnsOfAForwardProxyOnTheWayToUpstream(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := runBinary(t, strings.Split(c.environment, ","), []string{"127.0.0.1:0"}, "run", "--adapter", "caddyfile", "--config", site(c.options))
+			addr := services.Address(t)
+			b := runBinary(t, strings.Split(c.environment, ","), addr, "run", "--adapter", "caddyfile", "--config", site(addr, c.options))
 			if got := strings.Contains(b.Output(), "network_proxy none"); got != c.warns {
 				t.Errorf("it warns: %t, want %t\n%s", got, c.warns, b.Output())
 			}
@@ -160,10 +138,8 @@ func TestCaddyfile_WarnsOfAForwardProxyOnTheWayToUpstream(t *testing.T) {
 
 func TestProxy_RequestThatLeadsBackIsRefused(t *testing.T) {
 	t.Parallel()
-	addr := fmt.Sprintf("127.0.0.1:%d", services.FreePort(t))
-	cmd := exec.CommandContext(t.Context(), sidecar.Build(t), "proxy", "--listen", addr, "--upstream", "http://"+addr, "--ownership-file", ownership(t))
-	cmd.Env = []string{"HOME=" + t.TempDir(), "AIRFLOW__API_AUTH__JWT_SECRET=" + secret}
-	services.Start(t, cmd).WaitReady(t, services.Dial("tcp", addr))
+	addr := services.Address(t)
+	runBinary(t, nil, addr, "proxy", "--listen", addr, "--upstream", "http://"+addr, "--ownership-file", ownership(t))
 	for _, path := range []string{"/execution/health", "/ui"} {
 		answered, err := get(t, client, "http://"+addr+path)
 		if err != nil || answered.StatusCode != http.StatusLoopDetected || answered.reason() != "loop" {
@@ -195,7 +171,7 @@ func TestProxy_AsksUpstreamByItsOwnName(t *testing.T) {
 		"[2001:db8::1]:8080": {"--upstream-host", "[2001:db8::1]:8080"},
 	} {
 		b := proxy(t, nil, append(args, "--upstream", upstream.URL)...)
-		wantStatus(t, client, "http://"+b.addr+"/execution/health", http.StatusOK)
+		wantStatus(t, client, "http://"+b.Addr+"/execution/health", http.StatusOK)
 		if host != want {
 			t.Errorf("%q: upstream is asked for %q, want %q", args, host, want)
 		}
@@ -210,13 +186,13 @@ func TestProxy_RedirectOfUpstreamToItselfLeadsBackHere(t *testing.T) {
 	own := strings.TrimPrefix(upstream.URL, "http://")
 	b := proxy(t, nil, "--upstream", upstream.URL, "--upstream-host", "airflow.example")
 	for location, want := range map[string]string{
-		"http://" + own + "/execution/x/?a=b":    "//" + b.addr + "/execution/x/?a=b",
-		"https://" + own + "/x":                  "//" + b.addr + "/x",
-		"HTTP://Airflow.Example/x":               "//" + b.addr + "/x",
-		"http://airflow.example:80/x":            "//" + b.addr + "/x",
-		"https://airflow.example:443":            "//" + b.addr,
-		"http://airflow.example?a":               "//" + b.addr + "?a",
-		"http://airflow.example//evil.example/x": "//" + b.addr + "//evil.example/x",
+		"http://" + own + "/execution/x/?a=b":    "//" + b.Addr + "/execution/x/?a=b",
+		"https://" + own + "/x":                  "//" + b.Addr + "/x",
+		"HTTP://Airflow.Example/x":               "//" + b.Addr + "/x",
+		"http://airflow.example:80/x":            "//" + b.Addr + "/x",
+		"https://airflow.example:443":            "//" + b.Addr,
+		"http://airflow.example?a":               "//" + b.Addr + "?a",
+		"http://airflow.example//evil.example/x": "//" + b.Addr + "//evil.example/x",
 		// Another authority, or none.
 		"http://" + own + "0/x":                "http://" + own + "0/x",
 		"http://airflow.example:8080/x":        "http://airflow.example:8080/x",
@@ -227,7 +203,7 @@ func TestProxy_RedirectOfUpstreamToItselfLeadsBackHere(t *testing.T) {
 		"/execution/x/":                        "/execution/x/",
 		"//" + own + "/x":                      "//" + own + "/x",
 	} {
-		answered, err := get(t, client, "http://"+b.addr+"/ui", "X-Location: "+location)
+		answered, err := get(t, client, "http://"+b.Addr+"/ui", "X-Location: "+location)
 		if err != nil || answered.Header.Get("Location") != want {
 			t.Errorf("%s: %q, %v, want %q", location, answered.Header.Get("Location"), err, want)
 		}
@@ -237,11 +213,11 @@ func TestProxy_RedirectOfUpstreamToItselfLeadsBackHere(t *testing.T) {
 func TestProxy_ServesWithoutTLSNothingButHTTP1(t *testing.T) {
 	t.Parallel()
 	upstream := sidecar.NewRecorder(t)
-	b := runBinary(t, nil, []string{"127.0.0.1:0", "127.0.0.2:0"}, "proxy", "--listen", "127.0.0.1:0", "--status", "127.0.0.2:0",
-		"--upstream", "http://"+upstream.Addr, "--ownership-file", ownership(t))
+	status := services.Address(t)
+	b := proxy(t, nil, "--upstream", "http://"+upstream.Addr, "--status", status)
 	unencrypted := &http.Transport{Protocols: new(http.Protocols)}
 	unencrypted.Protocols.SetUnencryptedHTTP2(true)
-	for _, url := range []string{"http://" + b.addr + "/execution/health", "http://" + b.status + "/live"} {
+	for _, url := range []string{"http://" + b.Addr + "/execution/health", "http://" + status + "/live"} {
 		if answered, err := get(t, &http.Client{Transport: unencrypted, Timeout: 5 * time.Second}, url); err == nil {
 			t.Errorf("%s is answered %d over HTTP/2 without TLS", url, answered.StatusCode)
 		}
@@ -253,7 +229,7 @@ func TestProxy_ServesWithoutTLSNothingButHTTP1(t *testing.T) {
 	// Whatever an unfinished request begins with.
 	var connections []net.Conn
 	for _, begun := range []string{"GET / HTTP/1.1\r\nHost: x\r\n", "PRI * HTTP/2.0\r\n", "G"} {
-		conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", b.addr)
+		conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", b.Addr)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -276,7 +252,7 @@ func TestProxy_ServesTLSAndFollowsItsCertificate(t *testing.T) {
 	current := sidecar.NewCertificate(t, "current")
 	first.Install(t, current)
 	b := proxy(t, nil, "--upstream", "http://"+upstream.Addr, "--tls-cert", current.Cert, "--tls-key", current.Key)
-	url := "https://" + b.addr + "/execution/health"
+	url := "https://" + b.Addr + "/execution/health"
 	ask := func(trusted *sidecar.Certificate, version int) error {
 		answered, err := get(t, over(t, version, trusted), url)
 		if err == nil && (answered.StatusCode != http.StatusOK || answered.ProtoMajor != version) {
@@ -296,7 +272,7 @@ func TestProxy_ServesTLSAndFollowsItsCertificate(t *testing.T) {
 	if _, err := get(t, &http.Client{Transport: old}, url); err == nil {
 		t.Error("it takes TLS 1.1")
 	}
-	wantStatus(t, client, "http://"+b.addr+"/execution/health", http.StatusBadRequest)
+	wantStatus(t, client, "http://"+b.Addr+"/execution/health", http.StatusBadRequest)
 
 	// Half of a rotation, and garbage: the last good pair stays.
 	for _, content := range [][]byte{mustRead(t, second.Key), []byte("garbage"), nil} {
@@ -345,7 +321,7 @@ func TestProxy_TrustsUpstreamByTheAuthoritiesInItsFile(t *testing.T) {
 	upstream.StartTLS()
 	t.Cleanup(upstream.Close)
 
-	wantStatus(t, client, "http://"+proxy(t, nil, "--upstream", upstream.URL).addr+"/ui", http.StatusBadGateway) // the system's authorities
+	wantStatus(t, client, "http://"+proxy(t, nil, "--upstream", upstream.URL).Addr+"/ui", http.StatusBadGateway) // the system's authorities
 
 	ca := filepath.Join(t.TempDir(), "ca.pem")
 	put := func(content []byte) {
@@ -356,7 +332,7 @@ func TestProxy_TrustsUpstreamByTheAuthoritiesInItsFile(t *testing.T) {
 	}
 	put(mustRead(t, server.Cert))
 	b := proxy(t, nil, "--upstream", upstream.URL, "--upstream-ca", ca, "--upstream-host", "airflow.example")
-	url := "http://" + b.addr + "/ui"
+	url := "http://" + b.Addr + "/ui"
 	wantStatus(t, client, url, http.StatusOK)
 	if host != "airflow.example" {
 		t.Errorf("upstream is asked for %q", host)
@@ -373,7 +349,7 @@ func TestProxy_TakesIPv6InBrackets(t *testing.T) {
 	t.Parallel()
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "[::1]:0")
 	if err != nil {
-		t.Skip("this machine has no IPv6")
+		services.Missing(t, "IPv6 on loopback: "+err.Error())
 	}
 	var host string
 	upstream := httptest.NewUnstartedServer(hostRecorder(&host))
@@ -382,14 +358,18 @@ func TestProxy_TakesIPv6InBrackets(t *testing.T) {
 	upstream.Start()
 	t.Cleanup(upstream.Close)
 	for _, listen := range []string{"[::1]:0", "[::]:0"} {
-		b := runBinary(t, nil, []string{listen}, "proxy", "--listen", listen, "--upstream", upstream.URL, "--ownership-file", ownership(t))
-		_, port, err := net.SplitHostPort(b.addr)
-		if err != nil {
-			t.Fatal(err)
+		status := services.Address(t)
+		b := runBinary(t, nil, status, "proxy", "--listen", listen, "--status", status, "--upstream", upstream.URL, "--ownership-file", ownership(t))
+		address := listens.FindStringSubmatch(b.Output())
+		if address == nil {
+			t.Fatalf("the log does not say where it listens:\n%s", b.Output())
 		}
-		wantStatus(t, client, "http://[::1]:"+port+"/ui", http.StatusOK)
+		wantStatus(t, client, "http://[::1]:"+address[1]+"/ui", http.StatusOK)
 		if want := listener.Addr().String(); host != want {
 			t.Errorf("upstream is asked for %q, want %q", host, want)
 		}
 	}
 }
+
+// listens finds in Caddy's log which port it got for port 0.
+var listens = regexp.MustCompile(`"actual_address":"[^"]*:(\d+)"`)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -18,24 +19,11 @@ import (
 // startTLS runs a fence that serves HTTPS with a certificate.
 func startTLS(t *testing.T, certificate *sidecar.Certificate, protocols string) *edge {
 	t.Helper()
-	port := services.FreePort(t)
-	e := &edge{addr: fmt.Sprintf("127.0.0.1:%d", port), world: newWorld(), upstream: sidecar.NewRecorder(t)}
+	e := &edge{addr: services.Address(t), world: newWorld(), upstream: sidecar.NewRecorder(t)}
 	lookup := httptest.NewServer(resolvertest.Service(e.world))
 	t.Cleanup(lookup.Close)
-	load(t, fmt.Sprintf(`{
-	admin off
-	persist_config off
-	auto_https off
-	servers {
-		protocols %s
-		max_header_size 64KiB
-	}
-	log {
-		output discard
-	}
-}
-https://:%d {
-	bind 127.0.0.1
+	sidecar.Caddy(t, "servers {\n protocols "+protocols+"\n max_header_size 64KiB\n}\n",
+		strings.Replace(sidecar.Site(e.addr), "http:", "https:", 1)+fmt.Sprintf(`
 	tls {
 		get_certificate dagfence_files %s %s
 	}
@@ -47,14 +35,14 @@ https://:%d {
 	}
 	reverse_proxy %s
 }
-`, protocols, port, certificate.Cert, certificate.Key, secret, lookup.URL, e.upstream.Addr))
+`, certificate.Cert, certificate.Key, secret, lookup.URL, e.upstream.Addr))
 	return e
 }
 
 // over returns a client that speaks one version of HTTP, over TLS.
 func over(t *testing.T, version int, certificate *sidecar.Certificate) *http.Client {
 	t.Helper()
-	trust := &tls.Config{RootCAs: certificate.Pool, MinVersion: tls.VersionTLS12}
+	trust := &tls.Config{RootCAs: certificate.Pool, ServerName: "localhost", MinVersion: tls.VersionTLS12}
 	if version == 3 {
 		transport := &http3.Transport{TLSClientConfig: trust}
 		t.Cleanup(func() { _ = transport.Close() })

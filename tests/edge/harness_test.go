@@ -92,8 +92,9 @@ func startSite(t *testing.T, block, options string) *edge {
 	return e
 }
 
-// servers are the global options that the shipped Caddyfile has for its servers.
-const servers = "servers {\n protocols h1\n max_header_size 64KiB\n}\n"
+// servers are global options: the shipped Caddyfile's limit, and every version of
+// HTTP, since what a Caddyfile serves is the operator's choice.
+const servers = "servers {\n protocols h1 h2 h2c h3\n max_header_size 64KiB\n}\n"
 
 // load runs sites of a Caddyfile until the test ends.
 func load(t *testing.T, sites string) {

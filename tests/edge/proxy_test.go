@@ -254,7 +254,7 @@ func TestProxy_ServesTLSAndFollowsItsCertificate(t *testing.T) {
 	b := proxy(t, nil, "--upstream", "http://"+upstream.Addr, "--tls-cert", current.Cert, "--tls-key", current.Key)
 	url := "https://" + b.Addr + "/execution/health"
 	ask := func(trusted *sidecar.Certificate, version int) error {
-		answered, err := get(t, over(t, version, trusted), url)
+		answered, err := get(t, overTLS(t, version, trusted), url)
 		if err == nil && (answered.StatusCode != http.StatusOK || answered.ProtoMajor != version) {
 			err = fmt.Errorf("%d over %s", answered.StatusCode, answered.Proto)
 		}

@@ -39,8 +39,8 @@ func startTLS(t *testing.T, certificate *sidecar.Certificate, protocols string) 
 	return e
 }
 
-// over returns a client that speaks one version of HTTP, over TLS.
-func over(t *testing.T, version int, certificate *sidecar.Certificate) *http.Client {
+// overTLS returns a client that speaks one version of HTTP, over TLS.
+func overTLS(t *testing.T, version int, certificate *sidecar.Certificate) *http.Client {
 	t.Helper()
 	trust := &tls.Config{RootCAs: certificate.Pool, ServerName: "localhost", MinVersion: tls.VersionTLS12}
 	if version == 3 {
@@ -59,7 +59,7 @@ func TestTLS_RulesHoldOverEveryVersionOfHTTP(t *testing.T) {
 	certificate := sidecar.NewCertificate(t, "fence")
 	e := startTLS(t, certificate, "h1 h2 h3")
 	for _, version := range []int{1, 2, 3} {
-		client := over(t, version, certificate)
+		client := overTLS(t, version, certificate)
 		for path, want := range map[string]int{
 			"/execution/variables/var_a": 200, "/execution/variables/var_b": 403, "/execution%2Fvariables%2Fvar_b": 403,
 			"//execution/variables/var_b": 400, "/execution/variables/x%0A": 400, "/ui": 200,
@@ -95,7 +95,7 @@ func TestTLS_LoopIsSeenOverHTTP2(t *testing.T) {
 			t.Fatal(err)
 		}
 		r.Header.Set("Dagfence-Via", via)
-		answered, err := over(t, 2, certificate).Do(r)
+		answered, err := overTLS(t, 2, certificate).Do(r)
 		if err != nil {
 			t.Fatal(err)
 		}

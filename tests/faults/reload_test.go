@@ -25,7 +25,9 @@ import (
 // caddyfile configures a process that can be reloaded.
 func (p *process) caddyfile(upstream, lookup, redisURL, cacheOption string) string {
 	return fmt.Sprintf(`{
-	admin %s
+	admin %[1]s {
+		origins %[1]s # or localhost and 127.0.0.1 alone
+	}
 	persist_config off
 	auto_https off
 	grace_period 10s

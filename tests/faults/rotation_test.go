@@ -30,7 +30,9 @@ func rotated(t *testing.T, options string) (*process, *sidecar.Recorder) {
 	p := newProcess(t)
 	file := filepath.Join(t.TempDir(), "Caddyfile")
 	content := fmt.Sprintf(`{
-	admin %s
+	admin %[1]s {
+		origins %[1]s # or localhost and 127.0.0.1 alone
+	}
 	persist_config off
 	auto_https off
 }

@@ -15,7 +15,8 @@ DECLARE
     c record;
 BEGIN
     FOR c IN
-        SELECT table_name, column_name, CASE data_type WHEN 'boolean' THEN 'false' WHEN 'integer' THEN '0' WHEN 'json' THEN '{}' ELSE '' END AS value
+        SELECT table_name, column_name, CASE data_type WHEN 'boolean' THEN 'false' WHEN 'integer' THEN '0' WHEN 'json' THEN '{}'
+            WHEN 'timestamp with time zone' THEN 'epoch' ELSE '' END AS value
         FROM information_schema.columns
         WHERE table_schema = current_schema() AND is_nullable = 'NO' AND column_default IS NULL AND data_type <> 'uuid'
     LOOP

@@ -1,11 +1,62 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+
+	"github.com/dagfence/dagfence/caddymodule"
 )
+
+// warnOfAdmin logs where the configuration that a command is about to load has a
+// fence beside an admin endpoint that others may reach. What is wrong with the
+// configuration itself is the command's to say.
+func warnOfAdmin(cmd *cobra.Command, _ []string) {
+	flag := func(name string) string {
+		value, _ := cmd.Flags().GetString(name) // "" where there is none
+		return value
+	}
+	configuration, err := adapted(cmp.Or(flag("config"), "Caddyfile"), flag("adapter"))
+	if err != nil {
+		return
+	}
+	var document any
+	if json.Unmarshal(configuration, &document) != nil {
+		return
+	}
+	for _, handler := range caddymodule.HandlersIn(document) {
+		if address := adminAddress(configuration); handler["handler"] == "dagfence" && address != "" {
+			caddy.Log().Named("dagfence").Warn("any process that reaches the admin endpoint can take the fence away: "+
+				"write `admin off` into the global options; SIGUSR1 then reloads the configuration", zap.String("admin", address))
+			return
+		}
+	}
+}
+
+// adapted returns a configuration file as Caddy reads it, in JSON. It logs
+// nothing, unlike caddycmd.LoadConfig.
+func adapted(file, adapter string) ([]byte, error) {
+	content, err := os.ReadFile(file) //nolint:gosec // the operator names the file
+	if err != nil {
+		return nil, err
+	}
+	if adapter == "" && filepath.Ext(file) == ".json" {
+		return content, nil
+	}
+	from := caddyconfig.GetAdapter(cmp.Or(adapter, "caddyfile"))
+	if from == nil {
+		return nil, os.ErrInvalid
+	}
+	content, _, err = from.Adapt(content, map[string]any{"filename": file})
+	return content, err
+}
 
 // adminAddress returns where Caddy's admin endpoint listens with a configuration
 // in JSON; "" where it is off, or on a unix socket whose permissions say

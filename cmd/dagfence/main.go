@@ -83,6 +83,9 @@ runs it without a configuration file, "dagfence demo" shows it.`,
 			cmd.RunE = caddycmd.WrapCommandFuncForCobra(registered.Func)
 			cmd.Flags().AddGoFlagSet(registered.Flags)
 		}
+		if registered.Name == "run" || registered.Name == "reload" {
+			cmd.PreRun = warnOfAdmin
+		}
 		root.AddCommand(cmd)
 	}
 	return root

@@ -2,6 +2,7 @@ package airflow_test
 
 import (
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -46,9 +47,7 @@ func TestTaskSDK_TakesTheFencesTLS(t *testing.T) {
 		"trusted by nobody": {nil, "CERTIFICATE_VERIFY_FAILED", 0},
 	} {
 		settings := map[string]string{"AIRFLOW__WORKERS__EXECUTION_API_RETRIES": "1"}
-		for option, value := range c.settings {
-			settings[option] = value
-		}
+		maps.Copy(settings, c.settings)
 		output, err := airflow.with(settings).command(t, "sqlite://", "python", "tls.py", url, token).CombinedOutput()
 		_, outcome, _ := strings.Cut(string(output), "OUTCOME ")
 		if arrived := len(upstream.Take()); err != nil || !strings.Contains(outcome, c.want) || arrived != c.arrives {

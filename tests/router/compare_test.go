@@ -187,6 +187,8 @@ func compareReading(airflow reading, h handed, older bool) error {
 	switch {
 	case airflow.Behind > 0:
 		return fmt.Errorf("%d requests arrive as one", airflow.Behind+1)
+	case airflow.Elsewhere != "" && !h.inside:
+		return fmt.Errorf("below another mount Airflow would serve it as %s", airflow.Elsewhere)
 	case airflow.touchesNothing():
 		return nil
 	case !airflow.matches() && !h.inside:

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"math/rand/v2"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"slices"
@@ -45,6 +46,7 @@ func startOpenAndStrict(t *testing.T) (open, strict *site) {
 		"open":   fmt.Sprintf(options, secret, lookupService(t, ours), "rules {\n xcom_writes off\n documentation allow\n }"),
 		"strict": fmt.Sprintf(options, secret, lookupService(t, theirs), "rules {\n documentation allow\n }"),
 	})
+	sites["open"].next = neighbour(t)
 	return sites["open"], sites["strict"]
 }
 
@@ -93,7 +95,46 @@ func setting(t *testing.T, name string, otherwise int) int {
 type trial struct {
 	request
 	open, strict outcome
-	err          error
+	// next is what became of another client's request behind it, at the open site.
+	next outcome
+	err  error
+}
+
+// neighbour is what another client sends behind each request that is tried. Its
+// token's scheme is what tells it from others'.
+func neighbour(t *testing.T) request {
+	t.Helper()
+	return request{
+		method: "PUT", target: "/execution/task-instances/" + ownTask + "/heartbeat",
+		headers: []string{"Authorization: bEaReR " + signOwn(t, "execution")},
+	}
+}
+
+// following is the neighbour's request, if it came on the same connection.
+func (t trial) following() []byte {
+	if len(t.open.arrived) == 1 && len(t.next.arrived) == 1 && t.next.conn == t.open.conn {
+		return t.next.arrived[0]
+	}
+	return nil
+}
+
+// holdsNext tells whether the neighbour's request was read as it was sent.
+func (t trial) holdsNext(forwarded *answer) error {
+	if len(t.next.arrived) != 1 || t.next.status != http.StatusOK {
+		return fmt.Errorf("the request behind it is answered with %d, and arrives %d times", t.next.status, len(t.next.arrived))
+	}
+	if t.following() == nil {
+		return nil
+	}
+	for parser, airflow := range forwarded.both() {
+		read := airflow.Next
+		ours := read.matches() && read.Path == "/task-instances/{task_instance_id}/heartbeat" && read.Behind == 0 &&
+			canonicalID(read.names().id) == ownTask && strings.HasPrefix(read.Authorization, "bEaReR ")
+		if !ours && read.Kind != "closed" {
+			return fmt.Errorf("%s: of the request behind it on the connection Airflow makes %v", parser, read)
+		}
+	}
+	return nil
 }
 
 // judge sends a request to both sites.
@@ -102,6 +143,12 @@ func judge(r request, open, strict *site) trial {
 	if tried.open, tried.err = open.send(r.raw(), r.method); tried.err != nil {
 		tried.err = fmt.Errorf("open site: %w", tried.err)
 		return tried
+	}
+	if len(tried.open.arrived) > 0 {
+		if tried.next, tried.err = open.sendNext(); tried.err != nil {
+			tried.err = fmt.Errorf("open site, the request behind it: %w", tried.err)
+			return tried
+		}
 	}
 	if tried.strict, tried.err = strict.send(r.raw(), r.method); tried.err != nil {
 		tried.err = fmt.Errorf("strict site: %w", tried.err)
@@ -112,8 +159,8 @@ func judge(r request, open, strict *site) trial {
 // tally counts what the trials were like: a test that only ever asks for what
 // is refused would prove nothing.
 type tally struct {
-	requests, forwarded, allowed, refusedMatches int
-	reached                                      map[string]int
+	requests, forwarded, followed, allowed, refusedMatches int
+	reached                                                map[string]int
 }
 
 func (n *tally) count(tried trial, original answer, forwarded *answer) {
@@ -125,6 +172,9 @@ func (n *tally) count(tried trial, original answer, forwarded *answer) {
 		return
 	}
 	n.forwarded++
+	if tried.following() != nil {
+		n.followed++
+	}
 	if forwarded.H11.matches() {
 		f := kindOf(forwarded.H11) // by the name that the table has for it
 		n.reached[f.Method+" "+f.Pattern]++
@@ -136,12 +186,14 @@ func (n *tally) count(tried trial, original answer, forwarded *answer) {
 
 // settle asks the oracle about each trial, and compares.
 func settle(o *oracle, batch []trial, counts *tally) (int, error) {
-	var questions [][]byte
+	var questions []question
 	for _, tried := range batch {
-		questions = append(questions, tried.raw())
-		questions = append(questions, tried.open.arrived...)
+		questions = append(questions, question{raw: tried.raw()})
+		for _, arrived := range tried.open.arrived {
+			questions = append(questions, question{raw: arrived, next: tried.following()})
+		}
 	}
-	answers, err := o.ask(questions...)
+	answers, err := o.converse(questions)
 	if err != nil {
 		return 0, err
 	}
@@ -156,6 +208,9 @@ func settle(o *oracle, batch []trial, counts *tally) (int, error) {
 		err := tried.err
 		if err == nil {
 			err = compare(tried.request, tried.open, tried.strict, original, forwarded, o.version != latest)
+		}
+		if err == nil && forwarded != nil {
+			err = tried.holdsNext(forwarded)
 		}
 		if err != nil {
 			return i, err
@@ -172,7 +227,7 @@ func shrink(o *oracle, r request, open, strict *site) request {
 		_, err := settle(o, []trial{tried}, &tally{reached: map[string]int{}})
 		return err != nil
 	}
-	for i := len(r.headers) - 1; i > 0; i-- { // the first is the credential
+	for i := len(r.headers) - 1; i > 0 && r.body == ""; i-- { // the first is the credential, one may frame the body
 		shorter := r
 		shorter.headers = slices.Delete(slices.Clone(r.headers), i, i+1)
 		if fails(shorter) {
@@ -253,8 +308,11 @@ func TestWhatArrivesIsWhatWasJudged(t *testing.T) {
 		t.Fatalf("after %d requests: %v\nin short: %v\n%s\nat first: %q", counts.requests, err, shownErr, redact(shown), batch[at].target)
 	}
 	took := time.Since(started)
-	t.Logf("%d distinct requests in %v (%.0f a second): %d forwarded, %d of these by the strict rules; of the refused, Airflow would have routed %d",
-		counts.requests, took.Round(time.Second), float64(counts.requests)/took.Seconds(), counts.forwarded, counts.allowed, counts.refusedMatches)
+	t.Logf("%d distinct requests in %v (%.0f a second): %d forwarded, %d of these by the strict rules, %d followed on the same connection; of the refused, Airflow would have routed %d",
+		counts.requests, took.Round(time.Second), float64(counts.requests)/took.Seconds(), counts.forwarded, counts.allowed, counts.followed, counts.refusedMatches)
+	if counts.followed < counts.forwarded*9/10 {
+		t.Errorf("%d of %d forwarded requests were followed on the same connection: too few to prove anything", counts.followed, counts.forwarded)
+	}
 	enough := min(wanted/2000, 100) // there are only so many ways to ask for /docs
 	newest := newestVersion(t, latest)
 	for _, r := range route.Table() {

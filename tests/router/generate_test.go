@@ -13,11 +13,12 @@ import (
 type request struct {
 	method, target string
 	headers        []string
+	body           string // as framed, with what follows it
 }
 
 // raw is the request on the wire.
 func (r request) raw() []byte {
-	return []byte(r.method + " " + r.target + " HTTP/1.1\r\nHost: airflow\r\n" + strings.Join(append(slices.Clone(r.headers), "\r\n"), "\r\n"))
+	return []byte(r.method + " " + r.target + " HTTP/1.1\r\nHost: airflow\r\n" + strings.Join(append(slices.Clone(r.headers), "\r\n"), "\r\n") + r.body)
 }
 
 // Names by whose they are in the strict site's world; all others are theirs.
@@ -86,7 +87,69 @@ func (g *generator) next() request {
 	if g.chance(6) {
 		method = pick(g, methods)
 	}
-	return request{method: method, target: target, headers: g.headers(r)}
+	made := request{method: method, target: target, headers: g.headers(r)}
+	if !g.plain && g.chance(25) {
+		g.frame(&made)
+	}
+	return made
+}
+
+// hidden is a request for a parser to find in a body.
+const hidden = "DELETE /execution/variables/theirs HTTP/1.1\r\nHost: airflow\r\nContent-Length: 0\r\n\r\n"
+
+// trailers are names that a server may go by, were they headers.
+var trailers = []string{
+	"Connection: close", "Connection: keep-alive", "Connection: upgrade", "Proxy-Connection: close", "Upgrade: websocket", "Content-Length: 3", "Transfer-Encoding: chunked",
+	"Keep-Alive: timeout=0", "Expect: 100-continue", "X-A: b", "Authorization: Bearer x", "Host: x", "TE: trailers", "Trailer: Connection",
+}
+
+// frame adds a body, and what may change how a connection goes on.
+func (g *generator) frame(r *request) {
+	add := func(lines ...string) { r.headers = append(r.headers, lines...) }
+	if g.chance(30) {
+		add(pick(g, []string{
+			"Expect: 100-continue", "Expect: 100-Continue", "Expect: 100-continue, x", "Expect: x", "Expect: ", "TE: trailers", "TE: trailers, deflate", "TE: chunked",
+			"Connection: close", "Connection: close, TE", "Connection: keep-alive, x", "Connection: content-length", "Connection: transfer-encoding", "Connection: upgrade",
+			"Keep-Alive: timeout=0, max=0", "Proxy-Connection: close", "Proxy-Connection: keep-alive", "Content-Encoding: gzip", "HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA",
+		}))
+	}
+	if g.chance(15) {
+		add("Upgrade: " + pick(g, []string{"websocket", "WebSocket", "h2c", "foo", "TLS/1.2, HTTP/1.1", "websocket, h2c"}))
+		if g.chance(80) {
+			add(pick(g, []string{"Connection: ", "connection: "}) + pick(g, []string{"Upgrade", "upgrade", "keep-alive, Upgrade", "close, upgrade", "Upgrade, HTTP2-Settings"}))
+		}
+		if g.chance(30) {
+			add("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Version: 13")
+		}
+	}
+	content := pick(g, []string{"", "{}", `"value"`, hidden, "\r\n\r\n", "0\r\n\r\n", hidden + hidden})
+	switch n := g.IntN(100); {
+	case n < 15:
+	case n < 45:
+		add(fmt.Sprintf("Content-Length: %d", len(content)))
+		r.body = content
+	default:
+		add(pick(g, []string{"Transfer-Encoding: chunked", "transfer-encoding: Chunked"}))
+		if content != "" {
+			at := g.IntN(len(content)) + 1
+			r.body = fmt.Sprintf("%x%s\r\n%s\r\n", at, pick(g, []string{"", "", ";a=b", ";a=\"\\\"\"", "  "}), content[:at])
+			if at < len(content) {
+				r.body += fmt.Sprintf("%04X\r\n%s\r\n", len(content)-at, content[at:])
+			}
+		}
+		r.body += "0\r\n"
+		for range g.IntN(3) {
+			trailer := pick(g, trailers)
+			if r.body += trailer + "\r\n"; g.chance(30) {
+				name, _, _ := strings.Cut(trailer, ":")
+				add("Trailer: " + name)
+			}
+		}
+		r.body += "\r\n"
+	}
+	if g.chance(5) {
+		add("Trailer: " + pick(g, []string{"", "x", "Connection", "Content-Length", "Proxy-Connection, Connection"}))
+	}
 }
 
 // path fills the parameters of a route's pattern.
@@ -234,6 +297,9 @@ func (g *generator) mount(path string) string {
 	if g.chance(1) { // Starlette takes the slash for the line end that it drops
 		return string(mount) + "/" + path + "%0A"
 	}
+	if g.chance(2) {
+		return g.elsewhere(path)
+	}
 	if g.chance(94) {
 		return string(mount) + path
 	}
@@ -242,6 +308,22 @@ func (g *generator) mount(path string) string {
 		"http://airflow/execution", "HTTP://evil.example/execution", "/airflow/execution", "execution", "*", "", "/./execution", "/execution;x", "/execution%00", "//airflow/execution",
 		"/api/v2", "/execution//", "/%2Fexecution", "/execution%252F", "airflow:443", "///execution", "/execution/%2e%2e/execution", "?/execution", "/executio%6e", "/\\execution",
 	}) + path
+}
+
+// elsewhere puts a path below a mount that is not ours, in forms that Starlette or
+// a proxy may tidy.
+func (g *generator) elsewhere(path string) string {
+	slash := func() string {
+		return pick(g, []string{"/", "/", "/", "%2F", "%2f", "//", "/%2F", "/./", "/x/../", ""})
+	}
+	before := ""
+	for range g.IntN(3) {
+		before += slash() + pick(g, []string{"airflow", "ui", "api", "v2", "a", "execution", "static"})
+	}
+	behind := pick(g, []string{"", "", "/", "%2F", "//", "/.", "/x/..", "%2f%2E", "%0A"})
+	return "/" + pick(g, []string{"airflow", "ui", "a", "execution-api", "api"}) + before + slash() +
+		pick(g, []string{"execution", "execution", "execution", "%65xecution", "Execution", "executio%6E", "execution%0A"}) + behind + slash() +
+		strings.TrimPrefix(path, "/") + pick(g, []string{"", "", "%0A", "%0a", "%0A%0A", "/", "%0A/", "%0D%0A", "/%0A"})
 }
 
 // version is mostly one that has the route.

@@ -19,6 +19,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -43,7 +44,14 @@ const (
 type site struct {
 	name, network, addr string
 	upstream            *recorder
+	// client sends what is tried, neighbour sends next, which follows on the same
+	// connection to upstream.
+	client, neighbour client
+	next              request
+}
 
+// client is a connection to a site.
+type client struct {
 	conn  net.Conn
 	lines *bufio.Reader
 }
@@ -65,7 +73,8 @@ func startSites(t *testing.T, network string, options map[string]string) map[str
 			head = "http://:80 {\n bind unix/" + s.addr + "\n"
 		}
 		fmt.Fprintf(config, "%s %s\n witness %s\n reverse_proxy unix/%s\n}\n", head, directive, name, s.upstream.addr)
-		t.Cleanup(s.hangUp)
+		t.Cleanup(s.client.hangUp)
+		t.Cleanup(s.neighbour.hangUp)
 		sites[name] = s
 	}
 	sidecar.Caddy(t, " order witness after dagfence\n", config.String())
@@ -87,44 +96,68 @@ func socketDir(t *testing.T) string {
 type outcome struct {
 	status  int
 	arrived [][]byte // the bytes of each request that upstream got
+	conn    int      // of upstream's connections, the one on which the last arrived
 	handed  []handed // each request as the fence handed it on
 }
 
 // send gives a site the bytes of one request, over a connection that is kept
 // while both sides like it.
 func (s *site) send(raw []byte, method string) (outcome, error) {
-	if s.conn == nil {
-		conn, err := net.Dial(s.network, s.addr)
-		if err != nil {
-			return outcome{}, err
-		}
-		s.conn, s.lines = conn, bufio.NewReader(conn)
-	}
-	if err := s.conn.SetDeadline(time.Now().Add(timeout)); err != nil {
-		return outcome{}, err
-	}
-	// Caddy may have answered and hung up before all is written.
-	if _, err := s.conn.Write(raw); err != nil && !errors.Is(err, io.ErrClosedPipe) {
-		s.hangUp()
-		return outcome{}, fmt.Errorf("writing: %w", err)
-	}
-	response, err := http.ReadResponse(s.lines, &http.Request{Method: method})
-	if err != nil {
-		s.hangUp()
-		return outcome{}, fmt.Errorf("reading the answer: %w", err)
-	}
-	_, err = io.Copy(io.Discard, response.Body)
-	_ = response.Body.Close()
-	if err != nil || response.Close || s.lines.Buffered() > 0 {
-		s.hangUp()
-	}
-	return outcome{status: response.StatusCode, arrived: s.upstream.take(), handed: takeHanded(s.name)}, nil
+	return s.sendBy(&s.client, raw, method)
 }
 
-func (s *site) hangUp() {
-	if s.conn != nil {
-		_ = s.conn.Close()
-		s.conn = nil
+// sendNext sends the neighbour's request.
+func (s *site) sendNext() (outcome, error) {
+	return s.sendBy(&s.neighbour, s.next.raw(), s.next.method)
+}
+
+func (s *site) sendBy(c *client, raw []byte, method string) (outcome, error) {
+	status, err := c.send(s.network, s.addr, raw, method)
+	if err != nil {
+		c.hangUp()
+		return outcome{}, err
+	}
+	arrived, conn := s.upstream.take()
+	return outcome{status: status, arrived: arrived, conn: conn, handed: takeHanded(s.name)}, nil
+}
+
+// send returns the status of the final answer.
+func (c *client) send(network, addr string, raw []byte, method string) (int, error) {
+	if c.conn == nil {
+		conn, err := net.Dial(network, addr)
+		if err != nil {
+			return 0, err
+		}
+		c.conn, c.lines = conn, bufio.NewReader(conn)
+	}
+	if err := c.conn.SetDeadline(time.Now().Add(timeout)); err != nil {
+		return 0, err
+	}
+	// Caddy may have answered and hung up before all is written.
+	if _, err := c.conn.Write(raw); err != nil && !errors.Is(err, io.ErrClosedPipe) && !errors.Is(err, syscall.EPIPE) {
+		return 0, fmt.Errorf("writing: %w", err)
+	}
+	for {
+		response, err := http.ReadResponse(c.lines, &http.Request{Method: method})
+		if err != nil {
+			return 0, fmt.Errorf("reading the answer: %w", err)
+		}
+		if response.StatusCode < http.StatusOK {
+			continue // 100, to a body that is on its way anyhow
+		}
+		_, err = io.Copy(io.Discard, response.Body)
+		_ = response.Body.Close()
+		if err != nil || response.Close || c.lines.Buffered() > 0 {
+			c.hangUp()
+		}
+		return response.StatusCode, nil
+	}
+}
+
+func (c *client) hangUp() {
+	if c.conn != nil {
+		_ = c.conn.Close()
+		c.conn = nil
 	}
 }
 
@@ -134,6 +167,7 @@ type recorder struct {
 
 	mu      sync.Mutex
 	arrived [][]byte
+	conn    int // on which the last arrived
 }
 
 func newRecorder(t *testing.T, path string) *recorder {
@@ -145,12 +179,12 @@ func newRecorder(t *testing.T, path string) *recorder {
 	t.Cleanup(func() { _ = listener.Close() })
 	rec := &recorder{addr: path}
 	go func() {
-		for {
+		for number := 1; ; number++ {
 			conn, err := listener.Accept()
 			if err != nil {
 				return
 			}
-			go rec.serve(conn)
+			go rec.serve(conn, number)
 		}
 	}()
 	return rec
@@ -158,7 +192,7 @@ func newRecorder(t *testing.T, path string) *recorder {
 
 // serve answers one request after the other; the next comes only after the
 // answer, so that what was read by then is one request.
-func (rec *recorder) serve(conn net.Conn) {
+func (rec *recorder) serve(conn net.Conn, number int) {
 	defer conn.Close()
 	raw := new(bytes.Buffer)
 	reader := bufio.NewReader(io.TeeReader(conn, raw))
@@ -169,7 +203,7 @@ func (rec *recorder) serve(conn net.Conn) {
 		}
 		if raw.Len() > 0 {
 			rec.mu.Lock()
-			rec.arrived = append(rec.arrived, bytes.Clone(raw.Bytes()))
+			rec.arrived, rec.conn = append(rec.arrived, bytes.Clone(raw.Bytes())), number
 			rec.mu.Unlock()
 			raw.Reset()
 		}
@@ -182,12 +216,11 @@ func (rec *recorder) serve(conn net.Conn) {
 	}
 }
 
-func (rec *recorder) take() [][]byte {
+func (rec *recorder) take() (arrived [][]byte, conn int) {
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
-	arrived := rec.arrived
-	rec.arrived = nil
-	return arrived
+	arrived, rec.arrived = rec.arrived, nil
+	return arrived, rec.conn
 }
 
 // handed is a request as the fence hands it to what is behind it.

@@ -2,8 +2,10 @@
 
     oracle.py SOCKET
 
-It listens on the unix socket. A request is four bytes of length (big endian)
-and the bytes as a client would send them; the answer, framed alike, is JSON:
+It listens on the unix socket. A question is the lengths of two requests, four
+bytes each (big endian), and their bytes as a client would send them; the second
+comes on the same connection, and there is none if its length is 0. The answer is
+four bytes of length and JSON:
 
     {"httptools": READING, "h11": READING}
 
@@ -16,7 +18,10 @@ for the two HTTP parsers that uvicorn may have been started with, where READING 
 "match" means that the endpoint would have been called, with these parameters as
 FastAPI has validated them; "behind" counts further requests in the same bytes; a
 status with an "error" left the router as an exception; "conflict" means that two
-dependencies were given two values for one name.
+dependencies were given two values for one name. "elsewhere" is the endpoint that
+would have been called if Airflow were below another mount, or behind a proxy that
+strips what stands before it. "next" is the reading of the second request; "silent"
+is one that uvicorn never answered, on a connection that it did not close.
 
 Everything up to there is real: uvicorn's protocol
 classes, the app that `airflow api-server --apps execution` serves, Starlette's
@@ -31,6 +36,7 @@ import contextvars
 import inspect
 import json
 import logging
+import posixpath
 import struct
 import sys
 from uuid import UUID
@@ -43,7 +49,7 @@ from fastapi import HTTPException
 from fastapi.dependencies.utils import get_typed_return_annotation, get_typed_signature
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
-from starlette.routing import Mount, Route
+from starlette.routing import Mount, Route, Router
 from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -165,7 +171,7 @@ class Transport(asyncio.Transport):
 
     def __init__(self):
         super().__init__()
-        self.code, self.closed = None, False
+        self.code, self.closed, self.announced = None, False, False
 
     def get_extra_info(self, name, default=None):
         return {"peername": ("127.0.0.1", 40000), "sockname": ("127.0.0.1", 8080)}.get(name, default)
@@ -173,6 +179,7 @@ class Transport(asyncio.Transport):
     def write(self, data):
         if self.code is None and data.startswith(b"HTTP/1.1 "):
             self.code = int(data[9:12])
+        self.announced = self.announced or b"connection: close\r\n" in data.lower()
 
     def is_closing(self):
         return self.closed
@@ -201,7 +208,9 @@ class Witness:
         if key not in self.known:
             if len(self.known) > 10_000:
                 self.known.clear()
-            self.known[key] = await self.ask(scope, receive)
+            self.known[key] = await self.ask(self.app, scope, receive)
+            if self.known[key]["kind"] != "match" and (elsewhere := await self.elsewhere(scope, receive)):
+                self.known[key]["elsewhere"] = elsewhere
         read = self.known[key]
         if read["kind"] == "match":
             credential = next((value for name, value in headers if name == b"authorization"), b"")
@@ -210,7 +219,22 @@ class Witness:
         await send({"type": "http.response.start", "status": 204, "headers": []})
         await send({"type": "http.response.body", "body": b""})
 
-    async def ask(self, scope, receive):
+    async def elsewhere(self, scope, receive):
+        """The endpoint that the path would lead to below another mount; health, which is public, does not count."""
+        path = scope["path"]
+        at = path.find("execution")
+        while at >= 0:
+            before, behind = path[:at].rstrip("/"), "/" + path[at:]
+            tries = [(self.app, behind), (self.app, posixpath.normpath(behind))]
+            if before.startswith("/") and "{" not in before:
+                tries.append((Router([Mount(before, self.app)]), path))
+            for app, stripped in tries:
+                read = await self.ask(app, {**scope, "path": stripped, "raw_path": stripped.encode()}, receive)
+                if read["kind"] == "match" and not read["path"].startswith("/health"):
+                    return f"{read['method']} {read['path']}"
+            at = path.find("execution", at + 1)
+
+    async def ask(self, app, scope, receive):
         method, code = scope["method"], None
 
         async def send(message):
@@ -221,7 +245,7 @@ class Witness:
         params = {}
         noted.set(params)
         try:
-            await self.app(scope, receive, send)
+            await app(scope, receive, send)
         except Exception as error:
             # As uvicorn would, unless Airflow has answered already.
             return {"kind": "status", "code": 500, "error": repr(error)}
@@ -246,36 +270,65 @@ class Oracle:
         self.config = Config(self.witness, ws="none", log_config=None, access_log=False, proxy_headers=False, lifespan="off")
         self.config.load()
 
-    async def read(self, protocol_class, data):
-        self.witness.read = []
+    async def read(self, protocol_class, data, following):
         state = ServerState()
         protocol, transport = protocol_class(self.config, state, {}), Transport()
         protocol.connection_made(transport)
-        protocol.data_received(data)
+        reading = await self.feed(protocol, transport, state, data)
+        if following:
+            reading = reading | {"next": await self.follow(protocol_class, data, following)}
+        if protocol.timeout_keep_alive_task is not None:
+            protocol.timeout_keep_alive_task.cancel()
+        if transport.code is None:
+            protocol.connection_lost(None)
+        return reading
+
+    async def follow(self, protocol_class, data, following):
+        """Reads a request on the connection on which another one came, with its body in a piece of its own."""
+        state = ServerState()
+        protocol, transport = protocol_class(self.config, state, {}), Transport()
+        protocol.connection_made(transport)
+        head, end, body = data.partition(b"\r\n\r\n")
+        for piece in filter(None, (head + end, body)):
+            if not transport.closed:
+                await self.feed(protocol, transport, state, piece)
+        if transport.announced:
+            return {"kind": "closed"}  # a client sends nothing more on it
+        if transport.closed:
+            return {"kind": "silent"}
+        transport.code = None
+        reading = await self.feed(protocol, transport, state, following)
+        if protocol.timeout_keep_alive_task is not None:
+            protocol.timeout_keep_alive_task.cancel()
+        protocol.connection_lost(None)
+        return reading
+
+    async def feed(self, protocol, transport, state, data):
+        self.witness.read = []
+        try:
+            protocol.data_received(data)
+        except Exception:  # h11's answer to a bad HEAD, for one
+            transport.close()  # as the event loop does
         while state.tasks:
             await asyncio.wait(state.tasks)
             await asyncio.sleep(0)
-        if transport.code is None:
-            protocol.connection_lost(None)
-            return {"kind": "incomplete"}
-        if protocol.timeout_keep_alive_task is not None:
-            protocol.timeout_keep_alive_task.cancel()
         match self.witness.read:
-            case []:
-                return {"kind": "status", "code": transport.code}
             case [first, *others]:
                 return first | {"behind": len(others)} if others else first
+        if transport.code is not None:
+            return {"kind": "status", "code": transport.code}
+        return {"kind": "silent"}
 
     async def serve(self, reader, writer):
         while True:
             try:
-                (length,) = struct.unpack(">I", await reader.readexactly(4))
-                data = await reader.readexactly(length)
+                lengths = struct.unpack(">II", await reader.readexactly(8))
+                asked = [await reader.readexactly(length) for length in lengths]
             except asyncio.IncompleteReadError:
                 writer.close()
                 return
             answer = json.dumps(
-                {"httptools": await self.read(HttpToolsProtocol, data), "h11": await self.read(H11Protocol, data)}
+                {"httptools": await self.read(HttpToolsProtocol, *asked), "h11": await self.read(H11Protocol, *asked)}
             ).encode()
             writer.write(struct.pack(">I", len(answer)) + answer)
             await writer.drain()

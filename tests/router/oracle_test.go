@@ -35,6 +35,10 @@ type reading struct {
 	Authorization string `json:"authorization,omitempty"`
 	// Behind is how many requests more the same bytes hold.
 	Behind int `json:"behind,omitempty"`
+	// Elsewhere is the endpoint that it would be below another mount.
+	Elsewhere string `json:"elsewhere,omitempty"`
+	// Next is the reading of the request that follows on the same connection.
+	Next *reading `json:"next,omitempty"`
 	// Error tells of an exception that left the router, which is a 500.
 	Error string `json:"error,omitempty"`
 }
@@ -49,7 +53,7 @@ func (r reading) touchesNothing() bool {
 
 // String shows all but the credential.
 func (r reading) String() string {
-	r.Authorization = ""
+	r.Authorization, r.Next = "", nil
 	text, err := json.Marshal(r)
 	if err != nil {
 		return err.Error()
@@ -114,18 +118,33 @@ func environment(t *testing.T, version string) string {
 	return strings.TrimSpace(string(output))
 }
 
-// ask tells what Airflow makes of the bytes of each request. They are few and
-// short enough for the socket's buffers.
+// ask tells what Airflow makes of the bytes of each request.
 func (o *oracle) ask(requests ...[]byte) ([]answer, error) {
-	frames := new(bytes.Buffer)
+	var questions []question
 	for _, raw := range requests {
-		frames.Write(binary.BigEndian.AppendUint32(nil, uint32(len(raw))))
-		frames.Write(raw)
+		questions = append(questions, question{raw: raw})
+	}
+	return o.converse(questions)
+}
+
+// question is the bytes of a request, and of one that follows on the same
+// connection, if any.
+type question struct{ raw, next []byte }
+
+// converse asks questions that are few and short enough for the socket's buffers.
+func (o *oracle) converse(questions []question) ([]answer, error) {
+	frames := new(bytes.Buffer)
+	for _, asked := range questions {
+		for _, raw := range [][]byte{asked.raw, asked.next} {
+			frames.Write(binary.BigEndian.AppendUint32(nil, uint32(len(raw))))
+		}
+		frames.Write(asked.raw)
+		frames.Write(asked.next)
 	}
 	if _, err := o.conn.Write(frames.Bytes()); err != nil {
 		return nil, fmt.Errorf("asking the oracle: %w", err)
 	}
-	answers := make([]answer, len(requests))
+	answers := make([]answer, len(questions))
 	for i := range answers {
 		var length [4]byte
 		if _, err := io.ReadFull(o.input, length[:]); err != nil {

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -253,4 +255,86 @@ func testAttempts(t *testing.T, s server) {
 			}
 		})
 	}
+}
+
+// testAssetPlans makes the tables long, and reads how the server would go about
+// each question: by an index, and never through a whole table.
+func testAssetPlans(t *testing.T, s server, analyze []string, explain func(t *testing.T, db *sql.DB, query string) string, whole string) {
+	t.Helper()
+	db, _ := s.airflow(t, "3.3")
+	content, err := os.ReadFile(filepath.Join("testdata", "airflow-3.3."+s.dialect+".sql"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	wholly := regexp.MustCompile(whole)
+	const many, each = 20_000, 500
+	for first := 1; first <= many; first += each {
+		var rows strings.Builder
+		for i := first; i < first+each; i++ {
+			id, name := strconv.Itoa(i), fmt.Sprintf("name-%d", i)
+			for table, row := range map[string]map[string]string{
+				"asset":       {"id": id, "name": name, "uri": "s3://" + name, "created_at": "2026-01-01 00:00:00", "updated_at": "2026-01-01 00:00:00"},
+				"asset_alias": {"id": id, "name": name},
+				"asset_event": {"id": id, "asset_id": id, "timestamp": "2026-01-01 00:00:00"},
+			} {
+				rows.WriteString(insertInto(string(content), table, row))
+			}
+		}
+		execute(t, db, "BEGIN; "+rows.String()+" COMMIT;")
+	}
+	execute(t, db, "INSERT INTO asset_active SELECT name, uri FROM asset; INSERT INTO asset_alias_asset SELECT id, id FROM asset; "+
+		"INSERT INTO asset_alias_asset_event SELECT id, id FROM asset;")
+	for _, statement := range analyze {
+		execute(t, db, statement)
+	}
+	for kind, query := range lookup.AssetQueries("name-777") {
+		if plan := explain(t, db, query); wholly.MatchString(plan) || plan == "" {
+			t.Errorf("%v reads a whole table:\n%s", kind, plan)
+		}
+	}
+	if plan := explain(t, db, "SELECT a.name FROM asset a WHERE a.uri = 's3://name-777'"); !wholly.MatchString(plan) {
+		t.Errorf("the plan of what no index has does not show it:\n%s", plan)
+	}
+}
+
+// explained reads a plan, all columns of each row in one line.
+func explained(t *testing.T, db *sql.DB, statement string) string {
+	t.Helper()
+	rows, err := db.QueryContext(t.Context(), statement)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	columns, err := rows.Columns()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var plan strings.Builder
+	for rows.Next() {
+		cells := make([]any, len(columns))
+		for i := range cells {
+			cells[i] = new(sql.NullString)
+		}
+		if err := rows.Scan(cells...); err != nil {
+			t.Fatal(err)
+		}
+		for _, cell := range cells {
+			plan.WriteString(cell.(*sql.NullString).String + "|")
+		}
+		plan.WriteString("\n")
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return plan.String()
+}
+
+func explainSQLite(t *testing.T, db *sql.DB, query string) string {
+	t.Helper()
+	return explained(t, db, "EXPLAIN QUERY PLAN "+query)
+}
+
+func explain(t *testing.T, db *sql.DB, query string) string {
+	t.Helper()
+	return explained(t, db, "EXPLAIN "+query)
 }

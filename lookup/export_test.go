@@ -6,6 +6,9 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"strings"
+
+	"github.com/dagfence/dagfence/resolver"
 )
 
 // SessionDB gives the pool, to prove what its sessions can't do.
@@ -42,3 +45,15 @@ func (w Watch) Look(ctx context.Context) (usual bool) { return w.look(ctx) }
 
 // Known is how many owners it remembers.
 func (w Watch) Known() int { return len(w.seen) }
+
+// AssetQueries are the queries for assets, with a name in the place of each
+// parameter.
+func AssetQueries(name string) map[resolver.Kind]string {
+	found := make(map[resolver.Kind]string)
+	for kind, text := range schemas[0].queries {
+		if isAsset(kind) {
+			found[kind] = strings.ReplaceAll(text, "?", "'"+name+"'")
+		}
+	}
+	return found
+}

@@ -78,6 +78,13 @@ func (airflow *release) with(settings map[string]string) *release {
 	return &release{version: airflow.version, venv: airflow.venv, settings: merged}
 }
 
+// without is the release without one of its settings.
+func (airflow *release) without(setting string) *release {
+	less := airflow.with(nil)
+	delete(less.settings, setting)
+	return less
+}
+
 // environ is the deployment's environment: what the fence's sidecar is given too.
 func (airflow *release) environ() []string {
 	environ := slices.DeleteFunc(os.Environ(), func(pair string) bool {

@@ -46,8 +46,10 @@ func started(t *testing.T, command string, upstream *sidecar.Recorder) *process 
 }
 
 func TestSIGTERMEndsWhatIsInFlight(t *testing.T) {
+	t.Parallel()
 	for _, command := range []string{"proxy", "run"} {
 		t.Run(command, func(t *testing.T) {
+			t.Parallel()
 			upstream := sidecar.NewRecorder(t)
 			p := started(t, command, upstream)
 			release := make(chan struct{})
@@ -120,6 +122,7 @@ func TestSIGTERMEndsWhatIsInFlight(t *testing.T) {
 }
 
 func TestSecondSignalEndsItAtOnce(t *testing.T) {
+	t.Parallel()
 	for _, command := range []string{"proxy", "run"} {
 		for _, second := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
 			upstream := sidecar.NewRecorder(t)
@@ -147,6 +150,7 @@ func TestSecondSignalEndsItAtOnce(t *testing.T) {
 }
 
 func TestSlowUpstreamAndClientsThatGoAway(t *testing.T) {
+	t.Parallel()
 	upstream := sidecar.NewRecorder(t)
 	p := started(t, "proxy", upstream)
 	token := processToken(t)
@@ -172,9 +176,10 @@ func TestSlowUpstreamAndClientsThatGoAway(t *testing.T) {
 	var group sync.WaitGroup
 	transport := &http.Transport{}
 	defer transport.CloseIdleConnections()
-	for range clients {
+	for i := range clients {
 		group.Go(func() {
-			answered, err := transport.RoundTrip(p.request(t, token, http.MethodPut, "/task-instances/"+taskA+"/heartbeat", nil).WithContext(ctx)) //nolint:contextcheck // it gets ctx
+			token, path := sidecar.Token(t, secret, attempt(i), nil), "/task-instances/"+attempt(i)+"/heartbeat"
+			answered, err := transport.RoundTrip(p.request(t, token, http.MethodPut, path, nil).WithContext(ctx)) //nolint:contextcheck // it gets ctx
 			if err == nil {
 				answered.Body.Close()
 				t.Errorf("answered %d", answered.StatusCode)
@@ -268,6 +273,7 @@ func TestSlowConnectionsHarmNobodyElse(t *testing.T) {
 
 // Nobody reads the pipe that it logs to.
 func TestBlockedLogHoldsNoRequestUp(t *testing.T) {
+	t.Parallel()
 	lookup, _ := processOwners(t)
 	upstream := sidecar.NewRecorder(t)
 	p := newProcess(t)

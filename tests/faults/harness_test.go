@@ -5,8 +5,10 @@ package faults_test
 
 import (
 	"context"
+	"flag"
 	"io"
 	"net/http"
+	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -22,13 +24,24 @@ const (
 	deadline, slack = 2 * time.Second, time.Second
 )
 
+// TestMain lets more tests run beside each other than there are CPUs, unless
+// -parallel is given: most of the time they wait.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if n := flag.Lookup("test.parallel"); n.Value.String() == n.DefValue {
+		if err := n.Value.Set("6"); err != nil {
+			panic(err)
+		}
+	}
+	os.Exit(m.Run())
+}
+
 // fence is a running `dagfence proxy`.
 type fence struct {
 	*sidecar.Dagfence
 
 	// upstream is what it forwards to; nil where a test has its own.
 	upstream *sidecar.Recorder
-	token    string
 	client   *http.Client
 	// round numbers the rounds of requests, so that each asks for new names.
 	round atomic.Int64
@@ -49,7 +62,7 @@ func startBefore(tb testing.TB, upstream string, args ...string) *fence {
 	tb.Helper()
 	f := &fence{
 		Dagfence: sidecar.Proxy(tb, "http://"+upstream, args...),
-		token:    sidecar.Token(tb, secret, taskA, nil), client: newClient(),
+		client:   newClient(),
 	}
 	tb.Cleanup(f.client.CloseIdleConnections) // or the fence waits for requests on those that were never used
 	return f
@@ -83,7 +96,14 @@ type answer struct {
 // send sends "METHOD /path" below the mount as taskA, under an id.
 func (f *fence) send(tb testing.TB, id, request string) answer {
 	tb.Helper()
-	method, path, _ := strings.Cut(request, " ")
+	return f.sendAs(tb, taskA, id, request)
+}
+
+// sendAs sends it as another task instance, whose id stands in the path in place
+// of taskA's.
+func (f *fence) sendAs(tb testing.TB, task, id, request string) answer {
+	tb.Helper()
+	method, path, _ := strings.Cut(strings.ReplaceAll(request, taskA, task), " ")
 	var body io.Reader
 	if method == http.MethodPut || method == http.MethodPost || method == http.MethodPatch {
 		body = strings.NewReader(`{"value":"v"}`)
@@ -93,7 +113,7 @@ func (f *fence) send(tb testing.TB, id, request string) answer {
 		tb.Error(err)
 		return answer{err: err}
 	}
-	r.Header.Set("Authorization", "Bearer "+f.token)
+	r.Header.Set("Authorization", "Bearer "+sidecar.Token(tb, secret, task, nil))
 	r.Header.Set("X-Request-Id", id)
 	started := time.Now()
 	answered, err := f.client.Do(r)
@@ -111,5 +131,11 @@ func (f *fence) send(tb testing.TB, id, request string) answer {
 // get reads a variable, under no id.
 func (f *fence) get(tb testing.TB, name string) answer {
 	tb.Helper()
-	return f.send(tb, "", "GET /variables/"+name)
+	return f.getAs(tb, taskA, name)
+}
+
+// getAs reads it as another task instance.
+func (f *fence) getAs(tb testing.TB, task, name string) answer {
+	tb.Helper()
+	return f.sendAs(tb, task, "", "GET /variables/"+name)
 }

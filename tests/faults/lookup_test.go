@@ -214,7 +214,10 @@ func TestARefusalOfTheLookupServiceIsADenyThatIsNotKept(t *testing.T) {
 // newWorld is the same world as a lookup service has it.
 func newWorld() *resolvertest.World {
 	world := new(resolvertest.World)
-	world.Run(taskA, resolver.Task{DagID: "dag_a", RunID: runID, TaskID: "t1", MapIndex: -1})
+	task := resolver.Task{DagID: "dag_a", RunID: runID, TaskID: "t1", MapIndex: -1}
+	for n := range attempts {
+		world.Run(attempt(n), task)
+	}
 	for _, l := range []string{"a", "b"} {
 		world.Own(resolver.KindDag, "dag_"+l, "team_"+l)
 		world.Own(resolver.KindConnection, "conn_"+l, "team_"+l)

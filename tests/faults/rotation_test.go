@@ -71,6 +71,7 @@ func put(t *testing.T, path string, content []byte) {
 }
 
 func TestRotationOfASecretRefusesNoToken(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "secret")
 	put(t, path, []byte("the secret number 0"))
 	p, upstream := rotated(t, "secret_file "+path)
@@ -168,6 +169,7 @@ func signedBy(t *testing.T, kid string) string {
 }
 
 func TestRotationOfAKeySetRefusesNoToken(t *testing.T) {
+	t.Parallel()
 	keys := new(keySet)
 	keys.publish(t, http.StatusOK, "a")
 	server := httptest.NewServer(keys)
@@ -223,6 +225,7 @@ func TestRotationOfAKeySetRefusesNoToken(t *testing.T) {
 
 // What a token is renewed with reaches the task as upstream sent it, and no log.
 func TestRenewedTokenReachesTheTaskAndNoLog(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "secret")
 	put(t, path, []byte(secret))
 	p, upstream := rotated(t, "secret_file "+path)

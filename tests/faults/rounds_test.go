@@ -58,7 +58,8 @@ type report struct {
 
 const workers = 4
 
-// rounds sends n rounds from each of four workers, ten a second each. It holds
+// rounds sends n rounds from each of four workers, ten a second each, each as a
+// task instance of its own, which a volley then knows. It holds
 // the answers to what is wanted, and upstream to this: nothing has arrived that
 // should have been denied, and nothing twice.
 func (f *fence) rounds(t *testing.T, n int, want wants) *report {
@@ -66,14 +67,14 @@ func (f *fence) rounds(t *testing.T, n int, want wants) *report {
 	r := newReport()
 	f.upstream.Take()
 	var all sync.WaitGroup
-	for range workers {
+	for worker := range workers {
 		all.Go(func() {
 			pace := time.NewTicker(100 * ms)
 			defer pace.Stop()
 			for range n {
 				number := f.round.Add(1) % names
 				for i := range round {
-					f.shoot(t, r, number, i)
+					f.shoot(t, r, attempt(worker), number, i)
 				}
 				<-pace.C
 			}
@@ -84,16 +85,17 @@ func (f *fence) rounds(t *testing.T, n int, want wants) *report {
 	return r
 }
 
-// volley sends all requests of n rounds at once, and holds them to the same.
+// volley sends all requests of n rounds at once, each round as another task
+// instance, and holds them to the same.
 func (f *fence) volley(t *testing.T, n int, want wants) *report {
 	t.Helper()
 	r := newReport()
 	f.upstream.Take()
 	var all sync.WaitGroup
-	for range n {
+	for worker := range n {
 		number := f.round.Add(1) % names
 		for i := range round {
-			all.Go(func() { f.shoot(t, r, number, i) })
+			all.Go(func() { f.shoot(t, r, attempt(worker), number, i) })
 		}
 	}
 	all.Wait()
@@ -102,10 +104,10 @@ func (f *fence) volley(t *testing.T, n int, want wants) *report {
 }
 
 // shoot sends the ith request of a round.
-func (f *fence) shoot(t *testing.T, r *report, number int64, i int) {
+func (f *fence) shoot(t *testing.T, r *report, task string, number int64, i int) {
 	t.Helper()
 	id := fmt.Sprintf("%d.%d", number, i)
-	a := f.send(t, id, strings.ReplaceAll(round[i].request, "{n}", fmt.Sprint(number)))
+	a := f.sendAs(t, task, id, strings.ReplaceAll(round[i].request, "{n}", fmt.Sprint(number)))
 	r.add(id, round[i].kind, a)
 	if a.status == http.StatusServiceUnavailable {
 		wantRetry(t, a)

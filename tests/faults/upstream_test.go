@@ -146,9 +146,9 @@ func TestUpstreamThatClosesIdleConnectionsLosesNothing(t *testing.T) {
 	for _, gap := range []time.Duration{0, time.Second, 4500 * ms, 2900 * ms, 4900 * ms} {
 		time.Sleep(gap)
 		var all sync.WaitGroup
-		for range 40 {
+		for i := range 40 {
 			all.Go(func() {
-				if a := f.send(t, "", "PUT /task-instances/"+taskA+"/heartbeat"); a.status != http.StatusOK {
+				if a := f.sendAs(t, attempt(i), "", "PUT /task-instances/"+taskA+"/heartbeat"); a.status != http.StatusOK {
 					t.Errorf("after a gap of %v: %d %s (%v)", gap, a.status, a.body, a.err)
 				}
 			})

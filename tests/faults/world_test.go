@@ -16,7 +16,18 @@ const (
 	runID = "r1"
 	// names is how many variables a_0, a_1, ... team_a has, and b_0, ... team_b.
 	names = 20_000
+	// attempts is how many attempts of taskA there are, itself the first.
+	attempts = 64
 )
+
+// attempt is the task instance of one of the attempts of taskA, for more requests
+// at once than one task instance may have under way.
+func attempt(n int) string {
+	if n%attempts == 0 {
+		return taskA
+	}
+	return fmt.Sprintf("018f0000-0000-7000-8000-%012x", 0x1000+n%attempts)
+}
 
 // rows are who owns what, in Airflow's tables.
 var rows = []string{
@@ -25,6 +36,8 @@ var rows = []string{
 	"INSERT INTO dag_bundle_team VALUES ('bundle_a', 'team_a'), ('bundle_b', 'team_b')",
 	"INSERT INTO dag (dag_id, is_paused, bundle_name) VALUES ('dag_a', false, 'bundle_a'), ('dag_b', false, 'bundle_b')",
 	"INSERT INTO task_instance (id, task_id, dag_id, run_id) VALUES ('" + taskA + "', 't1', 'dag_a', '" + runID + "')",
+	fmt.Sprintf("INSERT INTO task_instance_history (task_instance_id, task_id, dag_id, run_id, try_number) SELECT"+
+		" ('018f0000-0000-7000-8000-' || lpad(to_hex(4096 + n), 12, '0'))::uuid, 't1', 'dag_a', '"+runID+"', n FROM generate_series(1, %d) AS n", attempts-1),
 	fmt.Sprintf("INSERT INTO variable (key, val, team_name) SELECT l || '_' || n, 'v', 'team_' || l"+
 		" FROM unnest(ARRAY['a', 'b']) AS l, generate_series(0, %d) AS n", names-1),
 	"INSERT INTO connection (conn_id, conn_type, team_name) VALUES ('conn_a', 'http', 'team_a'), ('conn_b', 'http', 'team_b')",

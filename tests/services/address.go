@@ -38,8 +38,8 @@ func Address(tb testing.TB) string {
 		return listener.Addr().String()
 	}
 	for range 100 {
-		host := fmt.Sprintf("127.%d.%d.%d", 16+rand.N(224), rand.N(256), 1+rand.N(254)) //nolint:gosec // no secret
-		port := addressPorts + rand.N(busPorts-addressPorts)                            //nolint:gosec // no secret
+		host := fmt.Sprintf("127.%d.%d.%d", 16+rand.N(224), rand.N(256), 1+rand.N(254))
+		port := addressPorts + rand.N(busPorts-addressPorts)
 		if reserve(tb, host, host, port, port+busPorts-addressPorts) {
 			return net.JoinHostPort(host, strconv.Itoa(port))
 		}
@@ -53,7 +53,7 @@ func Address(tb testing.TB) string {
 func Port(tb testing.TB) string {
 	tb.Helper()
 	for range 100 {
-		port := allPorts + rand.N(portsEnd-allPorts) //nolint:gosec // no secret
+		port := allPorts + rand.N(portsEnd-allPorts)
 		if reserve(tb, strconv.Itoa(port), "", port) {
 			return strconv.Itoa(port)
 		}

@@ -124,8 +124,7 @@ func (p *Process) Signal(tb testing.TB, s syscall.Signal) {
 }
 
 func (p *Process) signal(s syscall.Signal) error {
-	switch s {
-	case syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGKILL:
+	if slices.Contains([]syscall.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGKILL}, s) {
 		p.told.Store(true)
 	}
 	return p.cmd.Process.Signal(s)

@@ -29,7 +29,10 @@ func TestFencesThatShareARedisAgree(t *testing.T) {
 		"no value in Redis changes a decision":                    testPoison,
 		"a stale replica is believed for no longer than its time": testStaleReplica,
 	} {
-		t.Run(name, func(t *testing.T) { test(t, newCoherence(t)) })
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, newCoherence(t))
+		})
 	}
 }
 

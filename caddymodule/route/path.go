@@ -48,17 +48,15 @@ func elsewhere(name, decoded string) error {
 		if isEndpoint(decoded) {
 			return errElsewhere
 		}
-		if tidied := tidy(decoded); isEndpoint(tidied) || isEndpoint(path.Clean(tidied)) {
-			return errHidden
+		// Starlette drops one of the slashes at the start for each mount, and a line
+		// end, before which Python's $ matches; elsewhere it takes one for a name.
+		tidied := decoded[len(decoded)-len(strings.TrimLeft(decoded, "/"))-1:]
+		for _, form := range [...]string{tidied, strings.TrimRight(tidied, "\n")} {
+			if isEndpoint(form) || isEndpoint(path.Clean(form)) {
+				return errHidden
+			}
 		}
 	}
-}
-
-// tidy drops what Starlette drops of a path behind a mount: the line end, before
-// which Python's $ matches, and for each mount one of the slashes at the start.
-func tidy(rest string) string {
-	rest = strings.TrimRight(rest, "\n")
-	return rest[len(rest)-len(strings.TrimLeft(rest, "/"))-1:]
 }
 
 // isEndpoint reports whether the path is one of an endpoint that reads or changes

@@ -265,7 +265,8 @@ func TestMountIsFoundWhereUpstreamFindsIt(t *testing.T) {
 		{mount: "/execution", path: "/ui/execution/./variables/x", refused: true},
 		{mount: "/execution", path: "/ui/execution/y/../variables/x", refused: true},
 		{mount: "/execution", path: "/ui/x/../execution/y/..//variables/x", refused: true},
-		{mount: "/execution", path: "/uiexecution/variables/x", refused: true}, // behind handle_path /ui*
+		{mount: "/execution", path: "/ui/execution//dag-runs/d/\n", refused: true}, // a run of that name
+		{mount: "/execution", path: "/uiexecution/variables/x", refused: true},     // behind handle_path /ui*
 		{mount: "/exec", path: "/execution/variables/x", refused: true},
 		{mount: "/a/exec", path: "/exec//variables/x\n", refused: true},
 		{mount: "/a/exec", path: "/exec/ui"},

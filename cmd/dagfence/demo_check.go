@@ -22,6 +22,14 @@ import (
 type request struct {
 	method, target, body string
 	headers              []string // lines
+	// meanwhile is answered before the last byte of the body is sent.
+	meanwhile *turn
+}
+
+// turn is a request of someone's.
+type turn struct {
+	who string
+	request
 }
 
 func below(method, path, body string) request {
@@ -42,6 +50,12 @@ func raw(target string) request { return request{method: http.MethodGet, target:
 func (r request) with(line string) request {
 	r.headers = append(slices.Clone(r.headers), line)
 	return r
+}
+
+// after is the request, whose last byte waits until another one was answered.
+func (r request) after(who string, other request) request {
+	r.meanwhile = &turn{who, other}
+	return r.with("Expect: 100-continue")
 }
 
 // verdict is a status, and who gives it.
@@ -122,8 +136,10 @@ func (c cell) arrival(token string) arrival {
 	return seen
 }
 
-// send writes the request byte for byte: a client library would tidy it.
-func send(ctx context.Context, address, token string, r request) (answer, error) {
+// send writes the request byte for byte: a client library would tidy it. tokens
+// are those of each who.
+func send(ctx context.Context, address string, tokens map[string]string, who string, r request) (answer, error) {
+	token := tokens[who]
 	conn, err := new(net.Dialer).DialContext(ctx, "tcp", address)
 	if err != nil {
 		return answer{}, err
@@ -140,16 +156,46 @@ func send(ctx context.Context, address, token string, r request) (answer, error)
 		lines = append(lines, "Content-Type: application/json", fmt.Sprintf("Content-Length: %d", len(r.body)))
 	}
 	lines = append(append(lines, r.headers...), "", r.body)
-	if _, err := io.WriteString(conn, strings.Join(lines, "\r\n")); err != nil {
+	text, responses := strings.Join(lines, "\r\n"), bufio.NewReader(conn)
+	if r.meanwhile != nil {
+		if text, err = holdLastByte(conn, responses, text, len(r.body)); err != nil {
+			return answer{}, err
+		}
+		if _, err := send(ctx, address, tokens, r.meanwhile.who, r.meanwhile.request); err != nil {
+			return answer{}, err
+		}
+	}
+	if _, err := io.WriteString(conn, text); err != nil {
 		return answer{}, err
 	}
-	response, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: r.method})
+	response, err := http.ReadResponse(responses, &http.Request{Method: r.method})
+	for err == nil && response.StatusCode == http.StatusContinue { // upstream's own
+		response, err = http.ReadResponse(responses, &http.Request{Method: r.method})
+	}
 	if err != nil {
 		return answer{}, err
 	}
 	defer response.Body.Close() //nolint:errcheck // it was only read
 	body, err := io.ReadAll(response.Body)
 	return answer{status: response.StatusCode, contentType: response.Header.Get("Content-Type"), body: string(body)}, err
+}
+
+// holdLastByte sends a request but for its last byte, which it returns: the head,
+// and the body once the fence asks for it, so that it was judged by then.
+func holdLastByte(conn io.Writer, responses *bufio.Reader, text string, body int) (last string, err error) {
+	head, last := len(text)-body, text[len(text)-1:]
+	if _, err := io.WriteString(conn, text[:head]); err != nil {
+		return "", err
+	}
+	response, err := http.ReadResponse(responses, nil)
+	if err != nil {
+		return "", err
+	}
+	if response.StatusCode != http.StatusContinue {
+		return "", fmt.Errorf("answered %d before the body was sent", response.StatusCode)
+	}
+	_, err = io.WriteString(conn, text[head:len(text)-1])
+	return last, err
 }
 
 // recorder keeps what upstream saw.
@@ -187,11 +233,14 @@ func checkDemo(ctx context.Context, out io.Writer, listen string, rules config.R
 	_, _ = fmt.Fprintln(table, "WHO\tREQUEST\tWANTED\tGOT\tOK\tWHY")
 	for _, c := range cells {
 		token := s.world.tokens[c.who]
-		got, err := send(ctx, s.address, token, c.request)
+		got, err := send(ctx, s.address, s.world.tokens, c.who, c.request)
 		if err != nil {
 			return fmt.Errorf("sending %s %s to the fence: %w", c.method, clip(c.target), err)
 		}
 		got.arrived = upstreamSaw.take()
+		if c.meanwhile != nil && len(got.arrived) > 0 {
+			got.arrived = got.arrived[1:] // the other one
+		}
 		problems := c.problems(token, got)
 		if problems != nil {
 			wrong++

@@ -77,7 +77,9 @@ type call struct {
 // ServeHTTP implements http.Handler.
 func (u *upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxDemoBody))
-	u.saw(arrival{r.Method, r.RequestURI, r.Header.Get("Authorization"), r.Header.Get("Airflow-Api-Version"), string(body)})
+	if err == nil { // upstream acts on nothing less than the whole
+		u.saw(arrival{r.Method, r.RequestURI, r.Header.Get("Authorization"), r.Header.Get("Airflow-Api-Version"), string(body)})
+	}
 	answer := reply{status: http.StatusRequestEntityTooLarge}
 	if err == nil {
 		answer = u.answer(r, body)

@@ -191,6 +191,7 @@ func holdLastByte(conn io.Writer, responses *bufio.Reader, text string, body int
 	if err != nil {
 		return "", err
 	}
+	_ = response.Body.Close() // a 100 has none
 	if response.StatusCode != http.StatusContinue {
 		return "", fmt.Errorf("answered %d before the body was sent", response.StatusCode)
 	}

@@ -58,6 +58,10 @@ func testRelease(t *testing.T, airflow *release, w *world, dagfence *fence, url,
 	ask(t, airflow, w, straight, fenced, matrix())
 	findings := askRoutes(t, airflow, w, straight, fenced)
 	t.Run("a request hidden behind another", func(t *testing.T) { wantNothingSmuggled(t, w, fenced) })
+	t.Run("heartbeats beside trailers", func(t *testing.T) { wantNeighboursAnswered(t, w, fenced) })
+	if airflow.version == latest {
+		t.Run("a last byte behind another team's write", func(t *testing.T) { wantNothingOverwritten(t, w, fenced) })
+	}
 	if airflow.version == latest && database.postgres { // an SDK asks what is as old as it is, or newer
 		t.Run("the Task SDK of each release", func(t *testing.T) { askSDKs(t, w, dagfence, database, upstream, lookup) })
 	}

@@ -151,5 +151,5 @@ func isUnreadable(err error) bool {
 	if unread, ok := errors.AsType[*route.Error](err); ok {
 		return !isUnlisted(err) && unread.Reason != route.Elsewhere
 	}
-	return errors.Is(err, identity.ErrTooLarge) || errors.Is(err, errPanic)
+	return errors.Is(err, identity.ErrTooLarge) || errors.Is(err, errInFlight) || errors.Is(err, errPanic)
 }

@@ -51,7 +51,7 @@ func (c *CertificateFiles) Provision(ctx caddy.Context) error {
 		return &pair, err
 	}, c.Cert, c.Key)
 	if err != nil {
-		return fmt.Errorf("certificate and key to serve TLS with: %w: give the paths of a PEM pair", err)
+		return fmt.Errorf("certificate and key to serve TLS with (--tls-cert, --tls-key): %w: give the paths of a PEM pair", err)
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -76,8 +77,8 @@ func (h *Handler) judge(r *http.Request, request route.Request, j *judged) {
 		}
 	}
 	questions, asked := decide.Needs(nil, &j.match, &j.task, &h.policy), time.Now()
-	if r.ContentLength == 0 {
-		refresh(questions) // all of the request is here
+	if r.ContentLength == 0 || actsWithoutBody(&j.match) {
+		refresh(questions) // upstream has all that it waits for
 	}
 	j.Decision = h.decide(r.Context(), questions, j)
 	refused := j.Outcome == decide.Deny || j.Outcome == decide.NotFound
@@ -87,6 +88,15 @@ func (h *Handler) judge(r *http.Request, request route.Request, j *judged) {
 		defer cancel()
 		h.confirm(ctx, questions, j)
 	}
+}
+
+// actsWithoutBody reports whether upstream acts as soon as it has the headers:
+// FastAPI reads no body for an endpoint that has none, so that the end of one
+// holds nothing up (execution_api/routes: all that delete, and clear a dag run).
+func actsWithoutBody(m *route.Match) bool {
+	return slices.ContainsFunc(m.Readings(), func(r route.Reading) bool {
+		return r.Route.Action == route.Delete || r.Route.Action == route.Clear
+	})
 }
 
 // askedFor reports whether the answers are from the source, and were asked for by

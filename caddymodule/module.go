@@ -140,6 +140,9 @@ func (h *Handler) warn(settings config.Config, origins config.Origins) {
 		h.logger.Warn("multi_team is off in Airflow's own configuration: rules about teams are skipped; set multi_team to have them all the same",
 			zap.String("from", origin))
 	}
+	if settings.Lookup.URL == "" && settings.Database == "" {
+		h.logger.Warn("ownership_file is the only source, and knows no task instances: only tokens that carry a signed dag_id can be judged; set database or lookup")
+	}
 	if settings.Mode == config.Audit {
 		h.logger.Warn("mode audit: nothing is denied, denials are only recorded")
 	}

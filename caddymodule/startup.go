@@ -76,9 +76,7 @@ func joinStartup(ctx caddy.Context) (*Startup, error) {
 	}
 	for _, ancestor := range ctx.Modules() {
 		if app, ok := ancestor.(*caddyhttp.App); ok && s.http == nil {
-			if err := s.prepare(ctx, app); err != nil {
-				return nil, err
-			}
+			s.prepare(ctx, app)
 		}
 	}
 	return s, s.look(ctx, server)
@@ -100,25 +98,21 @@ func (s *Startup) Provision(ctx caddy.Context) error {
 }
 
 // prepare is called once, before any server of the app listens.
-func (s *Startup) prepare(ctx context.Context, app *caddyhttp.App) error {
+func (s *Startup) prepare(ctx context.Context, app *caddyhttp.App) {
 	s.http, s.delay = app, app.ShutdownDelay
 	app.ShutdownDelay = 0
 	if onlyValidates() {
-		return nil
+		return
 	}
 	deadline := time.Now().Add(startTime)
 	for _, port := range portsOf(app) { // in order, so that no two processes wait for each other
 		lock, err := lockPort(ctx, port, deadline)
-		if errors.Is(err, syscall.EADDRINUSE) {
-			return fmt.Errorf("%s: another process has been starting to listen there for %v: end it, or listen elsewhere", port, startTime)
-		}
-		if err != nil {
+		if err != nil { // any process can hold the lock, also one that means to keep us from starting
 			s.logger.Warn("another process that starts just now on the same port is not noticed", zap.String("port", port), zap.Error(err))
 			continue
 		}
 		s.ports = append(s.ports, lock)
 	}
-	return nil
 }
 
 // look makes sure that no other process listens where the server is going to.

@@ -51,7 +51,7 @@ func (t *Transport) Provision(ctx caddy.Context) error {
 		return pool, nil
 	}, t.CAFile)
 	if err != nil {
-		return fmt.Errorf("authorities to check upstream's certificate against: %w: give the path of a PEM file", err)
+		return fmt.Errorf("CA certificates for upstream (--upstream-ca): %w: give the path of a PEM file", err)
 	}
 	if err := t.HTTPTransport.Provision(ctx); err != nil {
 		return err

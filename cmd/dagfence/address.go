@@ -40,7 +40,7 @@ func parseUpstream(raw string) (*url.URL, error) {
 	}
 	u, err := url.Parse(raw)
 	if err != nil || u.User != nil || (u.Scheme != "http" && u.Scheme != "https") ||
-		(u.Path != "" && u.Path != "/") || u.RawQuery != "" || u.Fragment != "" || !hostPort.MatchString(u.Host) {
+		(u.Path != "" && u.Path != "/") || u.RawQuery != "" || u.Fragment != "" || !isHostPort(u.Host) {
 		return nil, errors.New("--upstream is not the URL of a server: give scheme and host:port alone, an IPv6 address in brackets, " +
 			"such as http://127.0.0.1:8080 or http://[::1]:8080")
 	}
@@ -51,7 +51,34 @@ func parseUpstream(raw string) (*url.URL, error) {
 }
 
 // hostPort is a host, an IPv6 address in brackets, with a port or without.
-var hostPort = regexp.MustCompile(`^(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+(?:%[A-Za-z0-9._-]+)?\])(?::[0-9]{1,5})?$`)
+var hostPort = regexp.MustCompile(`^(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+(?:%[A-Za-z0-9._-]+)?\])(?::([0-9]{1,5}))?$`)
+
+// isHostPort reports whether text is a host, with a port from 1 to 65535 or
+// without.
+func isHostPort(text string) bool {
+	found := hostPort.FindStringSubmatch(text)
+	if found == nil {
+		return false
+	}
+	port, err := strconv.ParseUint(found[1], 10, 16)
+	return found[1] == "" || err == nil && port > 0
+}
+
+// overlap reports whether a connection to one address may reach a listener on the
+// other: the same port, and the same host or all hosts. Two ports that the system
+// chooses are different ones, but Caddy takes no address twice.
+func overlap(one, other string) bool {
+	host, port, _ := net.SplitHostPort(one)
+	otherHost, otherPort, _ := net.SplitHostPort(other)
+	if port != otherPort {
+		return false
+	}
+	if port == "0" {
+		return host == otherHost
+	}
+	all := func(host string) bool { return host == "" || host == "0.0.0.0" || host == "::" }
+	return host == otherHost || all(host) || all(otherHost)
+}
 
 // hostOf is the Host header for a server, as HTTP clients make it: without the
 // scheme's own port.

@@ -4,5 +4,6 @@ package main
 var (
 	CheckListen   = checkListen
 	ParseUpstream = parseUpstream
+	Overlap       = overlap
 	HostOf        = hostOf
 )

@@ -63,3 +63,14 @@ func TestUpstream_IsAServer(t *testing.T) {
 		}
 	}
 }
+
+func TestProxy_ListensAndShowsItsStatusOnTwoAddresses(t *testing.T) {
+	for pair, want := range map[[2]string]bool{
+		{":8081", ":8083"}: false, {"127.0.0.1:8081", "127.0.0.2:8081"}: false, {"127.0.0.1:0", "localhost:0"}: false,
+		{":8081", "127.0.0.1:8081"}: true, {"[::]:8081", "10.0.0.1:8081"}: true, {"0.0.0.0:8081", ":8081"}: true, {"127.0.0.1:0", "127.0.0.1:0"}: true,
+	} {
+		if got := main.Overlap(pair[0], pair[1]); got != want {
+			t.Errorf("%v: %v, want %v", pair, got, want)
+		}
+	}
+}

@@ -54,8 +54,11 @@ func main() {
 // stands helps nobody who wrote a Caddyfile or flags, so that is left out.
 func sentence(err error) string {
 	text := err.Error()
-	if at := strings.LastIndex(text, ": provision http.handlers.dagfence"); at >= 0 {
-		_, text, _ = strings.Cut(text[at+len(": provision "):], ": ")
+	if at := strings.LastIndex(text, ": provision "); at >= 0 {
+		module, words, _ := strings.Cut(text[at+len(": provision "):], ": ")
+		if strings.Contains(module, "dagfence") {
+			text = words
+		}
 	}
 	return strings.Join(strings.FieldsFunc(text, func(r rune) bool { return r == '\n' || r == '\t' }), "; ")
 }

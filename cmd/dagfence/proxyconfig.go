@@ -55,7 +55,7 @@ type proxyOptions struct {
 
 func (o *proxyOptions) check() error {
 	switch {
-	case o.upstreamHost != "" && !hostPort.MatchString(o.upstreamHost):
+	case o.upstreamHost != "" && !isHostPort(o.upstreamHost):
 		return fmt.Errorf("invalid --upstream-host %q: must be a host, or host:port, without a scheme, such as airflow.example", o.upstreamHost)
 	case o.upstreamCA != "" && o.upstream.Scheme != "https":
 		return errors.New("--upstream-ca does nothing over http: give --upstream as https://..., or leave it out")
@@ -68,7 +68,13 @@ func (o *proxyOptions) check() error {
 	if o.status == "" {
 		return nil
 	}
-	return checkListen("--status", o.status)
+	if err := checkListen("--status", o.status); err != nil {
+		return err
+	}
+	if overlap(o.listen, o.status) {
+		return fmt.Errorf("--listen %s and --status %s are one address: give --status another port", o.listen, o.status)
+	}
+	return nil
 }
 
 // proxyConfig is the Caddy configuration that stands for the flags.

@@ -10,7 +10,7 @@ import (
 const most = 16
 
 func TestOneTaskInstance_HasBoundedRequestsInFlight(t *testing.T) {
-	for mode, beyond := range map[string]int{"": http.StatusServiceUnavailable, "mode audit": http.StatusOK} {
+	for mode, beyond := range map[string]int{"": http.StatusServiceUnavailable, "mode audit": http.StatusServiceUnavailable} {
 		e := start(t, mode)
 		arrived, release := make(chan struct{}, 2*most), make(chan struct{})
 		var hold sync.Once

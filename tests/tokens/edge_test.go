@@ -48,6 +48,7 @@ func newEdge(t *testing.T, token string) *edge {
 	address := services.Address(t)
 	e.url = "http://" + address + "/execution"
 	sidecar.Caddy(t, "", sidecar.Site(address)+fmt.Sprintf(`	dagfence {
+		multi_team off
 		lookup %s
 		token {
 			%s

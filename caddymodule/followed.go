@@ -3,11 +3,12 @@ package caddymodule
 import (
 	"bytes"
 	"fmt"
-	"os"
 	"slices"
 	"sync"
 
 	"go.uber.org/zap"
+
+	"github.com/dagfence/dagfence/rotate"
 )
 
 // followed is what PEM files hold, made anew as soon as they hold something
@@ -51,7 +52,7 @@ func (f *followed[T]) read() error {
 	contents := make([][]byte, len(f.files))
 	for i, file := range f.files {
 		var err error
-		if contents[i], err = os.ReadFile(file); err != nil { //nolint:gosec // the operator names the file
+		if contents[i], err = rotate.ReadFile(file); err != nil {
 			return err
 		}
 	}

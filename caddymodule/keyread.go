@@ -1,19 +1,20 @@
 package caddymodule
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
 
 	"go.uber.org/zap"
 
 	"github.com/dagfence/dagfence/caddymodule/identity"
 	"github.com/dagfence/dagfence/config"
+	"github.com/dagfence/dagfence/rotate"
 )
 
 func keyOptionsOf(t config.Token) keyOptions {
@@ -50,12 +51,11 @@ func isURL(location string) bool {
 
 func fileReader(path string) func(context.Context) ([]byte, error) {
 	return func(context.Context) ([]byte, error) {
-		file, err := os.Open(path) //nolint:gosec // the operator names the file
+		content, err := rotate.ReadFile(path)
 		if err != nil {
 			return nil, err
 		}
-		defer file.Close() //nolint:errcheck // read only
-		return readCapped(file)
+		return readCapped(bytes.NewReader(content))
 	}
 }
 

@@ -199,7 +199,7 @@ func TestKeysThatCannotServeAreAnErrorAtStart(t *testing.T) {
 			[]string{"token secret_file:", "absent: no such file", "jwt_secret"},
 		},
 		"a secret file that is a folder": {
-			caddymodule.KeyOptions{SecretFile: dir}, []string{"token secret_file:", "is a directory", "jwt_secret"},
+			caddymodule.KeyOptions{SecretFile: dir}, []string{"token secret_file:", "is not a regular file", "jwt_secret"},
 		},
 		"a secret file that is empty": {
 			caddymodule.KeyOptions{SecretFile: file("")}, []string{"token secret_file:", "secret is empty", "jwt_secret"},

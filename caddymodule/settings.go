@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -14,6 +13,7 @@ import (
 	"github.com/dagfence/dagfence/config"
 	"github.com/dagfence/dagfence/lookup"
 	"github.com/dagfence/dagfence/resolver"
+	"github.com/dagfence/dagfence/rotate"
 )
 
 // Complete makes a configuration whole, in the order that package config gives:
@@ -127,7 +127,7 @@ func SealSecret(c config.Config) ([]byte, error) {
 	case c.Token.Secret != "":
 		return []byte(c.Token.Secret), nil
 	case c.Token.SecretFile != "":
-		secret, err := os.ReadFile(c.Token.SecretFile)
+		secret, err := rotate.ReadFile(c.Token.SecretFile)
 		if err != nil {
 			return nil, fmt.Errorf("token secret_file: %w", err)
 		}

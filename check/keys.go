@@ -3,10 +3,10 @@ package check
 import (
 	"context"
 	"errors"
-	"os"
 	"strings"
 
 	"github.com/dagfence/dagfence/caddymodule"
+	"github.com/dagfence/dagfence/rotate"
 )
 
 // shortest is how many bytes an HMAC secret should have: as many as the hash
@@ -72,7 +72,7 @@ func (r *run) secret() []byte {
 	case t.Secret != "":
 		return []byte(t.Secret)
 	}
-	content, err := os.ReadFile(t.SecretFile)
+	content, err := rotate.ReadFile(t.SecretFile)
 	if err != nil {
 		return nil
 	}

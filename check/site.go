@@ -10,9 +10,10 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
 	"time"
+
+	"github.com/dagfence/dagfence/rotate"
 )
 
 // maxBody is how much of an answer is read.
@@ -58,7 +59,7 @@ func (o *Options) newUpstream(path string) (*site, error) {
 	if len(o.UpstreamCA) > 0 {
 		pool := x509.NewCertPool()
 		for _, file := range o.UpstreamCA {
-			content, err := os.ReadFile(file) //nolint:gosec // the operator names the file
+			content, err := rotate.ReadFile(file)
 			if err != nil {
 				return nil, err
 			}

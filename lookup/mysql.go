@@ -9,11 +9,12 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"os"
 	"strings"
 	"time"
 
 	"github.com/go-sql-driver/mysql"
+
+	"github.com/dagfence/dagfence/rotate"
 )
 
 // mysqlOptions are the options of mysqlclient, PyMySQL and MySQL Connector
@@ -78,7 +79,7 @@ func (u *databaseURL) mysqlTLS(config *mysql.Config) error {
 	}
 	config.TLS = &tls.Config{MinVersion: tls.VersionTLS12, ServerName: u.host}
 	if ca != "" {
-		pem, err := os.ReadFile(ca) //nolint:gosec // the path is the operator's own setting
+		pem, err := rotate.ReadFile(ca)
 		if err != nil {
 			return fmt.Errorf("option ssl_ca: %w; give the path of a PEM file", err)
 		}

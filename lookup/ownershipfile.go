@@ -5,10 +5,11 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/dagfence/dagfence/rotate"
 )
 
 // reloadEvery is how often the ownership file is read. Reading it whole sees
@@ -34,7 +35,7 @@ type ownershipFile struct {
 // watchOwnership reads the file, which must be good, and follows it until
 // close.
 func watchOwnership(path string, withDatabase bool, logger *slog.Logger) (*ownershipFile, error) {
-	data, err := os.ReadFile(path) //nolint:gosec // the path is the operator's own setting
+	data, err := rotate.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("reading: %w; give the path of a readable YAML file", err)
 	}
@@ -77,7 +78,7 @@ func (o *ownershipFile) follow(ctx context.Context) {
 // reload takes new contents once they were read twice the same: half of a file
 // that is written in place may well be good YAML that grants too much.
 func (o *ownershipFile) reload() {
-	data, err := os.ReadFile(o.path)
+	data, err := rotate.ReadFile(o.path)
 	switch {
 	case err != nil:
 		o.seen, o.pending = nil, nil

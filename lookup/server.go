@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"strings"
 	"sync"
 	"time"
@@ -126,7 +125,7 @@ func (o *ServerOptions) tokens() (func() []string, error) {
 }
 
 func readTokens(path string) ([]string, error) {
-	data, err := os.ReadFile(path) //nolint:gosec // the path is the operator's own setting
+	data, err := rotate.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("token-file: %w; give the path of a readable file", err)
 	}
@@ -188,7 +187,7 @@ func (o *ServerOptions) readTLS() (*tls.Config, error) {
 	if o.ClientCA == "" {
 		return config, nil
 	}
-	pem, err := os.ReadFile(o.ClientCA)
+	pem, err := rotate.ReadFile(o.ClientCA)
 	if err != nil {
 		return nil, fmt.Errorf("client-ca: %w; give the path of a PEM file", err)
 	}

@@ -192,14 +192,16 @@ func redisTarget(options *redis.UniversalOptions, kind, hosts, path string) erro
 	return nil
 }
 
-func redisAddress(host, port string) (string, error) {
+func redisAddress(whole, port string) (string, error) {
+	host := whole
 	if name, given, err := net.SplitHostPort(host); err == nil {
 		host, port = name, given
 	} else {
 		host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
-		if strings.Contains(host, ":") && net.ParseIP(host) == nil {
-			host = ""
-		}
+	}
+	if bare := !strings.HasPrefix(whole, "["); strings.Contains(host, ":") && (bare || net.ParseIP(host) == nil) ||
+		!bare && strings.Count(whole, "]") != 1 {
+		return "", errors.New("a host is missing or an IPv6 address has no brackets: write host:6379 or [::1]:6379")
 	}
 	if number, err := strconv.Atoi(port); err != nil || number < 1 || number > 65535 || host == "" {
 		return "", errors.New("a host is missing or its port is no port: give " + redisForms)

@@ -81,7 +81,12 @@ func TestOpenRedisSaysWhatIsWrongAndNoPassword(t *testing.T) {
 		"redis://:6379":                     "host is missing",
 		"redis://cache:" + hidden:           "port is no port",
 		"redis://cache:70000":               "port is no port",
-		"redis://::1":                       "", // an IPv6 address without brackets still has one meaning
+		"redis://::1":                       "IPv6 address has no brackets",
+		"redis://::1:6379":                  "IPv6 address has no brackets",
+		"redis://[::1":                      "IPv6 address has no brackets",
+		"redis://[::g]:6379":                "IPv6 address has no brackets",
+		"redis-cluster://::1:6379,::2:1":    "IPv6 address has no brackets",
+		"redis-sentinel://[::1]:1,[::1/m":   "IPv6 address has no brackets",
 		"redis://a:b:c":                     "host is missing",
 		"redis://a,b":                       "redis-cluster://",
 		"redis://u:" + hidden + "@cache/x":  "database is not a number",

@@ -5,7 +5,8 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"os"
+
+	"github.com/dagfence/dagfence/rotate"
 )
 
 var errPair = errors.New("reading the client certificate and its key")
@@ -35,7 +36,7 @@ func clientTLS(ca, cert, key string) (*tls.Config, error) {
 
 // certPool reads a PEM file of certificates to trust.
 func certPool(path string) (*x509.CertPool, error) {
-	content, err := os.ReadFile(path) //nolint:gosec // the operator names the file
+	content, err := rotate.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("reading ca: %w", err)
 	}

@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"log/slog"
-	"os"
 	"sync"
 	"time"
 )
@@ -168,7 +167,7 @@ func (v *Value[T]) contents(text string) [sha256.Size]byte {
 	sums := first[:]
 	if v.source.Files != nil {
 		for _, path := range v.source.Files(text) {
-			content, err := os.ReadFile(path) //nolint:gosec // the path is the operator's own setting
+			content, err := ReadFile(path)
 			if err != nil {
 				content = fmt.Append(nil, err)
 			}

@@ -14,6 +14,7 @@ import (
 	"github.com/dagfence/dagfence/config"
 	"github.com/dagfence/dagfence/lookup"
 	"github.com/dagfence/dagfence/resolver"
+	"github.com/dagfence/dagfence/rotate"
 )
 
 func init() {
@@ -136,7 +137,7 @@ func joinBus(settings config.Config, keyFile string, logger *slog.Logger) (forge
 // that they verify tokens with.
 func busSecret(keyFile string) ([]byte, error) {
 	if keyFile != "" {
-		content, err := os.ReadFile(keyFile) //nolint:gosec // the path is the operator's own setting
+		content, err := rotate.ReadFile(keyFile)
 		if err != nil {
 			return nil, fmt.Errorf("cache-key-file: %w; give the path of a readable file", err)
 		}

@@ -111,7 +111,10 @@ func (d *dagRuns) start(t *testing.T, airflow *release, args ...string) (compone
 	cmd := airflow.command(t, d.databaseURL, "airflow", args...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	component = services.Start(t, cmd)
-	end = sync.OnceFunc(func() { endSession(t, component.Pid()) }) // once: its number may be another's later
+	end = sync.OnceFunc(func() { // once: its number may be another's later
+		component.MayEnd()
+		endSession(t, component.Pid())
+	})
 	t.Cleanup(end)
 	return component, end
 }

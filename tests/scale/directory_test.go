@@ -218,8 +218,10 @@ func TestLookupCostsTheSameOfAThousandRowsAndOfMany(t *testing.T) {
 			t.Errorf("%d rows: %d scans of a whole table and %d by an index for %d questions", n, r.whole, r.byIndex, questions)
 		}
 		for _, plan := range plans {
-			// The tables of bundles and teams are small.
-			if strings.HasPrefix(plan, "Seq Scan") && !strings.HasSuffix(plan, " dag_bundle_team") && !strings.HasSuffix(plan, " team") {
+			// The tables of bundles and teams are small, and those of assets empty here:
+			// package lookup looks at their plans.
+			_, table, _ := strings.Cut(plan, " on ")
+			if strings.HasPrefix(plan, "Seq Scan") && table != "dag_bundle_team" && table != "team" && !strings.HasPrefix(table, "asset") {
 				t.Errorf("%d rows: %s", n, plan)
 				break
 			}

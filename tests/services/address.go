@@ -6,6 +6,7 @@ import (
 	"net"
 	"runtime"
 	"strconv"
+	"syscall"
 	"testing"
 )
 
@@ -74,6 +75,10 @@ func reserve(tb testing.TB, name, host string, ports ...int) bool {
 		return false
 	}
 	tb.Cleanup(func() { _ = guard.Close() })
+	// A process that is started just now would hold what is tried until it runs its
+	// own program.
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	for _, port := range ports { // a server of this machine's may have one on all addresses
 		tried, err := listen(tb, "tcp", net.JoinHostPort(host, strconv.Itoa(port)))
 		if err != nil {

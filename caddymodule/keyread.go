@@ -1,7 +1,6 @@
 package caddymodule
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -51,11 +50,12 @@ func isURL(location string) bool {
 
 func fileReader(path string) func(context.Context) ([]byte, error) {
 	return func(context.Context) ([]byte, error) {
-		content, err := rotate.ReadFile(path)
+		file, err := rotate.Open(path)
 		if err != nil {
 			return nil, err
 		}
-		return readCapped(bytes.NewReader(content))
+		defer file.Close() //nolint:errcheck // read only
+		return readCapped(file)
 	}
 }
 

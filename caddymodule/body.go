@@ -72,7 +72,7 @@ func (h *Handler) hold(r *http.Request, j *judged) *heldBody {
 	if r.ContentLength == 0 || r.Body == nil || j.Outcome != decide.Allow {
 		return nil
 	}
-	questions := decide.Needs(nil, &j.match, &j.task, &h.policy)
+	questions := decide.Needs(&j.match, &j.task, &h.policy)
 	if !changesOwned(questions) {
 		return nil
 	}
@@ -81,13 +81,13 @@ func (h *Handler) hold(r *http.Request, j *judged) *heldBody {
 	body := &heldBody{ReadCloser: r.Body, left: r.ContentLength, again: func() (again decide.Decision) {
 		// Upstream's transport reads the body in a goroutine that would take the
 		// process along.
-		var err error
+		var refused *refusal
 		defer func() {
-			if err != nil {
-				again = decide.Decision{Outcome: decide.Unavailable, Reason: reasonOf(err)}
+			if refused != nil {
+				again = decide.Decision{Outcome: decide.Unavailable, Reason: refused.reason}
 			}
 		}()
-		defer h.recoverFrom(&err)
+		defer h.recoverFrom(&refused)
 		return h.decide(ctx, questions, j)
 	}}
 	r.Body = body
@@ -105,7 +105,7 @@ func (h *Handler) forward(w http.ResponseWriter, r *http.Request, next caddyhttp
 		return err
 	}
 	j.Decision = *body.refusal.Load()
-	h.settle(j)
+	h.finalize(j)
 	h.record(r, j, false, time.Since(started))
 	return h.answer(w, r, j)
 }

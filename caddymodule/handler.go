@@ -2,7 +2,6 @@ package caddymodule
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -21,11 +20,10 @@ import (
 type judged struct {
 	// Decision denies until something else was decided.
 	decide.Decision
-	// err is why it did not come to a decision: a *frameError, a *route.Error,
-	// an *identity.Error, errInFlight or errPanic.
-	err   error
-	match route.Match
-	task  identity.Task
+	// refusal is why it did not come to a decision.
+	refusal *refusal
+	match   route.Match
+	task    identity.Task
 	// entered: it counts among the task instance's requests in flight.
 	entered bool
 }
@@ -35,21 +33,21 @@ type judged struct {
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	h.startup.admit(r)
 	started := time.Now()
-	request, inside, err := h.read(r)
+	request, inside, refused := h.read(r)
 	if !inside {
 		stamp(r)
 		return next.ServeHTTP(w, r)
 	}
 	h.usage.begin()
 	defer h.usage.done()
-	j := &judged{err: err}
-	if err == nil {
+	j := &judged{refusal: refused}
+	if refused == nil {
 		h.judge(r, request, j)
 	}
 	if j.entered {
 		defer h.inFlight.leave(j.task.ID)
 	}
-	h.settle(j)
+	h.finalize(j)
 	passes := h.passes(j)
 	h.record(r, j, passes, time.Since(started))
 	if !passes {
@@ -63,20 +61,23 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 
 // judge decides a request: match, verify, needs, resolve, judge.
 func (h *Handler) judge(r *http.Request, request route.Request, j *judged) {
-	defer h.recoverFrom(&j.err)
-	if j.match, j.err = route.Find(request); j.err != nil {
+	defer h.recoverFrom(&j.refusal)
+	var err error
+	if j.match, err = route.Find(request); err != nil {
+		j.refusal = refusalOf(err)
 		return
 	}
 	if j.match.Readings()[0].Route.NeedsToken() {
-		if j.task, j.err = h.verify(r); j.err != nil {
+		if j.task, err = h.verify(r); err != nil {
+			j.refusal = refusalOf(err)
 			return
 		}
 		if j.entered = h.inFlight.enter(j.task.ID); !j.entered {
-			j.err = errInFlight
+			j.refusal = errInFlight
 			return
 		}
 	}
-	questions, asked := decide.Needs(nil, &j.match, &j.task, &h.policy), time.Now()
+	questions, asked := decide.Needs(&j.match, &j.task, &h.policy), time.Now()
 	if r.ContentLength == 0 || actsWithoutBody(&j.match) {
 		refresh(questions) // upstream has all that it waits for
 	}
@@ -105,11 +106,11 @@ func actsWithoutBody(m *route.Match) bool {
 // counts as at least RecentAge old: half of that tells the two apart.
 func askedFor(j *judged, at time.Time) bool { return at.Sub(j.Learnt) < resolver.RecentAge/2 }
 
-// recoverFrom, deferred, turns a panic into an error. It logs the type and the
+// recoverFrom, deferred, turns a panic into a refusal. It logs the type and the
 // place; the text might quote a secret.
-func (h *Handler) recoverFrom(err *error) {
+func (h *Handler) recoverFrom(refused **refusal) {
 	if cause := recover(); cause != nil {
-		*err = errPanic
+		*refused = errPanic
 		h.logger.Error("judging panicked", zap.String("type", fmt.Sprintf("%T", cause)), zap.StackSkip("stack", 2))
 	}
 }
@@ -143,31 +144,27 @@ func (h *Handler) verify(r *http.Request) (identity.Task, error) {
 	return task, err
 }
 
-// passes tells whether the request goes to upstream. Audit lets pass all that
-// could be read.
+// passes reports whether the request goes to upstream.
 func (h *Handler) passes(j *judged) bool {
-	if j.Outcome == decide.Allow {
-		return true
-	}
-	return j.Mode == decide.Audit && !isUnreadable(j.err)
+	return j.Outcome == decide.Allow || j.Mode == decide.Audit && (j.refusal == nil || j.refusal.auditable)
 }
 
-// settle turns an error on the way into the decision that it stands for.
-func (h *Handler) settle(j *judged) {
-	if j.err == nil {
-		if j.Outcome == decide.Unavailable && h.denyUnbeknown {
+// finalize turns a refusal on the way into the decision that it stands for.
+func (h *Handler) finalize(j *judged) {
+	if j.refusal == nil {
+		if j.Outcome == decide.Unavailable && h.denyOnUnavailable {
 			j.Outcome = decide.Deny
 		}
 		return
 	}
-	j.Decision = decide.Decision{Reason: reasonOf(j.err), Mode: h.policy.Mode}
+	j.Decision = decide.Decision{Reason: j.refusal.reason, Mode: h.policy.Mode}
 	if readings := j.match.Readings(); len(readings) > 0 {
 		j.Reading = &readings[0]
 	}
-	if h.passUnlisted && isUnlisted(j.err) {
+	switch {
+	case h.passUnlisted && j.refusal.unlisted:
 		j.Outcome = decide.Allow
-	}
-	if errors.Is(j.err, identity.ErrNoKeys) || errors.Is(j.err, errInFlight) {
+	case j.refusal.unavailable:
 		j.Outcome = decide.Unavailable
 	}
 }

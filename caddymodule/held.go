@@ -19,7 +19,7 @@ func (h *Handler) holdAnswer(w http.ResponseWriter, r *http.Request, j *judged) 
 	if j.Outcome != decide.Allow || !decide.AskAgain(&j.match) {
 		return w
 	}
-	questions := decide.Needs(nil, &j.match, &j.task, &h.policy)
+	questions := decide.Needs(&j.match, &j.task, &h.policy)
 	if len(questions) == 0 {
 		return w
 	}
@@ -27,10 +27,10 @@ func (h *Handler) holdAnswer(w http.ResponseWriter, r *http.Request, j *judged) 
 	return &heldAnswer{to: w, header: w.Header().Clone(), again: func() bool {
 		again := &judged{match: j.match, task: j.task}
 		func() {
-			defer h.recoverFrom(&again.err)
+			defer h.recoverFrom(&again.refusal)
 			again.Decision = h.decide(r.Context(), questions, again)
 		}()
-		h.settle(again)
+		h.finalize(again)
 		if h.passes(again) {
 			return true
 		}

@@ -1,7 +1,7 @@
 package caddymodule
 
 import (
-	"errors"
+	"net/http"
 	"sync"
 )
 
@@ -13,7 +13,10 @@ const maxInFlight = 16
 
 // errInFlight means that a task instance has too many requests under way. It is
 // worth trying again, so it is no denial.
-var errInFlight = errors.New("too many requests of this task instance are under way; try again")
+var errInFlight = &refusal{
+	status: http.StatusServiceUnavailable, code: "too_many_requests", reason: "in_flight", unavailable: true,
+	message: "too many requests of this task instance are under way; try again",
+}
 
 // inFlight counts the requests of each task instance that are under way. The
 // zero value has none. Safe for concurrent use.

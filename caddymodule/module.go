@@ -41,11 +41,11 @@ const tokenCacheSize = 100_000
 type Handler struct {
 	config.Config
 
-	mount         route.Mount
-	policy        decide.Policy
-	timeout       time.Duration // of all that a decision asks for together
-	passUnlisted  bool
-	denyUnbeknown bool
+	mount             route.Mount
+	policy            decide.Policy
+	timeout           time.Duration // of all that a decision asks for together
+	passUnlisted      bool
+	denyOnUnavailable bool
 
 	keys     *keySource
 	verifier tokens
@@ -83,7 +83,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	h.mount, h.policy = route.Mount(settings.BasePath), policyOf(settings)
 	h.timeout = time.Duration(settings.Lookup.Timeout)
 	h.passUnlisted = settings.Rules.UnknownRoutes == config.UnsafeAllow
-	h.denyUnbeknown = settings.OnUnavailable == config.Deny
+	h.denyOnUnavailable = settings.OnUnavailable == config.Deny
 	h.warn(settings, origins)
 	h.warnOfForwardProxy(ctx)
 	if h.metrics, err = newMetrics(ctx.GetMetricsRegistry()); err != nil {

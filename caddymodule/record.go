@@ -1,7 +1,6 @@
 package caddymodule
 
 import (
-	"errors"
 	"net/http"
 	"time"
 
@@ -63,7 +62,7 @@ func (j *judged) level() zapcore.Level {
 	switch {
 	case j.Outcome == decide.Allow:
 		return zapcore.DebugLevel
-	case j.Reason == decide.SourceDenied, errors.Is(j.err, errLoop):
+	case j.Reason == decide.SourceDenied, j.refusal == errLoop:
 		return zapcore.ErrorLevel
 	case j.Outcome == decide.Unavailable:
 		return zapcore.WarnLevel
@@ -95,10 +94,11 @@ func (j *judged) fields(r *http.Request) []zap.Field {
 	if !j.Learnt.IsZero() {
 		fields = append(fields, zap.Duration("age", time.Since(j.Learnt)))
 	}
-	for _, err := range []error{j.err, j.Err} {
-		if err != nil {
-			fields = append(fields, zap.Error(err))
-		}
+	if j.refusal != nil {
+		fields = append(fields, zap.Error(j.refusal))
+	}
+	if j.Err != nil {
+		fields = append(fields, zap.Error(j.Err))
 	}
 	return fields
 }

@@ -35,27 +35,27 @@ const viaHeader = "Dagfence-Via"
 // knows it can have its own requests refused, and nothing else.
 var processID = rand.Text()
 
-// frameError is why a request can't be judged before its path is even matched.
-type frameError struct {
-	reason, message string
-}
-
-func (e *frameError) Error() string { return e.message }
-
+// Why a request can't be judged before its path is even matched.
 var (
-	errBadTarget        = &frameError{reason: "bad_target", message: "the request target is not a path without a fragment"}
-	errTrailers         = &frameError{reason: "trailers", message: "the request announces trailers, which the Execution API does not read"}
-	errOtherProtocol    = &frameError{reason: "other_protocol", message: "the request asks for another protocol than HTTP, which the Execution API does not speak"}
-	errTargetTooLong    = &frameError{reason: "target_too_long", message: "the request target is longer than 65535 bytes, or its path than 8 KiB"}
-	errTwoHeaders       = &frameError{reason: "duplicate_header", message: "Authorization or Airflow-API-Version is given more than once"}
-	errConnectionHeader = &frameError{reason: "connection_header", message: "the Connection header names Authorization, Airflow-API-Version or Dagfence-Via, which a proxy would then strip"}
-	errLoop             = &frameError{reason: "loop", message: "the request has already passed this fence: its upstream, or a forward proxy on the way there, leads back to it"}
+	errBadTarget        = badRequest("bad_target", "the request target is not a path without a fragment")
+	errTrailers         = badRequest("trailers", "the request announces trailers, which the Execution API does not read")
+	errOtherProtocol    = badRequest("other_protocol", "the request asks for another protocol than HTTP, which the Execution API does not speak")
+	errTwoHeaders       = badRequest("duplicate_header", "Authorization or Airflow-API-Version is given more than once")
+	errConnectionHeader = badRequest("connection_header", "the Connection header names Authorization, Airflow-API-Version or Dagfence-Via, which a proxy would then strip")
+	errTargetTooLong    = &refusal{
+		status: http.StatusRequestURITooLong, code: "invalid_request", reason: "target_too_long",
+		message: "the request target is longer than 65535 bytes, or its path than 8 KiB",
+	}
+	errLoop = &refusal{
+		status: http.StatusLoopDetected, code: "loop", reason: "loop",
+		message: "the request has already passed this fence: its upstream, or a forward proxy on the way there, leads back to it",
+	}
 )
 
-// read finds out whether a request is for the Execution API, and gives what it
-// is to be read from. It goes by the URL as the handlers before have left it;
-// that is also what reverse_proxy sends.
-func (h *Handler) read(r *http.Request) (request route.Request, inside bool, err error) {
+// read reports whether a request is for the Execution API, and returns what it is
+// to be judged by, or why it can't be. It goes by the URL as the handlers before
+// have left it; that is also what reverse_proxy sends.
+func (h *Handler) read(r *http.Request) (request route.Request, inside bool, refused *refusal) {
 	target := r.RequestURI
 	// Absolute-form and authority-form are routed by one of uvicorn's parsers and
 	// not by the other; so is what stands behind a #.
@@ -75,8 +75,11 @@ func (h *Handler) read(r *http.Request) (request route.Request, inside bool, err
 		return request, true, errTargetTooLong
 	}
 	rest, inside, err := h.mount.Locate(r.URL.Path)
-	if err != nil || !inside {
-		return request, err != nil, err
+	if err != nil {
+		return request, true, refusalOf(err)
+	}
+	if !inside {
+		return request, false, nil
 	}
 	if len(target) > maxTarget || len(r.URL.EscapedPath())+len("?")+len(r.URL.RawQuery) > maxTarget {
 		return request, true, errTargetTooLong

@@ -83,7 +83,7 @@ func newNotHonoured(registry *prometheus.Registry) (map[string]*notHonoured, err
 // SDK that does not stop there, and says once for each of its releases what to
 // do about it.
 func (h *Handler) recordNotHonoured(r *http.Request, j *judged) {
-	if j.err != nil || j.Outcome != decide.Deny || j.Reading == nil || j.Reading.Route.Action != route.Read {
+	if j.refusal != nil || j.Outcome != decide.Deny || j.Reading == nil || j.Reading.Route.Action != route.Read {
 		return
 	}
 	if kind := j.kind(); kind != route.Variable && kind != route.Connection {

@@ -16,7 +16,7 @@ type Outcome uint8
 const (
 	// Deny answers that access is denied.
 	Deny Outcome = iota
-	// Unavailable answers that the owner can't be told now.
+	// Unavailable answers that the owner is not known now.
 	Unavailable
 	// NotFound answers that the dag does not exist.
 	NotFound
@@ -26,7 +26,7 @@ const (
 
 var outcomeNames = [...]string{"deny", "unavailable", "not_found", "allow"}
 
-// String gives the outcome's name in metrics and logs.
+// String returns the outcome's name in metrics and logs.
 func (o Outcome) String() string {
 	if int(o) < len(outcomeNames) {
 		return outcomeNames[o]
@@ -88,8 +88,8 @@ type Decision struct {
 	apiVersion string
 }
 
-// Message says in a sentence what was asked for and why it did not pass. It
-// never names an owner.
+// Message returns a sentence that says what was asked for and why it was refused.
+// It never names an owner.
 func (d *Decision) Message() string {
 	if d.Outcome == Unavailable {
 		return "Cannot tell now who owns " + d.what() + "; try again"
@@ -149,9 +149,9 @@ func (d *Decision) what() string {
 // quote keeps a message short, whatever the request names.
 func quote(name string) string { return fmt.Sprintf("%.250q", name) }
 
-// from turns an answer that says nothing into a decision, and tells whether it
-// did: an unavailable source is no absence, and a deny of its own ends the search.
-func (d *Decision) from(a resolver.Answer) bool {
+// noAnswer decides, and reports that it did, where the source has no answer: an
+// unavailable source is not "not found", and its own denial is final.
+func (d *Decision) noAnswer(a resolver.Answer) (decided bool) {
 	switch a.Outcome {
 	case resolver.Found, resolver.NotFound:
 		if d.Learnt.IsZero() || a.Learnt.Before(d.Learnt) {

@@ -26,13 +26,16 @@ func Judge(m *route.Match, task *identity.Task, p *Policy, questions []resolver.
 	return worst
 }
 
+// The methods of Decision below fill it in. Those that may leave it open return
+// true when they have decided; the rest always decide.
+
 // facts are the answers to the questions that were asked.
 type facts struct {
 	questions []resolver.Question
 	answers   []resolver.Answer
 }
 
-// about gives the answer about a thing, Unavailable where it was not asked for.
+// about returns the answer about a thing, Unavailable where it was not asked for.
 func (f facts) about(key resolver.Key) resolver.Answer {
 	for i := range f.questions {
 		if f.questions[i].Key == key && i < len(f.answers) {
@@ -73,7 +76,7 @@ func (d *Decision) judge(task *identity.Task, p *Policy, known facts) {
 		d.allow(IsSelf)
 		return
 	}
-	switch p.asks(r) {
+	switch p.requires(r) {
 	case ruleOff:
 		d.allow(RuleOff)
 	case singleTeam:
@@ -86,17 +89,13 @@ func (d *Decision) judge(task *identity.Task, p *Policy, known facts) {
 	}
 }
 
-// judgeOwnXCom holds an XCom write or delete against the task's own identity.
+// judgeOwnXCom compares an XCom that is written or deleted with the task's identity.
 func (d *Decision) judgeOwnXCom(task *identity.Task, p *Policy, known facts) {
 	c := &task.Claimed
 	own := resolver.Task{DagID: c.DagID, RunID: c.RunID, TaskID: c.TaskID, MapIndex: c.MapIndex}
 	if !claimed(task, p.XComWrites) {
 		answer := known.about(resolver.Key{Kind: resolver.KindTask, Name: task.ID})
-		if d.from(answer) {
-			return
-		}
-		if answer.Outcome != resolver.Found {
-			d.refuse(Deny, UnknownTask)
+		if d.unknownTask(answer) {
 			return
 		}
 		own = answer.Task
@@ -112,7 +111,7 @@ func (d *Decision) judgeOwnXCom(task *identity.Task, p *Policy, known facts) {
 	d.allow(OwnResource)
 }
 
-// isOwn tells whether the XCom is the task's own, as far as the setting wants.
+// isOwn reports whether the XCom is the task's own, by what the setting compares.
 func (d *Decision) isOwn(own resolver.Task, writer XComWriter) bool {
 	r := d.Reading
 	switch writer {
@@ -139,14 +138,14 @@ func (d *Decision) mapIndex() int {
 // afterAirflow30 is the first API version that no Airflow 3.0 has.
 const afterAirflow30 = "2025-09-23"
 
-// isLegacyDelete tells of the one request that names no map index though the
-// task has one: the Task SDK of Airflow 3.0 deletes its own XComs so.
+// isLegacyDelete reports whether this is the one request that names no map index
+// though the task has one: the Task SDK of Airflow 3.0 deletes its own XComs so.
 func (d *Decision) isLegacyDelete() bool {
 	return d.Reading.Route.Action == route.Delete && !d.Reading.HasMapIndex &&
 		d.apiVersion != "" && d.apiVersion < afterAirflow30
 }
 
-// differ tells whether the token's claims contradict what is known of its task.
+// differ reports whether the token's claims contradict what is known of its task.
 func differ(c *identity.Claimed, known resolver.Task) bool {
 	return c.DagID != "" && c.DagID != known.DagID ||
 		c.RunID != "" && c.RunID != known.RunID ||
@@ -154,11 +153,17 @@ func differ(c *identity.Claimed, known resolver.Task) bool {
 		c.HasMapIndex && c.MapIndex != known.MapIndex
 }
 
-// judgeTeams holds what a request touches against the task's team.
+// judgeTeams compares the owners of what a request touches with the task's team.
 func (d *Decision) judgeTeams(task *identity.Task, p *Policy, known facts) {
-	if !d.learnTeam(task, known) {
+	key := resolver.Key{Kind: resolver.KindTask, Name: task.ID}
+	if task.Claimed.DagID != "" {
+		key = resolver.Key{Kind: resolver.KindDag, Name: task.Claimed.DagID}
+	}
+	row := known.about(key)
+	if d.unknownTask(row) {
 		return
 	}
+	d.TaskTeam = row.Team
 	r := d.Reading
 	if r.Route.Action == route.List {
 		d.judgeList(task, known.about(resolver.Key{Kind: resolver.KindTask, Name: task.ID}), p)
@@ -169,10 +174,7 @@ func (d *Decision) judgeTeams(task *identity.Task, p *Policy, known facts) {
 			continue
 		}
 		answer := known.about(key)
-		if d.from(answer) {
-			return
-		}
-		if answer.Outcome == resolver.NotFound && !d.standsForNobody(key) {
+		if d.noAnswer(answer) || answer.Outcome == resolver.NotFound && d.notStored(key) {
 			return
 		}
 		d.judgeOwner(answer.Team, p)
@@ -185,22 +187,16 @@ func (d *Decision) judgeTeams(task *identity.Task, p *Policy, known facts) {
 	}
 }
 
-// learnTeam sets TaskTeam, or decides because it can't.
-func (d *Decision) learnTeam(task *identity.Task, known facts) bool {
-	key := resolver.Key{Kind: resolver.KindTask, Name: task.ID}
-	if task.Claimed.DagID != "" {
-		key = resolver.Key{Kind: resolver.KindDag, Name: task.Claimed.DagID}
+// unknownTask decides unless the answer says whose the task, or its dag, is.
+func (d *Decision) unknownTask(a resolver.Answer) (decided bool) {
+	if d.noAnswer(a) {
+		return true
 	}
-	answer := known.about(key)
-	if d.from(answer) {
-		return false
-	}
-	if answer.Outcome != resolver.Found {
+	if a.Outcome != resolver.Found {
 		d.refuse(Deny, UnknownTask)
-		return false
+		return true
 	}
-	d.TaskTeam = answer.Team
-	return true
+	return false
 }
 
 // judgeList decides about the list of all variable keys. Upstream filters it by
@@ -214,7 +210,7 @@ func (d *Decision) judgeList(task *identity.Task, row resolver.Answer, p *Policy
 		d.refuse(Deny, TeamlessTask)
 	case !p.MultiTeamKnown:
 		d.refuse(Deny, MultiTeamUnset)
-	case d.from(row):
+	case d.noAnswer(row):
 	case !row.Current:
 		d.refuse(Deny, NotCurrentTask)
 	case differ(&task.Claimed, row.Task):
@@ -226,37 +222,36 @@ func (d *Decision) judgeList(task *identity.Task, row resolver.Answer, p *Policy
 	}
 }
 
-// standsForNobody tells whether a thing that is not stored is judged as one
-// that nobody owns; if not, it decides.
-func (d *Decision) standsForNobody(key resolver.Key) bool {
+// notStored decides about a thing that is not stored, except for an asset: that
+// is judged as one without an owner.
+func (d *Decision) notStored(key resolver.Key) (decided bool) {
 	switch key.Kind {
 	case resolver.KindAsset, resolver.KindAssetName, resolver.KindAssetURI, resolver.KindAssetAlias:
-		return true
+		return false
 	case resolver.KindDag:
 		if d.Reading.Route.Action == route.Count && d.Reading.Route.Kind == route.Dag {
 			d.allow(NotStored)
-			return false
+		} else {
+			d.refuse(NotFound, UnknownDag)
 		}
-		d.refuse(NotFound, UnknownDag)
 	case resolver.KindVariable, resolver.KindConnection:
 		if namesTeamEnvironment(d.Reading) {
 			d.refuse(Deny, TeamEnvironment)
-			return false
+		} else {
+			d.allow(NotStored) // it may live in another secrets backend: upstream decides
 		}
-		// It may live in another secrets backend: upstream decides.
-		d.allow(NotStored)
 	case resolver.KindTask:
 		d.refuse(Deny, UnknownTask)
 	default:
 		d.refuse(Deny, NotJudged)
 	}
-	return false
+	return true
 }
 
-// namesTeamEnvironment tells whether Airflow may read a team's own environment
+// namesTeamEnvironment reports whether Airflow may read a team's own environment
 // variable by the key that is asked for: AIRFLOW_VAR_ and the key _TEAM___NAME
 // make up AIRFLOW_VAR__TEAM___NAME (seen in 3.2.2). The environment comes before
-// the database, so a row that nobody owns is no reason to let it pass.
+// the database, so a row without an owner is no reason to allow it.
 func namesTeamEnvironment(r *route.Reading) bool {
 	return (r.Route.Kind == route.Variable || r.Route.Kind == route.Connection) &&
 		strings.HasPrefix(r.Key, "_") && strings.Contains(r.Key, "___")

@@ -52,7 +52,7 @@ func TestVariableKeysAreListedByFactsThatUpstreamShares(t *testing.T) {
 	} {
 		match, who := find(t, list, newest), execution(taskB)
 		who.Claimed = test.claimed
-		questions := decide.Needs(nil, &match, who, &test.policy)
+		questions := decide.Needs(&match, who, &test.policy)
 		answers := ask(questions)
 		for i, question := range questions {
 			if question.Kind != resolver.KindTask {

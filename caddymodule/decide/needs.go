@@ -6,19 +6,15 @@ import (
 	"github.com/dagfence/dagfence/resolver"
 )
 
-// MaxQuestions is the most questions that one request needs: the task, its dag
-// where the token names it, and for each of two readings what it touches.
-const MaxQuestions = 6
-
-// Needs appends to into what must be known before [Judge] can decide, each
-// question once. Nothing is needed for public and self endpoints, so that a
+// Needs returns what must be known before [Judge] can decide, each question once. Nothing is needed for public and self endpoints, so that a
 // heartbeat works with every source down.
-func Needs(into []resolver.Question, m *route.Match, task *identity.Task, p *Policy) []resolver.Question {
+func Needs(m *route.Match, task *identity.Task, p *Policy) []resolver.Question {
+	var into []resolver.Question
 	readings := m.Readings()
 	for i := range readings {
 		r := &readings[i]
 		freshness := freshnessOf(r)
-		switch p.asks(r) {
+		switch p.requires(r) {
 		case nothing, ruleOff, singleTeam:
 		case identityOnly:
 			into = needIdentity(into, task, p)
@@ -63,13 +59,13 @@ func AskAgain(m *route.Match) bool {
 	return false
 }
 
-// question is the kind of thing that a reading needs to know.
-type question uint8
+// requirement is what must be known to judge a reading.
+type requirement uint8
 
 const (
 	// nothing is needed, and nothing follows from it.
-	nothing question = iota
-	// ruleOff and singleTeam need nothing either, because a setting lets pass.
+	nothing requirement = iota
+	// ruleOff and singleTeam need nothing either, because a setting allows.
 	ruleOff
 	singleTeam
 	// identityOnly needs the task's dag, run, task and map index.
@@ -78,8 +74,8 @@ const (
 	teams
 )
 
-// asks tells what the policy needs to know about a reading.
-func (p *Policy) asks(r *route.Reading) question {
+// requires returns what the policy needs to know about a reading.
+func (p *Policy) requires(r *route.Reading) requirement {
 	switch r.Route.Kind {
 	case route.Variable, route.Connection, route.XCom, route.Dag, route.Asset:
 	case route.Public, route.Documentation, route.Self:
@@ -163,7 +159,7 @@ func needIdentity(into []resolver.Question, task *identity.Task, p *Policy) []re
 	})
 }
 
-// claimed tells whether the token itself signs what an XCom write is held against.
+// claimed reports whether the token itself signs what an XCom write is compared with.
 func claimed(task *identity.Task, writer XComWriter) bool {
 	c := &task.Claimed
 	switch writer {
@@ -179,7 +175,7 @@ func claimed(task *identity.Task, writer XComWriter) bool {
 }
 
 // add appends a question unless the same thing is asked for already; then the
-// stricter of the two stands.
+// stricter of the two counts.
 func add(into []resolver.Question, q resolver.Question) []resolver.Question {
 	for i := range into {
 		if into[i].Key == q.Key {

@@ -15,7 +15,7 @@ const (
 	Enforce Mode = iota
 	// Audit forwards the request, and records what would have been answered.
 	Audit
-	// Off looks nothing up and lets the group's requests pass.
+	// Off looks nothing up and allows the group's requests.
 	Off
 )
 
@@ -47,9 +47,9 @@ type Policy struct {
 	// MultiTeamKnown means that multi_team was set, by the fence's configuration or
 	// Airflow's, and is not only assumed to be on.
 	MultiTeamKnown bool
-	// DenyGlobalWrites lets only tasks of no team change what nobody owns.
+	// DenyGlobalWrites lets only tasks of no team change what has no owner.
 	DenyGlobalWrites bool
-	// AllowTeamless lets a task of no team reach what a team owns.
+	// AllowTeamless lets a task of no team use what a team owns.
 	AllowTeamless bool
 	// AllowDocumentation lets everybody read the API's own documentation.
 	AllowDocumentation bool

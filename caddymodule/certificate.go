@@ -8,6 +8,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/certmagic"
+
+	"github.com/dagfence/dagfence/rotate"
 )
 
 func init() {
@@ -24,7 +26,7 @@ type CertificateFiles struct {
 	// Key is the file with its private key.
 	Key string `json:"key"`
 
-	pair *followed[*tls.Certificate]
+	pair *rotate.Value[*tls.Certificate]
 }
 
 // CaddyModule returns the Caddy module information.
@@ -46,10 +48,14 @@ func (c *CertificateFiles) Provision(ctx caddy.Context) error {
 		*file = replaced
 	}
 	var err error
-	c.pair, err = follow(ctx.Logger(), func(contents [][]byte) (*tls.Certificate, error) {
-		pair, err := tls.X509KeyPair(contents[0], contents[1])
-		return &pair, err
-	}, c.Cert, c.Key)
+	c.pair, err = rotate.New(rotate.Source[*tls.Certificate]{
+		Name: "certificate and key to serve TLS with", Text: rotate.Text(""), Logger: ctx.Slogger(),
+		Files: func(string) []string { return []string{c.Cert, c.Key} },
+		Make: func(string) (*tls.Certificate, error) {
+			pair, err := rotate.KeyPair(c.Cert, c.Key)
+			return &pair, err
+		},
+	})
 	if err != nil {
 		return fmt.Errorf("certificate and key to serve TLS with (--tls-cert, --tls-key): %w: give the paths of a PEM pair", err)
 	}
@@ -58,7 +64,7 @@ func (c *CertificateFiles) Provision(ctx caddy.Context) error {
 
 // GetCertificate implements [certmagic.Manager].
 func (c *CertificateFiles) GetCertificate(context.Context, *tls.ClientHelloInfo) (*tls.Certificate, error) {
-	return c.pair.current(), nil
+	return c.pair.Get(), nil
 }
 
 // UnmarshalCaddyfile sets up the module from Caddyfile tokens. Syntax:

@@ -11,6 +11,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
+	"github.com/dagfence/dagfence/rotate"
 )
 
 func init() {
@@ -26,7 +28,7 @@ type Transport struct {
 	// CAFile is the file, PEM.
 	CAFile string `json:"ca_file"`
 
-	pool *followed[*x509.CertPool]
+	pool *rotate.Value[*x509.CertPool]
 }
 
 // CaddyModule returns the Caddy module information.
@@ -43,13 +45,11 @@ func (t *Transport) Provision(ctx caddy.Context) error {
 		return errors.New("ca_file: it does nothing without TLS")
 	}
 	var err error
-	t.pool, err = follow(ctx.Logger(), func(contents [][]byte) (*x509.CertPool, error) {
-		pool := x509.NewCertPool()
-		if !pool.AppendCertsFromPEM(contents[0]) {
-			return nil, errors.New("there is no certificate in it")
-		}
-		return pool, nil
-	}, t.CAFile)
+	t.pool, err = rotate.New(rotate.Source[*x509.CertPool]{
+		Name: "CA certificates for upstream", Text: rotate.Text(t.CAFile), Logger: ctx.Slogger(),
+		Files: func(path string) []string { return []string{path} },
+		Make:  rotate.CertPool,
+	})
 	if err != nil {
 		return fmt.Errorf("CA certificates for upstream (--upstream-ca): %w: give the path of a PEM file", err)
 	}
@@ -68,7 +68,7 @@ func (t *Transport) dial(transport *http.Transport) func(ctx context.Context, ne
 			return nil, err
 		}
 		config := transport.TLSClientConfig.Clone()
-		config.RootCAs = t.pool.current()
+		config.RootCAs = t.pool.Get()
 		if config.ServerName == "" {
 			if config.ServerName, _, err = net.SplitHostPort(address); err != nil {
 				return nil, errors.Join(err, plain.Close())

@@ -3,7 +3,6 @@ package lookup
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"database/sql/driver"
 	"errors"
 	"fmt"
@@ -79,17 +78,13 @@ func (u *databaseURL) mysqlTLS(config *mysql.Config) error {
 	}
 	config.TLS = &tls.Config{MinVersion: tls.VersionTLS12, ServerName: u.host}
 	if ca != "" {
-		pem, err := rotate.ReadFile(ca)
-		if err != nil {
+		var err error
+		if config.TLS.RootCAs, err = rotate.CertPool(ca); err != nil {
 			return fmt.Errorf("option ssl_ca: %w; give the path of a PEM file", err)
-		}
-		config.TLS.RootCAs = x509.NewCertPool()
-		if !config.TLS.RootCAs.AppendCertsFromPEM(pem) {
-			return fmt.Errorf("option ssl_ca: %s has no certificate; give a PEM file", ca)
 		}
 	}
 	if cert != "" {
-		pair, err := tls.LoadX509KeyPair(cert, key)
+		pair, err := rotate.KeyPair(cert, key)
 		if err != nil {
 			return fmt.Errorf("options ssl_cert and ssl_key: %w; give the paths of a PEM pair", err)
 		}

@@ -3,7 +3,6 @@ package lookup
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -179,7 +178,7 @@ func (o *ServerOptions) tls() (*tls.Config, error) {
 }
 
 func (o *ServerOptions) readTLS() (*tls.Config, error) {
-	pair, err := tls.LoadX509KeyPair(o.TLSCert, o.TLSKey)
+	pair, err := rotate.KeyPair(o.TLSCert, o.TLSKey)
 	if err != nil {
 		return nil, fmt.Errorf("tls-cert and tls-key: %w; give the paths of a PEM pair", err)
 	}
@@ -187,13 +186,8 @@ func (o *ServerOptions) readTLS() (*tls.Config, error) {
 	if o.ClientCA == "" {
 		return config, nil
 	}
-	pem, err := rotate.ReadFile(o.ClientCA)
-	if err != nil {
+	if config.ClientCAs, err = rotate.CertPool(o.ClientCA); err != nil {
 		return nil, fmt.Errorf("client-ca: %w; give the path of a PEM file", err)
-	}
-	config.ClientCAs = x509.NewCertPool()
-	if !config.ClientCAs.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("client-ca: %s has no certificate; give a PEM file", o.ClientCA)
 	}
 	// Not required of all: probes and scrapers have no certificate, and see
 	// nothing that is secret.

@@ -46,7 +46,7 @@ func TestServersThatDoNotStart(t *testing.T) {
 		"CA but no TLS":        {lookup.ServerOptions{Listen: ":0", ClientCA: pki.ca}, "set --tls-cert and --tls-key"},
 		"key but no cert":      {lookup.ServerOptions{Listen: "127.0.0.1:0", TLSKey: pki.key}, "tls-cert and tls-key"},
 		"CA is missing":        {lookup.ServerOptions{Listen: ":0", TLSCert: pki.cert, TLSKey: pki.key, ClientCA: missing}, "client-ca: open"},
-		"CA has no cert in it": {lookup.ServerOptions{Listen: ":0", TLSCert: pki.cert, TLSKey: pki.key, ClientCA: empty}, "has no certificate"},
+		"CA has no cert in it": {lookup.ServerOptions{Listen: ":0", TLSCert: pki.cert, TLSKey: pki.key, ClientCA: empty}, "holds no certificate"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -74,7 +74,7 @@ func TestDatabaseURLsThatCantBeUsed(t *testing.T) {
 		"mysql://u:" + password + "@db/x?chicken=1":              `option "chicken"`,
 		"mysql://u:" + password + "@db/x?ssl_mode=MAYBE":         "use DISABLED, PREFERRED",
 		"mysql://u:" + password + "@db/x?ssl_ca=" + missing:      "option ssl_ca",
-		"mysql://u:" + password + "@db/x?ssl_ca=" + notPEM:       "has no certificate",
+		"mysql://u:" + password + "@db/x?ssl_ca=" + notPEM:       "holds no certificate",
 		"mysql://u:" + password + "@db/x?ssl_cert=" + notPEM:     "options ssl_cert and ssl_key",
 		"sqlite://":                  "must name a file",
 		"sqlite:///:memory:":         "must name a file",

@@ -277,7 +277,7 @@ func TestLookupOptionsThatCannotBeUsed(t *testing.T) {
 		"query in url":       {resolver.LookupOptions{URL: url + "?t=" + hidden}, "lookup url"},
 		"token with newline": {resolver.LookupOptions{URL: url, Token: hidden + "\n"}, "lookup token"},
 		"timeout":            {resolver.LookupOptions{URL: url, Timeout: -1}, "lookup timeout"},
-		"no such ca":         {resolver.LookupOptions{URL: url, CAFile: filepath.Join(dir, "none.pem")}, "lookup reading ca"},
+		"no such ca":         {resolver.LookupOptions{URL: url, CAFile: filepath.Join(dir, "none.pem")}, "lookup ca: open"},
 		"ca is none":         {resolver.LookupOptions{URL: url, CAFile: empty}, "holds no certificate"},
 		"cert without key":   {resolver.LookupOptions{URL: url, CertFile: empty}, "tls_client"},
 		"cert is none":       {resolver.LookupOptions{URL: url, CertFile: empty, KeyFile: empty}, "tls_client"},

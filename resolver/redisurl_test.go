@@ -102,7 +102,7 @@ func TestOpenRedisSaysWhatIsWrongAndNoPassword(t *testing.T) {
 		"redis://cache?%zz=" + hidden:       "can't be read",
 		"redis://cache?skip_verify=true":    "option skip_verify is for TLS",
 		"redis://cache?" + hidden + "=1":    "an option behind the ? is not known here",
-		"rediss://cache?ca=/nowhere":        "reading ca",
+		"rediss://cache?ca=/nowhere":        "redis: ca: open /nowhere",
 		"unix://":                           "socket",
 		"unix://run/redis.sock":             "socket",
 		"redis-sentinel://a,b":              "master",

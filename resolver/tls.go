@@ -2,7 +2,6 @@ package resolver
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 
@@ -18,31 +17,18 @@ func clientTLS(ca, cert, key string) (*tls.Config, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
 	var err error
 	if ca != "" {
-		if config.RootCAs, err = certPool(ca); err != nil {
-			return nil, err
+		if config.RootCAs, err = rotate.CertPool(ca); err != nil {
+			return nil, fmt.Errorf("ca: %w; give the path of a PEM file", err)
 		}
 	}
 	if cert == "" && key == "" {
 		return config, nil
 	}
-	pair, err := tls.LoadX509KeyPair(cert, key)
+	pair, err := rotate.KeyPair(cert, key)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errPair, err)
 	}
 	// Sent whichever authorities the server names: it then says what is wrong with it.
 	config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &pair, nil }
 	return config, nil
-}
-
-// certPool reads a PEM file of certificates to trust.
-func certPool(path string) (*x509.CertPool, error) {
-	content, err := rotate.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("reading ca: %w", err)
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(content) {
-		return nil, fmt.Errorf("ca %s holds no certificate: give a PEM file", path)
-	}
-	return pool, nil
 }

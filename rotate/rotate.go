@@ -10,9 +10,16 @@ import (
 	"time"
 )
 
-// interval is how often a value that works is looked at: it keeps the reading of
-// files, some 10 µs each, away from most uses.
-const interval = 10 * time.Millisecond
+const (
+	// interval is how often a value that works is looked at: it keeps the reading of
+	// files, some 10 µs each, away from most uses.
+	interval = 10 * time.Millisecond
+	// patience is how long a use waits for the source to be read. Only a file system
+	// that hangs takes longer.
+	patience = 250 * time.Millisecond
+)
+
+var errSlow = fmt.Errorf("reading takes longer than %v", patience)
 
 // Source says what a [Value] is made of.
 type Source[T any] struct {
@@ -29,7 +36,7 @@ type Source[T any] struct {
 	// Retire is called with a value that no use begins with any more. Nil for
 	// nothing.
 	Retire func(T)
-	// Logger is told of values that are replaced, or can't be. Nil for nobody.
+	// Logger is told of values that are replaced, or can't be. Nil for none.
 	Logger *slog.Logger
 }
 
@@ -42,13 +49,17 @@ func Text(text string) func() (string, error) {
 // Files are read whole: that notices what their times and sizes miss, and
 // needs no thought for the symbolic links that Kubernetes swaps. While a source
 // can't be read, or makes no sense, such as half of a rotation, the last good
-// value stays.
+// value stays. It also stays while reading takes long: one use waits for a moment,
+// and the others, until it is read in time again, not at all. Safe for concurrent
+// use.
 type Value[T any] struct {
 	source Source[T]
 
 	mu      sync.Mutex
 	reading bool
 	read    time.Time
+	slow    bool // the reading under way, or the last one, outlasts patience
+	closed  bool
 	failure string
 	// latest is what the source makes; proven is what last worked. They differ
 	// from when the source changes until its value has worked.
@@ -113,35 +124,87 @@ func (v *Value[T]) Use(use func(T) error) error {
 // Close retires what there is. The value is not to be used any more.
 func (v *Value[T]) Close() {
 	v.mu.Lock()
-	defer v.mu.Unlock()
-	v.retire(v.latest)
-	if v.proven != v.latest {
-		v.retire(v.proven)
+	v.closed = true
+	latest, proven := v.latest, v.proven
+	v.mu.Unlock()
+	v.retire(latest)
+	if proven != latest {
+		v.retire(proven)
 	}
 }
 
 // current returns the latest version, as it was no longer ago than age. One caller
-// at a time reads the source, and the others go on with what there is.
+// at a time has the source read, and the others go on with what there is.
 func (v *Value[T]) current(age time.Duration) *version[T] {
 	v.mu.Lock()
-	defer v.mu.Unlock()
+	latest, slow := v.latest, v.slow
 	if v.reading || age > 0 && time.Since(v.read) < age {
-		return v.latest
+		v.mu.Unlock()
+		return latest
 	}
 	v.reading = true
-	old := v.latest
 	v.mu.Unlock()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		v.reread(latest)
+	}()
+	if slow {
+		return latest
+	}
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case <-done:
+	case <-timer.C:
+		v.overdue()
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.latest
+}
+
+// overdue lets no use wait until the source is read in time again.
+func (v *Value[T]) overdue() {
+	v.mu.Lock()
+	overdue := v.reading
+	if overdue {
+		v.slow = true
+	}
+	v.mu.Unlock()
+	if overdue {
+		v.warn(errSlow)
+	}
+}
+
+// reread makes the version that comes after old, and retires what nobody uses for
+// it.
+func (v *Value[T]) reread(old *version[T]) {
+	began := time.Now()
 	next, err := v.make(old)
 	v.mu.Lock()
-	v.reading, v.read = false, time.Now()
-	v.report(err)
-	if err == nil && next != old {
+	var unused *version[T]
+	switch {
+	case err != nil || next == old:
+	case v.closed:
+		unused = next
+	default:
 		if old != v.proven {
-			v.retire(old)
+			unused = old
 		}
 		v.latest = next
 	}
-	return v.latest
+	failure := ""
+	if err != nil {
+		failure = err.Error()
+	}
+	news := failure != v.failure
+	v.reading, v.read, v.slow, v.failure = false, time.Now(), time.Since(began) > patience, failure
+	v.mu.Unlock()
+	v.retire(unused)
+	if err != nil && news {
+		v.warn(err)
+	}
 }
 
 // make returns old where the source is as it was then.
@@ -181,12 +244,13 @@ func (v *Value[T]) contents(text string) [sha256.Size]byte {
 // prove marks a version as one that works, and retires the one before it.
 func (v *Value[T]) prove(current *version[T]) {
 	v.mu.Lock()
-	defer v.mu.Unlock()
-	if v.proven == current || v.latest != current {
+	before := v.proven
+	if before == current || v.latest != current {
+		v.mu.Unlock()
 		return
 	}
-	before := v.proven
 	v.proven = current
+	v.mu.Unlock()
 	if before != nil {
 		v.source.Logger.Info("credentials replaced", "option", v.source.Name)
 		v.retire(before)
@@ -199,14 +263,6 @@ func (v *Value[T]) retire(old *version[T]) {
 	}
 }
 
-// report logs a failure when it is news.
-func (v *Value[T]) report(err error) {
-	failure := ""
-	if err != nil {
-		failure = err.Error()
-	}
-	if failure != "" && failure != v.failure {
-		v.source.Logger.Warn("reading credentials again failed; the last good ones stay in use", "option", v.source.Name, "error", failure)
-	}
-	v.failure = failure
+func (v *Value[T]) warn(err error) {
+	v.source.Logger.Warn("reading credentials again failed; the last good ones stay in use", "option", v.source.Name, "error", err)
 }

@@ -3,6 +3,7 @@ package rotate_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -10,9 +11,11 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/dagfence/dagfence/rotate"
+	"github.com/dagfence/dagfence/tests/sidecar"
 )
 
 var errRefused = errors.New("refused")
@@ -139,6 +142,108 @@ func TestManyFollowALink(t *testing.T) {
 	users.Wait()
 	if got := v.Get(); got != "key new" {
 		t.Errorf("got %q", got)
+	}
+}
+
+// A source that hangs, as a file on a network may, keeps one use for a moment, and
+// no other.
+func TestSlowSource_IsNotWaitedFor(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		var mu sync.Mutex
+		text, takes := "old", time.Duration(0)
+		set := func(newText string, newTakes time.Duration) {
+			mu.Lock()
+			defer mu.Unlock()
+			text, takes = newText, newTakes
+		}
+		v, err := rotate.New(rotate.Source[string]{
+			Name: "door", Make: func(text string) (string, error) { return text, nil },
+			Text: func() (string, error) {
+				mu.Lock()
+				text, takes := text, takes
+				mu.Unlock()
+				time.Sleep(takes)
+				return text, nil
+			},
+			Logger: slog.New(slog.NewTextHandler(&log, nil)),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		gets := func(when, want string, atMost time.Duration) {
+			t.Helper()
+			began := time.Now()
+			if got, took := v.Get(), time.Since(began); got != want || took > atMost {
+				t.Errorf("%s: %q after %v, want %q within %v", when, got, took, want, atMost)
+			}
+		}
+		set("new", time.Hour)
+		gets("as it hangs", "old", rotate.Patience)
+		for range 100 {
+			gets("while it hangs", "old", 0)
+		}
+		time.Sleep(time.Hour)
+		set("newer", time.Second)
+		gets("once it does not, but is slow", "new", 0)
+		time.Sleep(2 * time.Second)
+		set("newest", 0)
+		gets("after it was slow", "newer", 0)
+		synctest.Wait()
+		gets("when it is read in time", "newest", 0)
+		if failures := strings.Count(log.String(), "level=WARN"); failures != 1 || !strings.Contains(log.String(), "option=door error=\"reading takes longer than") {
+			t.Errorf("%d failures are logged, want the one:\n%s", failures, &log)
+		}
+	})
+}
+
+// What is read after the end is retired too.
+func TestClose_RetiresWhatIsBeingMade(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		texts, retired := make(chan string, 1), make(chan string, 3)
+		texts <- "old"
+		v, err := rotate.New(rotate.Source[string]{
+			Text: func() (string, error) { return <-texts, nil },
+			Make: func(text string) (string, error) { return text, nil }, Retire: func(value string) { retired <- value },
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := v.Get(); got != "old" {
+			t.Errorf("got %q", got)
+		}
+		v.Close()
+		texts <- "new"
+		synctest.Wait()
+		if first, second := <-retired, <-retired; first != "old" || second != "new" {
+			t.Errorf("%q and %q are retired", first, second)
+		}
+	})
+}
+
+func TestPEM_SaysWhichFileIsWrong(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	good, other := sidecar.NewCertificate(t, "good"), sidecar.NewCertificate(t, "other")
+	none, garbage := filepath.Join(dir, "none"), filepath.Join(dir, "garbage")
+	write(t, garbage, "garbage")
+	for files, want := range map[[2]string]string{
+		{good.Cert, good.Key}:  "",
+		{good.Cert, other.Key}: other.Key + ": tls: private key does not match public key",
+		{none, good.Key}:       "open " + none,
+		{good.Cert, none}:      "open " + none,
+		{good.Cert, garbage}:   "failed to find any PEM data",
+	} {
+		if _, err := rotate.KeyPair(files[0], files[1]); fmt.Sprint(err) != "<nil>" && want == "" || want != "" && !strings.Contains(fmt.Sprint(err), want) {
+			t.Errorf("%v: %v, want %q", files, err, want)
+		}
+	}
+	for file, want := range map[string]string{good.Cert: "<nil>", garbage: garbage + " holds no certificate", none: "no such file"} {
+		if _, err := rotate.CertPool(file); !strings.Contains(fmt.Sprint(err), want) {
+			t.Errorf("%s: %v, want %s", file, err, want)
+		}
 	}
 }
 

@@ -1,0 +1,4 @@
+package rotate
+
+// Patience is how long a use waits for a source.
+const Patience = patience

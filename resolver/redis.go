@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -171,7 +172,13 @@ func (r *Redis) get(ctx context.Context, names []string) ([]*redis.StringCmd, er
 			for i, name := range names {
 				replies[i] = pipe.GetRange(ctx, name, 0, maxSealed)
 			}
-			_, _ = pipe.Exec(ctx) // each reply has its own error
+			// Each reply has its own error, but where the connection was refused: then
+			// none has, and none is a miss.
+			if _, err := pipe.Exec(ctx); err != nil && !slices.ContainsFunc(replies, func(reply *redis.StringCmd) bool { return reply.Err() != nil }) {
+				for _, reply := range replies {
+					reply.SetErr(err)
+				}
+			}
 			for _, reply := range replies {
 				if err := reply.Err(); err != nil && !isWrongType(err) {
 					return err

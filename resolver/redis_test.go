@@ -70,6 +70,19 @@ func TestRedisSharesWhatOneProcessLearnt(t *testing.T) {
 	}
 }
 
+// The pipeline's replies hold no error then, which looks like a key that is not
+// there.
+func TestRedis_RefusedPasswordIsNoMiss(t *testing.T) {
+	t.Parallel()
+	server := services.Redis(t, "--requirepass", "right")
+	observer := new(counts)
+	tier := newRedis(t, "redis://:wrong@"+server.Addr, owned(), resolver.Options{Observer: observer}.Patient())
+	expect(t, resolve(t, tier, ask(resolver.KindVariable, variableKey)), resolver.Found, "team_b")
+	if misses, errs := observer.result("redis", "miss"), observer.result("redis", "error"); misses != 0 || errs != 1 {
+		t.Errorf("%d misses and %d errors are reported, want an error", misses, errs)
+	}
+}
+
 func TestRedisJudgesNoWrite(t *testing.T) {
 	t.Parallel()
 	server := services.Redis(t)

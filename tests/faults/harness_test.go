@@ -22,6 +22,8 @@ const (
 	ms     = time.Millisecond
 	// deadline is what a resolve may take, and slack what a busy machine adds.
 	deadline, slack = 2 * time.Second, time.Second
+	// waitLong is longer than anything takes that happens sooner or later.
+	waitLong = 30 * time.Second
 )
 
 // TestMain lets more tests run beside each other than there are CPUs, unless

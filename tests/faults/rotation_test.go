@@ -135,6 +135,15 @@ func (s *keySet) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 
 func (s *keySet) publish(t *testing.T, status int, kids ...string) {
 	t.Helper()
+	body := keySetOf(t, kids...)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.body, s.status = body, status
+}
+
+// keySetOf is the JSON Web Key Set of these keys.
+func keySetOf(t *testing.T, kids ...string) []byte {
+	t.Helper()
 	var set jose.JSONWebKeySet
 	for _, kid := range kids {
 		set.Keys = append(set.Keys, jose.JSONWebKey{Key: keyOf(kid).Public(), KeyID: kid})
@@ -143,9 +152,7 @@ func (s *keySet) publish(t *testing.T, status int, kids ...string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.body, s.status = body, status
+	return body
 }
 
 // keyOf is the key pair of a kid, the same in every run.
@@ -155,13 +162,19 @@ func keyOf(kid string) ed25519.PrivateKey {
 
 func signedBy(t *testing.T, kid string) string {
 	t.Helper()
+	return signedAs(t, keyOf(kid), kid)
+}
+
+// signedAs signs a token of taskA, whose header names the key by kid.
+func signedAs(t *testing.T, key ed25519.PrivateKey, kid string) string {
+	t.Helper()
 	now := time.Now()
 	token := jwt.NewWithClaims(jwt.SigningMethodEdDSA, jwt.MapClaims{
 		"sub": taskA, "scope": "execution", "aud": "urn:airflow.apache.org:task", "jti": "x",
 		"iat": now.Unix(), "nbf": now.Unix(), "exp": now.Add(10 * time.Minute).Unix(),
 	})
 	token.Header["kid"] = kid
-	signed, err := token.SignedString(keyOf(kid))
+	signed, err := token.SignedString(key)
 	if err != nil {
 		t.Fatal(err)
 	}

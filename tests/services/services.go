@@ -24,8 +24,9 @@ import (
 	"time"
 )
 
-// startTimeout is how long a server may take until it answers.
-const startTimeout = 60 * time.Second
+// startTimeout is longer than any server takes until it answers, on a busy machine
+// too.
+const startTimeout = 5 * time.Minute
 
 // debianPath holds the places where Debian keeps servers that are not on PATH.
 var debianPath = []string{"/usr/lib/postgresql/*/bin", "/usr/sbin", "/usr/local/sbin"}
@@ -160,7 +161,7 @@ func (p *Process) Stop() {
 }
 
 // WaitReady calls ready until it gives nil, and fails the test when the process
-// ends or a minute passes first.
+// ends or startTimeout passes first.
 func (p *Process) WaitReady(tb testing.TB, ready func(context.Context) error) {
 	tb.Helper()
 	ctx, cancel := context.WithTimeout(tb.Context(), startTimeout)

@@ -24,7 +24,7 @@ TESTED = $$(go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end
 
 # What decides is covered above this many per cent, each package by its own tests.
 COVERAGE := 90
-COVERED  := ./caddymodule/route ./caddymodule/identity ./caddymodule/decide ./config ./lookup ./resolver
+COVERED  := ./caddymodule/route ./caddymodule/identity ./caddymodule/keyring ./caddymodule/decide ./config ./lookup ./resolver
 
 # How long make soak takes, and how many rows make scale has in each table.
 SOAK := 30m

@@ -18,17 +18,15 @@ import (
 
 	"github.com/dagfence/dagfence/caddymodule/decide"
 	"github.com/dagfence/dagfence/caddymodule/identity"
+	"github.com/dagfence/dagfence/caddymodule/keyring"
 	"github.com/dagfence/dagfence/caddymodule/route"
 	"github.com/dagfence/dagfence/config"
+	"github.com/dagfence/dagfence/setup"
 )
 
 func init() {
 	caddy.RegisterModule(Handler{})
 }
-
-// tokenCacheSize is how many verified tokens are remembered. Each running task
-// has one; an entry takes about 400 bytes.
-const tokenCacheSize = 100_000
 
 // Handler is an authorizing handler in front of Airflow's Execution API. It
 // reads each request as Airflow would, verifies the task's token, learns who
@@ -47,7 +45,7 @@ type Handler struct {
 	passUnlisted      bool
 	denyOnUnavailable bool
 
-	keys     *keySource
+	keys     *keyring.Keyring
 	verifier tokens
 	chain    *owners
 	metrics  *metrics
@@ -76,11 +74,11 @@ func (Handler) CaddyModule() caddy.ModuleInfo {
 // placeholders and the environment stay out of h.Config.
 func (h *Handler) Provision(ctx caddy.Context) error {
 	h.logger, h.usage, h.inFlight = ctx.Logger(), new(usage), new(inFlight)
-	settings, origins, err := Complete(h.Config, os.LookupEnv)
+	settings, origins, err := setup.Complete(h.Config, os.LookupEnv)
 	if err != nil {
 		return err
 	}
-	h.mount, h.policy = route.Mount(settings.BasePath), policyOf(settings)
+	h.mount, h.policy = route.Mount(settings.BasePath), setup.Policy(settings)
 	h.timeout = time.Duration(settings.Lookup.Timeout)
 	h.passUnlisted = settings.Rules.UnknownRoutes == config.UnsafeAllow
 	h.denyOnUnavailable = settings.OnUnavailable == config.Deny
@@ -109,16 +107,16 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 // any setting of a token is another one; the keys, only where they come from
 // elsewhere.
 func (h *Handler) openKeys(settings config.Config) error {
-	options := keyOptionsOf(settings.Token)
-	keys, err := share(h, options, func() (*keySource, error) {
-		return newKeySource(options, zap.New(outletCore{}).Named(moduleID))
+	options := setup.KeyOptions(settings.Token)
+	keys, err := share(h, options, func() (*keyring.Keyring, error) {
+		return keyring.Open(options, zap.New(outletCore{}).Named(moduleID))
 	})
 	if err != nil {
 		return err
 	}
 	h.keys = keys
 	h.verifier, err = share(h, settings.Token, func() (tokens, error) {
-		return tokens{NewVerifier(settings.Token, keys.Current, time.Now)}, nil
+		return tokens{setup.Verifier(settings.Token, keys.Current, time.Now)}, nil
 	})
 	return err
 }

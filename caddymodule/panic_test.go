@@ -4,6 +4,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -18,12 +19,24 @@ import (
 	"github.com/dagfence/dagfence/tests/sidecar"
 )
 
+func write(t *testing.T, path, content string) string {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func ownership(t *testing.T, content string) string {
+	t.Helper()
+	return write(t, filepath.Join(t.TempDir(), "owners.yaml"), content)
+}
+
 func TestPanicIsA500AndForwardsNothing(t *testing.T) {
 	for _, mode := range []string{config.Enforce, config.Audit} {
 		for name, verifying := range map[string]bool{"verifying": true, "resolving": false} {
 			handler, _, err := provisionIn(t, config.Config{
-				Mode: mode, Token: config.Token{Secret: "the secret of a panic"},
-				OwnershipFile: write(t, filepath.Join(t.TempDir(), "owners.yaml"), "variables: {a: team_b}\n"),
+				Mode: mode, Token: config.Token{Secret: "the secret of a panic"}, OwnershipFile: ownership(t, "variables: {a: team_b}\n"),
 			})
 			if err != nil {
 				t.Fatal(err)
@@ -52,11 +65,11 @@ func TestPanicIsA500AndForwardsNothing(t *testing.T) {
 // Upstream's transport reads the body in a goroutine of its own, where a panic
 // that nobody recovers from ends the process.
 func TestPanicAtTheEndOfABodyHoldsItBack(t *testing.T) {
-	dir := t.TempDir()
+	owners := ownership(t, "dags: {dag_b: team_b}\nvariables: {b: team_b}\n")
 	synctest.Test(t, func(t *testing.T) {
 		secret := "the secret of a panic in a body"
 		handler, _, err := provisionIn(t, config.Config{
-			Token: config.Token{Secret: secret}, OwnershipFile: write(t, filepath.Join(dir, "owners.yaml"), "dags: {dag_b: team_b}\nvariables: {b: team_b}\n"),
+			Token: config.Token{Secret: secret}, OwnershipFile: owners,
 		})
 		if err != nil {
 			t.Fatal(err)

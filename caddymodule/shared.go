@@ -16,6 +16,7 @@ import (
 	"github.com/dagfence/dagfence/caddymodule/identity"
 	"github.com/dagfence/dagfence/config"
 	"github.com/dagfence/dagfence/resolver"
+	"github.com/dagfence/dagfence/setup"
 )
 
 // pool holds what a reload must not lose where its settings stay the same: the
@@ -58,12 +59,6 @@ func fingerprint(kind, settings any) ([sha256.Size]byte, error) {
 		return [sha256.Size]byte{}, fmt.Errorf("comparing settings: %w", err)
 	}
 	return sha256.Sum256(text.Bytes()), nil
-}
-
-// Destruct implements caddy.Destructor.
-func (s *keySource) Destruct() error {
-	s.Close()
-	return nil
 }
 
 // tokens verifies tokens, and remembers those that it found good.
@@ -110,7 +105,7 @@ type ownerSettings struct {
 }
 
 func ownerSettingsOf(c config.Config) (ownerSettings, error) {
-	seal, err := SealSecret(c)
+	seal, err := setup.SealSecret(c)
 	if err != nil {
 		return ownerSettings{}, err
 	}
@@ -138,7 +133,7 @@ func ownerSettingsOf(c config.Config) (ownerSettings, error) {
 // openOwners starts answering who owns what.
 func openOwners(settings config.Config, seal []byte) (*owners, error) {
 	logger := slog.New(zapslog.NewHandler(outletCore{}, zapslog.WithName(moduleID), zapslog.AddStacktraceAt(noStacktrace)))
-	source, name, closeSource, err := OpenSource(settings, logger)
+	source, name, closeSource, err := setup.OpenSource(settings, logger)
 	if err != nil {
 		return nil, err
 	}

@@ -5,13 +5,13 @@ import (
 	"context"
 	"strings"
 
-	"github.com/dagfence/dagfence/caddymodule"
+	"github.com/dagfence/dagfence/setup"
 )
 
 // checkConfiguration completes the settings as the fence does at start. Every
 // problem is a finding.
 func (r *run) checkConfiguration(context.Context) {
-	settings, _, err := caddymodule.Complete(r.Fence, r.Environment)
+	settings, _, err := setup.Complete(r.Fence, r.Environment)
 	if err != nil {
 		for line := range strings.SplitSeq(err.Error(), "\n") {
 			r.problem("configuration", "%s", line)

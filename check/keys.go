@@ -5,8 +5,9 @@ import (
 	"errors"
 	"strings"
 
-	"github.com/dagfence/dagfence/caddymodule"
+	"github.com/dagfence/dagfence/caddymodule/keyring"
 	"github.com/dagfence/dagfence/rotate"
+	"github.com/dagfence/dagfence/setup"
 )
 
 // shortest is how many bytes an HMAC secret should have: as many as the hash
@@ -21,7 +22,7 @@ func (r *run) checkKeys(ctx context.Context) {
 		return
 	}
 	t := r.settings.Token
-	keys, skipped, err := caddymodule.ReadKeys(ctx, t)
+	keys, skipped, err := keyring.Read(ctx, setup.KeyOptions(t))
 	switch {
 	case err != nil && strings.Contains(t.JWKS, "://"):
 		r.problem(check, "%v: %s", err, mendOfJWKS(err))

@@ -5,10 +5,10 @@ import (
 	"log/slog"
 	"strings"
 
-	"github.com/dagfence/dagfence/caddymodule"
 	"github.com/dagfence/dagfence/config"
 	"github.com/dagfence/dagfence/lookup"
 	"github.com/dagfence/dagfence/resolver"
+	"github.com/dagfence/dagfence/setup"
 )
 
 // probe is asked of the lookup service. No dag can be called so: Airflow allows
@@ -28,7 +28,7 @@ func (r *run) checkOwners(ctx context.Context) {
 	case r.settings.Database == "":
 		check = "ownership_file"
 	}
-	source, _, closer, err := caddymodule.OpenSource(r.settings, slog.New(slog.DiscardHandler)) //nolint:contextcheck // it bounds itself, and outlives this check
+	source, _, closer, err := setup.OpenSource(r.settings, slog.New(slog.DiscardHandler))
 	if err != nil {
 		option, text, _ := strings.Cut(err.Error(), ": ")
 		if option != "database" && option != "ownership_file" {

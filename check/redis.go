@@ -8,8 +8,8 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/dagfence/dagfence/caddymodule"
 	"github.com/dagfence/dagfence/resolver"
+	"github.com/dagfence/dagfence/setup"
 )
 
 // checkRedis does what the fence does with Redis. A Redis that is broken costs
@@ -24,7 +24,7 @@ func (r *run) checkRedis(ctx context.Context) {
 		r.skip(check, "none is set; it is optional")
 		return
 	}
-	secret, err := caddymodule.SealSecret(r.settings)
+	secret, err := setup.SealSecret(r.settings)
 	if err != nil {
 		r.problem(check, "%v", err)
 		return

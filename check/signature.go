@@ -10,9 +10,9 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
-	"github.com/dagfence/dagfence/caddymodule"
 	"github.com/dagfence/dagfence/caddymodule/identity"
 	"github.com/dagfence/dagfence/config"
+	"github.com/dagfence/dagfence/setup"
 )
 
 // maxSkew bounds how long a token of the check's is good: whatever answers as
@@ -173,7 +173,7 @@ func (r *run) compare(token string, answer reply) {
 			at = issued.Time
 		}
 	}
-	verifier := caddymodule.NewVerifier(r.settings.Token, func() *identity.Keys { return r.keys }, func() time.Time { return at })
+	verifier := setup.Verifier(r.settings.Token, func() *identity.Keys { return r.keys }, func() time.Time { return at })
 	if _, err := verifier.Verify("Bearer " + token); err != nil {
 		r.problem(check, "upstream signs with the same secret, but the fence refuses its tokens: %s", r.explain(err, token))
 		return

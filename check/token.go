@@ -5,8 +5,8 @@ import (
 	"net/http"
 	"net/url"
 
-	"github.com/dagfence/dagfence/caddymodule"
 	"github.com/dagfence/dagfence/caddymodule/identity"
+	"github.com/dagfence/dagfence/setup"
 )
 
 // checkToken lets the fence and upstream judge a real task's token.
@@ -20,7 +20,7 @@ func (r *run) checkToken(ctx context.Context) {
 		r.skip(check, "the keys come first")
 		return
 	}
-	verifier := caddymodule.NewVerifier(r.settings.Token, func() *identity.Keys { return r.keys }, r.Now)
+	verifier := setup.Verifier(r.settings.Token, func() *identity.Keys { return r.keys }, r.Now)
 	task, refusal := verifier.Verify("Bearer " + r.Token)
 	switch {
 	case refusal != nil:

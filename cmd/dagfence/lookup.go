@@ -15,6 +15,7 @@ import (
 	"github.com/dagfence/dagfence/lookup"
 	"github.com/dagfence/dagfence/resolver"
 	"github.com/dagfence/dagfence/rotate"
+	"github.com/dagfence/dagfence/setup"
 )
 
 func init() {
@@ -97,7 +98,7 @@ func serveLookup(flags caddycmd.Flags) error {
 // complete replaces placeholders, and takes what no flag says of the database from
 // Airflow's own configuration.
 func complete(settings *config.Config) error {
-	if err := settings.Replace(caddymodule.ReplacePlaceholders); err != nil {
+	if err := settings.Replace(setup.ReplacePlaceholders); err != nil {
 		return err
 	}
 	airflow, err := config.ReadAirflow(os.LookupEnv)

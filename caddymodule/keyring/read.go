@@ -1,4 +1,4 @@
-package caddymodule
+package keyring
 
 import (
 	"context"
@@ -12,38 +12,32 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/dagfence/dagfence/caddymodule/identity"
-	"github.com/dagfence/dagfence/config"
 	"github.com/dagfence/dagfence/rotate"
 )
 
-func keyOptionsOf(t config.Token) keyOptions {
-	return keyOptions{Secret: t.Secret, SecretFile: t.SecretFile, PublicKey: t.PublicKey, JWKS: t.JWKS}
-}
-
-// ReadKeys reads once what the fence verifies tokens with, and keeps current
-// while it serves. skipped are the keys of a JWKS that can't be used. The error
-// names the option.
-func ReadKeys(ctx context.Context, t config.Token) (keys *identity.Keys, skipped []error, err error) {
-	s := &keySource{logger: zap.NewNop()}
-	if err := s.choose(keyOptionsOf(t), &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true}); err != nil {
+// Read reads the keys once. skipped are the keys of a JWKS that can't be used. The
+// error names the option.
+func Read(ctx context.Context, opts Options) (keys *identity.Keys, skipped []error, err error) {
+	k := &Keyring{logger: zap.NewNop()}
+	if err := k.choose(opts, &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true}); err != nil {
 		return nil, nil, err
 	}
-	content, err := s.read(ctx)
+	content, err := k.read(ctx)
 	switch {
 	case err != nil:
-	case t.JWKS != "":
+	case opts.JWKS != "":
 		keys, skipped, err = identity.ParseJWKS(content)
 	default:
-		keys, err = s.parse(content)
+		keys, err = k.parse(content)
 	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", s.option, err)
+		return nil, nil, fmt.Errorf("%s: %w", k.option, err)
 	}
 	return keys, skipped, nil
 }
 
-// isURL tells a URL from a file as Airflow does, but for a file whose name
-// merely begins with "http".
+// isURL reports whether a location is a URL and not a file: as Airflow decides it,
+// but for a file whose name merely begins with "http".
 func isURL(location string) bool {
 	return strings.HasPrefix(location, "http://") || strings.HasPrefix(location, "https://")
 }

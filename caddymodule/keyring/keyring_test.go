@@ -1,4 +1,4 @@
-package caddymodule_test
+package keyring_test
 
 import (
 	"bytes"
@@ -28,8 +28,8 @@ import (
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
 
-	"github.com/dagfence/dagfence/caddymodule"
 	"github.com/dagfence/dagfence/caddymodule/identity"
+	"github.com/dagfence/dagfence/caddymodule/keyring"
 )
 
 const keysURL = "https://operator:pass-word@keys.example/jwks.json?token=hunter2"
@@ -64,7 +64,7 @@ func keySetOf(t *testing.T, numbers ...byte) string {
 
 // verifies tells whether a task's token, signed so, passes with the keys of the
 // moment.
-func verifies(t *testing.T, keys *caddymodule.KeySource, method jwt.SigningMethod, key any, kid string) bool {
+func verifies(t *testing.T, keys *keyring.Keyring, method jwt.SigningMethod, key any, kid string) bool {
 	t.Helper()
 	token := jwt.NewWithClaims(method, jwt.MapClaims{
 		"sub": "0199f7c4-8a7e-7b1a-8c55-3f0e6f0a1b2c", "aud": "task",
@@ -80,7 +80,7 @@ func verifies(t *testing.T, keys *caddymodule.KeySource, method jwt.SigningMetho
 	return err == nil
 }
 
-func verifiesNumber(t *testing.T, keys *caddymodule.KeySource, number byte) bool {
+func verifiesNumber(t *testing.T, keys *keyring.Keyring, number byte) bool {
 	t.Helper()
 	return verifies(t, keys, jwt.SigningMethodEdDSA, testKey(number), string('0'+number))
 }
@@ -102,10 +102,10 @@ func write(t *testing.T, path, content string) string {
 	return path
 }
 
-func open(t *testing.T, opts caddymodule.KeyOptions, transport http.RoundTripper) (*caddymodule.KeySource, *observer.ObservedLogs) {
+func open(t *testing.T, opts keyring.Options, transport http.RoundTripper) (*keyring.Keyring, *observer.ObservedLogs) {
 	t.Helper()
 	core, logs := observer.New(zapcore.DebugLevel)
-	keys, err := caddymodule.OpenKeySource(opts, transport, zap.New(core))
+	keys, err := keyring.OpenWith(opts, transport, zap.New(core))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,40 +118,40 @@ func TestKeysAreReadFromWhereTheOptionsSay(t *testing.T) {
 	jwks := write(t, filepath.Join(dir, "jwks.json"), keySetOf(t, 1, 2))
 	public := write(t, filepath.Join(dir, "public.pem"), publicPEM(t, testKey(3)))
 	for name, tc := range map[string]struct {
-		opts   caddymodule.KeyOptions
+		opts   keyring.Options
 		method jwt.SigningMethod
 		key    any
 		kid    string
 	}{
-		"a secret": {caddymodule.KeyOptions{Secret: "s3cret "}, jwt.SigningMethodHS512, []byte("s3cret "), ""},
+		"a secret": {keyring.Options{Secret: "s3cret "}, jwt.SigningMethodHS512, []byte("s3cret "), ""},
 		"a secret file": {
-			caddymodule.KeyOptions{SecretFile: write(t, filepath.Join(dir, "bare"), "s3cret")},
+			keyring.Options{SecretFile: write(t, filepath.Join(dir, "bare"), "s3cret")},
 			jwt.SigningMethodHS512, []byte("s3cret"), "",
 		},
 		"a secret file that ends in a line break": {
-			caddymodule.KeyOptions{SecretFile: write(t, filepath.Join(dir, "lf"), "s3cret\n")},
+			keyring.Options{SecretFile: write(t, filepath.Join(dir, "lf"), "s3cret\n")},
 			jwt.SigningMethodHS512, []byte("s3cret\n"), "",
 		},
 		"a secret file with whitespace around it": {
-			caddymodule.KeyOptions{SecretFile: write(t, filepath.Join(dir, "wide"), " s3cret\t\r\n\n")},
+			keyring.Options{SecretFile: write(t, filepath.Join(dir, "wide"), " s3cret\t\r\n\n")},
 			jwt.SigningMethodHS512, []byte(" s3cret\t\r\n\n"), "",
 		},
 		"a public key": {
-			caddymodule.KeyOptions{PublicKey: public},
+			keyring.Options{PublicKey: public},
 			jwt.SigningMethodEdDSA, testKey(3), thumbprint(t, testKey(3)),
 		},
-		"a JWKS file": {caddymodule.KeyOptions{JWKS: jwks}, jwt.SigningMethodEdDSA, testKey(2), "2"},
+		"a JWKS file": {keyring.Options{JWKS: jwks}, jwt.SigningMethodEdDSA, testKey(2), "2"},
 		"a JWKS before a public key and a secret": {
-			caddymodule.KeyOptions{JWKS: jwks, PublicKey: public, Secret: "s3cret"}, jwt.SigningMethodEdDSA, testKey(1), "1",
+			keyring.Options{JWKS: jwks, PublicKey: public, Secret: "s3cret"}, jwt.SigningMethodEdDSA, testKey(1), "1",
 		},
 		"a public key before a secret": {
-			caddymodule.KeyOptions{PublicKey: public, Secret: "s3cret"},
+			keyring.Options{PublicKey: public, Secret: "s3cret"},
 			jwt.SigningMethodEdDSA, testKey(3), thumbprint(t, testKey(3)),
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			keys, err := caddymodule.NewKeySource(tc.opts, zap.NewNop())
+			keys, err := keyring.Open(tc.opts, zap.NewNop())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -183,55 +183,55 @@ func TestKeysThatCannotServeAreAnErrorAtStart(t *testing.T) {
 		return write(t, f.Name(), content)
 	}
 	for name, tc := range map[string]struct {
-		opts caddymodule.KeyOptions
+		opts keyring.Options
 		want []string // the option, what is wrong, the mend
 	}{
-		"nothing": {caddymodule.KeyOptions{}, []string{"token", "nothing to verify tokens with", "set one of jwks"}},
+		"nothing": {keyring.Options{}, []string{"token", "nothing to verify tokens with", "set one of jwks"}},
 		"two secrets": {
-			caddymodule.KeyOptions{Secret: "s3cret", SecretFile: file("s3cret")},
+			keyring.Options{Secret: "s3cret", SecretFile: file("s3cret")},
 			[]string{"secret and secret_file are both set", "keep one"},
 		},
 		"a secret that is a PEM": {
-			caddymodule.KeyOptions{Secret: publicPEM(t, testKey(1))}, []string{"token secret:", "is a PEM key", "public_key"},
+			keyring.Options{Secret: publicPEM(t, testKey(1))}, []string{"token secret:", "is a PEM key", "public_key"},
 		},
 		"a secret file that is not there": {
-			caddymodule.KeyOptions{SecretFile: filepath.Join(dir, "absent")},
+			keyring.Options{SecretFile: filepath.Join(dir, "absent")},
 			[]string{"token secret_file:", "absent: no such file", "jwt_secret"},
 		},
 		"a secret file that is a folder": {
-			caddymodule.KeyOptions{SecretFile: dir}, []string{"token secret_file:", "is not a regular file", "jwt_secret"},
+			keyring.Options{SecretFile: dir}, []string{"token secret_file:", "is not a regular file", "jwt_secret"},
 		},
 		"a secret file that is empty": {
-			caddymodule.KeyOptions{SecretFile: file("")}, []string{"token secret_file:", "secret is empty", "jwt_secret"},
+			keyring.Options{SecretFile: file("")}, []string{"token secret_file:", "secret is empty", "jwt_secret"},
 		},
 		"a secret file of whitespace": {
-			caddymodule.KeyOptions{SecretFile: file(" \t")}, []string{"token secret_file:", "only whitespace", "jwt_secret"},
+			keyring.Options{SecretFile: file(" \t")}, []string{"token secret_file:", "only whitespace", "jwt_secret"},
 		},
 		"a secret file that is huge": {
-			caddymodule.KeyOptions{SecretFile: file(strings.Repeat("s3cret", 200_000))},
+			keyring.Options{SecretFile: file(strings.Repeat("s3cret", 200_000))},
 			[]string{"token secret_file:", "more than 1048576 bytes"},
 		},
 		"a public key that is none": {
-			caddymodule.KeyOptions{PublicKey: file("s3cret")}, []string{"token public_key:", "no PEM", "jwt_private_key_path"},
+			keyring.Options{PublicKey: file("s3cret")}, []string{"token public_key:", "no PEM", "jwt_private_key_path"},
 		},
 		"a JWKS that is none": {
-			caddymodule.KeyOptions{JWKS: file("s3cret")}, []string{"token jwks:", "not a JWKS", "http(s) URL"},
+			keyring.Options{JWKS: file("s3cret")}, []string{"token jwks:", "not a JWKS", "http(s) URL"},
 		},
 		"a JWKS with a symmetric key": {
-			caddymodule.KeyOptions{JWKS: file(`{"keys":[{"kty":"oct","k":"s3cret"}]}`)},
+			keyring.Options{JWKS: file(`{"keys":[{"kty":"oct","k":"s3cret"}]}`)},
 			[]string{"token jwks:", "symmetric (kty oct)", "secret_file"},
 		},
 		"a URL that is none": {
-			caddymodule.KeyOptions{JWKS: "https://user:s3cret/x@host"}, []string{"token jwks:", "not a valid URL", "path of a file"},
+			keyring.Options{JWKS: "https://user:s3cret/x@host"}, []string{"token jwks:", "not a valid URL", "path of a file"},
 		},
 		"a URL without a host": {
-			caddymodule.KeyOptions{JWKS: "https:///s3cret"}, []string{"token jwks:", "not a valid URL"},
+			keyring.Options{JWKS: "https:///s3cret"}, []string{"token jwks:", "not a valid URL"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			core, logs := observer.New(zapcore.DebugLevel)
-			_, err := caddymodule.NewKeySource(tc.opts, zap.New(core))
+			_, err := keyring.Open(tc.opts, zap.New(core))
 			if err == nil {
 				t.Fatal("taken")
 			}
@@ -255,7 +255,7 @@ func TestKeyFileIsFollowed(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		path := write(t, filepath.Join(dir, "jwks.json"), keySetOf(t, 1))
-		keys, logs := open(t, caddymodule.KeyOptions{JWKS: path}, nil)
+		keys, logs := open(t, keyring.Options{JWKS: path}, nil)
 		defer keys.Close()
 		first := keys.Current()
 		later := func() {
@@ -306,7 +306,7 @@ func TestKeysOfASecretFileKeepItsLastLineBreak(t *testing.T) {
 	t.Parallel()
 	path := write(t, filepath.Join(t.TempDir(), "secret"), "first\n")
 	synctest.Test(t, func(t *testing.T) {
-		keys, logs := open(t, caddymodule.KeyOptions{SecretFile: path}, nil)
+		keys, logs := open(t, keyring.Options{SecretFile: path}, nil)
 		defer keys.Close()
 		if verifies(t, keys, jwt.SigningMethodHS512, []byte("first"), "") || !verifies(t, keys, jwt.SigningMethodHS512, []byte("first\n"), "") {
 			t.Error("the line break is no part of the secret")
@@ -344,7 +344,7 @@ func TestKeyFileBehindASwappedLinkIsFollowed(t *testing.T) {
 	}
 	link("v1")
 	synctest.Test(t, func(t *testing.T) {
-		keys, _ := open(t, caddymodule.KeyOptions{SecretFile: filepath.Join(dir, "data", "secret")}, nil)
+		keys, _ := open(t, keyring.Options{SecretFile: filepath.Join(dir, "data", "secret")}, nil)
 		defer keys.Close()
 		link("v2")
 		time.Sleep(6 * time.Second)
@@ -362,7 +362,7 @@ func TestTokenUnderANewKeyOfAFileIsNotRefused(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	for name, rotation := range map[string]struct {
-		options  func(path string) caddymodule.KeyOptions
+		options  func(path string) keyring.Options
 		old, now string
 		refusal  error
 		method   jwt.SigningMethod
@@ -370,16 +370,16 @@ func TestTokenUnderANewKeyOfAFileIsNotRefused(t *testing.T) {
 		kid      string
 	}{
 		"secret": {
-			func(path string) caddymodule.KeyOptions { return caddymodule.KeyOptions{SecretFile: path} },
+			func(path string) keyring.Options { return keyring.Options{SecretFile: path} },
 			"first", "other", identity.ErrSignature, jwt.SigningMethodHS512, []byte("other"), "",
 		},
 		"public key": {
-			func(path string) caddymodule.KeyOptions { return caddymodule.KeyOptions{PublicKey: path} },
+			func(path string) keyring.Options { return keyring.Options{PublicKey: path} },
 			publicPEM(t, testKey(1)), publicPEM(t, testKey(2)), identity.ErrUnknownKey,
 			jwt.SigningMethodEdDSA, testKey(2), thumbprint(t, testKey(2)),
 		},
 		"key set": {
-			func(path string) caddymodule.KeyOptions { return caddymodule.KeyOptions{JWKS: path} },
+			func(path string) keyring.Options { return keyring.Options{JWKS: path} },
 			keySetOf(t, 1), keySetOf(t, 1, 2), identity.ErrUnknownKey, jwt.SigningMethodEdDSA, testKey(2), "2",
 		},
 	} {
@@ -414,7 +414,7 @@ func TestTokenUnderANewKeyOfAFileIsNotRefused(t *testing.T) {
 
 func TestSecretThatIsSetIsNotReadAgain(t *testing.T) {
 	t.Parallel()
-	keys, _ := open(t, caddymodule.KeyOptions{Secret: "first"}, nil)
+	keys, _ := open(t, keyring.Options{Secret: "first"}, nil)
 	defer keys.Close()
 	if keys.Renew(t.Context(), identity.ErrSignature) {
 		t.Error("a forged token makes it read what cannot change")
@@ -463,7 +463,7 @@ func TestJWKSURLThatIsDownAtStartIsTriedAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		server := &keyServer{err: errors.New("connection refused")}
-		keys, logs := open(t, caddymodule.KeyOptions{JWKS: keysURL}, server)
+		keys, logs := open(t, keyring.Options{JWKS: keysURL}, server)
 		defer keys.Close()
 		if keys.Current() != nil {
 			t.Error("there are keys already")
@@ -500,7 +500,7 @@ func TestJWKSURLIsReadEveryHour(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		server := &keyServer{status: http.StatusOK, body: keySetOf(t, 1)}
-		keys, _ := open(t, caddymodule.KeyOptions{JWKS: keysURL}, server)
+		keys, _ := open(t, keyring.Options{JWKS: keysURL}, server)
 		defer keys.Close()
 		first := keys.Current()
 		time.Sleep(50 * time.Minute)
@@ -547,7 +547,7 @@ func TestUnknownKidFetchesOnceForAll(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		server := &keyServer{status: http.StatusOK, body: keySetOf(t, 1)}
-		keys, _ := open(t, caddymodule.KeyOptions{JWKS: keysURL}, server)
+		keys, _ := open(t, keyring.Options{JWKS: keysURL}, server)
 		defer keys.Close()
 		server.set(func(s *keyServer) { s.body, s.delay = keySetOf(t, 1, 2), time.Second })
 
@@ -584,7 +584,7 @@ func TestUnknownKidWaitsNoLongerThanTheRequest(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		server := &keyServer{status: http.StatusOK, body: keySetOf(t, 1)}
-		keys, _ := open(t, caddymodule.KeyOptions{JWKS: keysURL}, server)
+		keys, _ := open(t, keyring.Options{JWKS: keysURL}, server)
 		server.set(func(s *keyServer) { s.delay = time.Minute })
 		time.Sleep(11 * time.Second)
 		start := time.Now()
@@ -619,7 +619,7 @@ func TestJWKSURLThatHangsTimesOut(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
-		keys, _ := open(t, caddymodule.KeyOptions{JWKS: keysURL}, &keyServer{delay: time.Hour})
+		keys, _ := open(t, keyring.Options{JWKS: keysURL}, &keyServer{delay: time.Hour})
 		defer keys.Close()
 		if waited := time.Since(start); waited != 5*time.Second {
 			t.Errorf("the start waited %v", waited)
@@ -634,7 +634,7 @@ func TestUnusableKeysOfAJWKSAreLogged(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		body := strings.Replace(keySetOf(t, 1), `"keys":[`, `"keys":[{"kty":"new","kid":"n"},`, 1)
-		keys, logs := open(t, caddymodule.KeyOptions{JWKS: keysURL}, &keyServer{status: http.StatusOK, body: body})
+		keys, logs := open(t, keyring.Options{JWKS: keysURL}, &keyServer{status: http.StatusOK, body: body})
 		defer keys.Close()
 		if !verifiesNumber(t, keys, 1) {
 			t.Error("the usable key is not there")
@@ -667,7 +667,7 @@ func TestJWKSServerIsNotTrusted(t *testing.T) {
 	for path, want := range map[string]string{
 		"/good": "", "/huge": "more than 1048576 bytes", "/moved": "answers 302", "/file": "answers 302", "/absent": "answers 404",
 	} {
-		keys, err := caddymodule.NewKeySource(caddymodule.KeyOptions{JWKS: server.URL + path}, zap.NewNop())
+		keys, err := keyring.Open(keyring.Options{JWKS: server.URL + path}, zap.NewNop())
 		if err != nil {
 			t.Fatal(err)
 		}

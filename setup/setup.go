@@ -1,4 +1,6 @@
-package caddymodule
+// Package setup makes the parts of a fence from its settings: what the handler
+// serves with, and what package check and the commands look at.
+package setup
 
 import (
 	"errors"
@@ -10,14 +12,15 @@ import (
 
 	"github.com/dagfence/dagfence/caddymodule/decide"
 	"github.com/dagfence/dagfence/caddymodule/identity"
+	"github.com/dagfence/dagfence/caddymodule/keyring"
 	"github.com/dagfence/dagfence/config"
 	"github.com/dagfence/dagfence/lookup"
 	"github.com/dagfence/dagfence/resolver"
 	"github.com/dagfence/dagfence/rotate"
 )
 
-// Complete makes a configuration whole, in the order that package config gives:
-// what Provision does with it first. environment is [os.LookupEnv], or what
+// Complete returns a configuration with placeholders replaced, with what Airflow's
+// own configuration and the defaults add, and validated. environment is [os.LookupEnv], or what
 // stands in for it. origins are of what comes from Airflow's own configuration.
 func Complete(
 	c config.Config, environment func(string) (string, bool),
@@ -36,14 +39,13 @@ func Complete(
 	return c, origins, c.Validate()
 }
 
-// ReplacePlaceholders is what [config.Config.Replace] wants: Caddy's own
-// placeholders.
+// ReplacePlaceholders replaces Caddy's own placeholders, for [config.Config.Replace].
 func ReplacePlaceholders(_, value string) (string, error) {
 	return caddy.NewReplacer().ReplaceOrErr(value, true, true)
 }
 
-// policyOf translates validated settings into the policy.
-func policyOf(c config.Config) decide.Policy {
+// Policy returns the policy that complete settings stand for.
+func Policy(c config.Config) decide.Policy {
 	group := func(mode string) decide.Mode {
 		switch {
 		case mode == config.Off:
@@ -73,16 +75,25 @@ func policyOf(c config.Config) decide.Policy {
 	}
 }
 
-// NewVerifier makes what verifies tokens as complete settings want it, with the
-// keys of the moment and a clock.
-func NewVerifier(t config.Token, keys func() *identity.Keys, now func() time.Time) *identity.Verifier {
+// KeyOptions returns where complete settings say that the keys are.
+func KeyOptions(t config.Token) keyring.Options {
+	return keyring.Options{Secret: t.Secret, SecretFile: t.SecretFile, PublicKey: t.PublicKey, JWKS: t.JWKS}
+}
+
+// tokenCacheSize is how many verified tokens are remembered. Each running task
+// has one; an entry takes about 400 bytes.
+const tokenCacheSize = 100_000
+
+// Verifier returns what verifies tokens as complete settings say, with the
+// current keys and a clock.
+func Verifier(t config.Token, keys func() *identity.Keys, now func() time.Time) *identity.Verifier {
 	return identity.New(identity.Config{
 		Algorithms: t.Algorithms, Audience: t.Audience, Issuer: t.Issuer, Leeway: time.Duration(*t.Leeway),
 	}, keys, now, tokenCacheSize)
 }
 
-// OpenSource opens the authority on owners that complete settings name, with its
-// name in metrics and what closes it.
+// OpenSource opens the source of owners that complete settings name. It also
+// returns the source's name in metrics, and what closes it.
 func OpenSource(c config.Config, logger *slog.Logger) (source resolver.Resolver, name string, closeSource func(), err error) {
 	if c.Lookup.URL != "" {
 		options := resolver.LookupOptions{
@@ -116,8 +127,8 @@ func OpenSource(c config.Config, logger *slog.Logger) (source resolver.Resolver,
 	return directory, name, directory.Close, nil
 }
 
-// SealSecret is what entries in Redis are sealed with: the cache key, or else
-// the secret of the tokens. Nil without Redis.
+// SealSecret returns what entries in Redis are sealed with: the cache key, or else
+// the secret of the tokens. It is nil without Redis.
 func SealSecret(c config.Config) ([]byte, error) {
 	switch {
 	case c.Redis == "":

@@ -169,7 +169,7 @@ func TestLookupServiceIsAsked(t *testing.T) {
 		"TLS":             {config.Lookup{URL: strings.Replace(overTLS.URL, "https:", "http:", 1)}, check.Problem, "answers 400: give the URL of a `dagfence lookup`"},
 		"another service": {config.Lookup{URL: serve(t, http.NotFoundHandler()).String()}, check.Problem, "answers 404: give the URL of a `dagfence lookup`"},
 		"unavailable":     {config.Lookup{URL: serve(t, resolvertest.Service(down)).String()}, check.Problem, "see its /ready and its log"},
-		"no such CA file": {config.Lookup{URL: overTLS.URL, CA: "/nowhere/ca.pem"}, check.Problem, "lookup reading ca: open /nowhere/ca.pem"},
+		"no such CA file": {config.Lookup{URL: overTLS.URL, CA: "/nowhere/ca.pem"}, check.Problem, "lookup ca: open /nowhere/ca.pem: no such file or directory; give the path of a PEM file"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -50,7 +50,7 @@ func TestRedisDoesWhatTheFenceNeeds(t *testing.T) {
 		"evicting":         {evicting.URL(), check.OK, "keeps entries"},
 		"nobody":           {"redis://127.0.0.1:1", check.Problem, "nothing listens there"},
 		"not TLS":          {"rediss://" + evicting.Addr, check.Problem, "it may not speak TLS there"},
-		"no such CA file":  {"rediss://" + evicting.Addr + "?ca=/nowhere/ca.pem", check.Problem, "reading ca: open /nowhere/ca.pem"},
+		"no such CA file":  {"rediss://" + evicting.Addr + "?ca=/nowhere/ca.pem", check.Problem, "redis: ca: open /nowhere/ca.pem: no such file or directory; give the path of a PEM file"},
 		"no cluster":       {"redis-cluster://" + evicting.Addr, check.Problem, "cluster"},
 	} {
 		t.Run(name, func(t *testing.T) {

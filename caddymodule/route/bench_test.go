@@ -1,6 +1,7 @@
 package route_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/dagfence/dagfence/caddymodule/route"
@@ -24,6 +25,23 @@ func TestFindAllocatesOnlyToDecode(t *testing.T) {
 		got := testing.AllocsPerRun(100, func() { _, _ = route.Find(c.request) })
 		if got > c.allocs {
 			t.Errorf("%s: %v allocations, want at most %v", c.name, got, c.allocs)
+		}
+	}
+}
+
+// What a path costs that is outside the mount must not grow with how often the
+// mount's name is in it: a client without a token can send 8 KiB of names.
+func TestLocateTidiesNoPathOfNamesOverAndOver(t *testing.T) {
+	for name, path := range map[string]string{
+		"as many as pass": "/ui" + strings.Repeat("/execution", 8) + strings.Repeat("/x", 4000) + "//x",
+		"nothing else":    "/ui" + strings.Repeat("/execution", 800) + "//x",
+		"run together":    "/ui/" + strings.Repeat("xexecution/", 700) + "/x",
+	} {
+		for _, mount := range []route.Mount{"/execution", "/exec", "/a/execution"} {
+			got := testing.AllocsPerRun(10, func() { _, _, _ = mount.Locate(path) })
+			if got > 100 {
+				t.Errorf("%s, %s: %v allocations, want at most 100", name, mount, got)
+			}
 		}
 	}
 }

@@ -36,10 +36,15 @@ func (m Mount) Locate(decoded string) (rest string, inside bool, err error) {
 // airflowMount is the name that Airflow itself mounts the API by.
 const airflowMount = "execution"
 
+// maxNames is how often a path may have the mount's name. What stands behind each
+// is tidied and looked at whole, which a path of nothing but names would make take
+// longer than all else that a request costs.
+const maxNames = 8
+
 // elsewhere refuses a path with the mount's name in it and one of the table's
 // endpoints behind that, as it stands or tidied.
 func elsewhere(name, decoded string) error {
-	for {
+	for range maxNames {
 		i := strings.Index(decoded, name+"/")
 		if i < 0 {
 			return nil
@@ -57,6 +62,10 @@ func elsewhere(name, decoded string) error {
 			}
 		}
 	}
+	if strings.Contains(decoded, name+"/") {
+		return errManyNames
+	}
+	return nil
 }
 
 // isEndpoint reports whether the path is one of an endpoint that reads or changes
@@ -80,6 +89,7 @@ var (
 	errBadDots   = &Error{Reason: BadPath, Detail: "the path has a segment of dots"}
 	errHidden    = &Error{Reason: BadPath, Detail: "the path leads to the Execution API by dots, doubled slashes or a line end"}
 	errElsewhere = &Error{Reason: Elsewhere, Detail: "the path is that of an endpoint of the Execution API, but not below the base_path that is set here"}
+	errManyNames = &Error{Reason: BadPath, Detail: "the path has the name of the Execution API's mount more than eight times"}
 	errBadSlash  = &Error{Reason: BadPath, Detail: "the path has an empty segment right behind the mount"}
 )
 

@@ -274,6 +274,10 @@ func TestMountIsFoundWhereUpstreamFindsIt(t *testing.T) {
 		{mount: "/execution", path: "//execution/x", refused: true},
 		{mount: "/execution", path: "/./execution/x", refused: true},
 		{mount: "/execution", path: "/ui/../execution/x", refused: true},
+		{mount: "/execution", path: "/ui" + strings.Repeat("/execution", 8) + "/ui"},
+		{mount: "/execution", path: "/ui" + strings.Repeat("/execution", 8) + "/variables/x", refused: true},
+		{mount: "/execution", path: "/ui" + strings.Repeat("/execution", 9) + "/ui", refused: true},
+		{mount: "/exec", path: "/ui" + strings.Repeat("/exec", 9) + "/ui", refused: true},
 	} {
 		rest, inside, err := c.mount.Locate(c.path)
 		if rest != c.rest || inside != c.inside || (err != nil) != c.refused {

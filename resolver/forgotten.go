@@ -2,13 +2,19 @@ package resolver
 
 import (
 	"hash/maphash"
+	"strings"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 )
 
-// shards is how many stamps each kind has. Keys that share one also share its
-// invalidations, which costs a look-up and nothing else.
-const shards = 1024
+const (
+	// shards is how many stamps each kind has. Keys that share one also share its
+	// invalidations, which costs a look-up and nothing else.
+	shards = 1024
+	// anyShard has the last invalidation of any key of the kind.
+	anyShard = shards
+)
 
 // epoch lies this far before the start, so that no instant which an entry may
 // still have is 0 or less, the stamp of what was never forgotten.
@@ -22,10 +28,7 @@ type forgotten struct {
 	now   func() time.Time
 	start time.Time
 	seed  maphash.Seed
-	at    [len(kindNames)][shards]atomic.Int64
-	// lastDag is the last invalidation of any dag: a flight that asks for a
-	// task does not know yet whose dag it is.
-	lastDag atomic.Int64
+	at    [len(kindNames)][shards + 1]atomic.Int64
 }
 
 func newForgotten(now func() time.Time) *forgotten {
@@ -42,20 +45,38 @@ func (f *forgotten) time(i instant) time.Time { return f.start.Add(time.Duration
 
 func (f *forgotten) hash(name string) uint64 { return maphash.String(f.seed, name) }
 
-// since gives the instant of the last invalidation of a key whose name has the
-// given hash.
-func (f *forgotten) since(kind Kind, hash uint64) instant {
-	return instant(f.at[kind][hash%shards].Load())
+// shard is that of a name in every spelling that a database may take for the same:
+// MySQL's collations equate case, blanks at the end, and letters beyond ASCII with
+// any others.
+func (f *forgotten) shard(name string) int {
+	var onStack [128]byte
+	folded := onStack[:0]
+	for _, c := range []byte(strings.TrimRight(name, " ")) {
+		switch {
+		case c >= utf8.RuneSelf:
+			return anyShard
+		case 'A' <= c && c <= 'Z':
+			c += 'a' - 'A'
+		}
+		folded = append(folded, c)
+	}
+	return int(maphash.Bytes(f.seed, folded) % shards)
 }
 
-// sinceFor is [forgotten.since] for a question that is still under way.
+// since gives the instant of the last invalidation of a key in any spelling.
+func (f *forgotten) since(key Key) instant {
+	return instant(f.at[key.Kind][f.shard(key.Name)].Load())
+}
+
+// sinceFor is [forgotten.since] for a question that is still under way. One that
+// asks for a task does not know yet whose dag it is.
 func (f *forgotten) sinceFor(key Key) instant {
 	if !key.known() {
 		return 0
 	}
-	last := f.since(key.Kind, f.hash(key.Name))
+	last := f.since(key)
 	if key.Kind == KindTask {
-		last = max(last, instant(f.lastDag.Load()))
+		last = max(last, instant(f.at[KindDag][anyShard].Load()))
 	}
 	return last
 }
@@ -66,9 +87,14 @@ func (f *forgotten) forget(keys ...Key) {
 		if !key.known() {
 			continue
 		}
-		raise(&f.at[key.Kind][f.hash(key.Name)%shards], now)
-		if key.Kind == KindDag {
-			raise(&f.lastDag, now)
+		stamps := &f.at[key.Kind]
+		raise(&stamps[anyShard], now)
+		if shard := f.shard(key.Name); shard != anyShard {
+			raise(&stamps[shard], now)
+			continue
+		}
+		for i := range stamps {
+			raise(&stamps[i], now)
 		}
 	}
 }

@@ -159,7 +159,7 @@ func (m *Memory) valid(cache *otter.Cache[Key, *entry], key Key, now instant) *e
 	}
 	hash := m.forgotten.hash(key.Name)
 	ttl -= ttl / jitterShare / 1024 * time.Duration(hash>>54)
-	if kept.learnt <= m.forgotten.since(key.Kind, hash) || kept.learnt > now || now-kept.learnt > instant(ttl) {
+	if kept.learnt <= m.forgotten.since(key) || kept.learnt > now || now-kept.learnt > instant(ttl) {
 		return nil
 	}
 	return kept

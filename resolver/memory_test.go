@@ -277,6 +277,11 @@ func TestMemoryInvalidate(t *testing.T) {
 		"among others":                       {[]resolver.Key{dag, {}, {Kind: 99}, variable}, ask(resolver.KindVariable, variableKey), 1},
 		"another kind":                       {[]resolver.Key{{Kind: resolver.KindConnection, Name: variableKey}}, ask(resolver.KindVariable, variableKey), 0},
 		"not found":                          {[]resolver.Key{{Kind: resolver.KindVariable, Name: "missing"}}, ask(resolver.KindVariable, "missing"), 1},
+		"another case":                       {[]resolver.Key{{Kind: resolver.KindVariable, Name: strings.ToUpper(variableKey)}}, ask(resolver.KindVariable, variableKey), 1},
+		"blanks at the end":                  {[]resolver.Key{{Kind: resolver.KindVariable, Name: variableKey + "  "}}, ask(resolver.KindVariable, variableKey), 1},
+		"accents, then none":                 {[]resolver.Key{{Kind: resolver.KindVariable, Name: "míssing"}}, ask(resolver.KindVariable, "missing"), 1},
+		"none, then accents":                 {[]resolver.Key{{Kind: resolver.KindVariable, Name: "missing"}}, ask(resolver.KindVariable, "míssing"), 1},
+		"accents of another kind":            {[]resolver.Key{{Kind: resolver.KindConnection, Name: "míssing"}}, ask(resolver.KindVariable, "míssing"), 0},
 		"a dag takes its tasks' team along":  {[]resolver.Key{dag}, ask(resolver.KindTask, task1), 1},
 		"a dag leaves its tasks' identities": {[]resolver.Key{dag}, identityOf(task1), 0},
 		"a task":                             {[]resolver.Key{{Kind: resolver.KindTask, Name: task1}}, identityOf(task1), 1},
@@ -284,7 +289,7 @@ func TestMemoryInvalidate(t *testing.T) {
 	} {
 		memory, world, _ := remembering(t)
 		memory.Resolve(t.Context(), []resolver.Question{
-			ask(resolver.KindVariable, variableKey), ask(resolver.KindVariable, "missing"), ask(resolver.KindTask, task1),
+			ask(resolver.KindVariable, variableKey), ask(resolver.KindVariable, "missing"), ask(resolver.KindVariable, "míssing"), ask(resolver.KindTask, task1),
 		})
 		world.Forget()
 		memory.Invalidate(test.invalidated...)

@@ -235,8 +235,8 @@ func (r *Redis) ttl(q *Question, outcome Outcome) time.Duration {
 func (r *Redis) isForgotten(q *Question, answer *Answer) bool {
 	f := r.forgotten
 	learnt := f.instant(answer.Learnt)
-	if learnt <= f.since(q.Kind, f.hash(q.Name)) {
+	if learnt <= f.since(q.Key) {
 		return true
 	}
-	return q.Kind == KindTask && !q.IdentityOnly && learnt <= f.since(KindDag, f.hash(answer.Task.DagID))
+	return q.Kind == KindTask && !q.IdentityOnly && learnt <= f.since(Key{KindDag, answer.Task.DagID})
 }

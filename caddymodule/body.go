@@ -100,7 +100,7 @@ func (h *Handler) forward(w http.ResponseWriter, r *http.Request, next caddyhttp
 	started := time.Now()
 	stamp(r)
 	body := h.hold(r, j)
-	err := next.ServeHTTP(w, r)
+	err := withTLSHint(next.ServeHTTP(w, r))
 	if err == nil || body == nil || body.refusal.Load() == nil {
 		return err
 	}

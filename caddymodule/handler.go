@@ -36,7 +36,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	request, inside, refused := h.read(r)
 	if !inside {
 		stamp(r)
-		return next.ServeHTTP(w, r)
+		return withTLSHint(next.ServeHTTP(w, r))
 	}
 	h.usage.begin()
 	defer h.usage.done()

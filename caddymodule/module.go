@@ -73,6 +73,7 @@ func (Handler) CaddyModule() caddy.ModuleInfo {
 // defaults, checks it, and opens what the decisions need. Settings from
 // placeholders and the environment stay out of h.Config.
 func (h *Handler) Provision(ctx caddy.Context) error {
+	begun.Store(true)
 	h.logger, h.usage, h.inFlight = ctx.Logger(), new(usage), new(inFlight)
 	settings, origins, err := setup.Complete(h.Config, os.LookupEnv)
 	if err != nil {
@@ -138,8 +139,9 @@ func (h *Handler) warn(settings config.Config, origins config.Origins) {
 		h.logger.Warn("multi_team is off in Airflow's own configuration: rules about teams are skipped; set multi_team to have them all the same",
 			zap.String("from", origin))
 	}
-	if settings.Lookup.URL == "" && settings.Database == "" {
-		h.logger.Warn("ownership_file is the only source, and knows no task instances: only tokens that carry a signed dag_id can be judged; set database or lookup")
+	if setup.KnowsNoTasks(settings) {
+		h.logger.Warn("ownership_file is the only source, and knows no task instances: requests are unavailable but for tokens that carry a signed dag_id, " +
+			"which Airflow's own do not; set database or lookup")
 	}
 	if settings.Mode == config.Audit {
 		h.logger.Warn("mode audit: nothing is denied, denials are only recorded")

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"maps"
 	"net/url"
+	"os"
 	"slices"
 	"strings"
 
@@ -92,6 +93,16 @@ func (p *ReverseProxy) ForwardProxied() []string {
 	return found
 }
 
+// ForwardProxyVariable is the variable of the environment that names the forward
+// proxy, as net/http finds it.
+func (p *ReverseProxy) ForwardProxyVariable() string {
+	name := strings.ToUpper(p.Scheme()) + "_PROXY"
+	if os.Getenv(name) == "" {
+		return strings.ToLower(name)
+	}
+	return name
+}
+
 // warnOfForwardProxy names a reverse_proxy of the fence's server that would send
 // tasks' tokens to a forward proxy. What is behind the fence is not provisioned
 // yet, so that its JSON is still there.
@@ -110,7 +121,7 @@ func (h *Handler) warnOfForwardProxy(ctx caddy.Context) {
 			for _, upstream := range proxy.ForwardProxied() {
 				h.logger.Warn("requests go to upstream through a forward proxy, tokens included, because the environment names one: "+
 					"write network_proxy none into the transport of reverse_proxy",
-					zap.String("variable", strings.ToUpper(proxy.Scheme())+"_PROXY"), zap.String("upstream", upstream))
+					zap.String("variable", proxy.ForwardProxyVariable()), zap.String("upstream", upstream))
 			}
 		}
 	}

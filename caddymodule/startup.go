@@ -11,6 +11,7 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -57,6 +58,14 @@ func (Startup) CaddyModule() caddy.ModuleInfo {
 		New: func() caddy.Module { return new(Startup) },
 	}
 }
+
+// begun is set once a fence begins to start, and running once a configuration with
+// one runs.
+var begun, running atomic.Bool
+
+// Starting reports whether this process has begun to start a fence, and has served
+// by none yet: nothing is lost where it ends.
+func Starting() bool { return begun.Load() && !running.Load() }
 
 // joinStartup returns the startup of the configuration that a handler belongs to,
 // or an error where another process has an address of the handler's server. Nil
@@ -164,6 +173,7 @@ func (s *Startup) Handle(_ context.Context, event caddy.Event) error {
 	if s.http != nil {
 		s.http.ShutdownDelay = s.delay
 	}
+	running.Store(true)
 	close(s.started)
 	return s.Cleanup()
 }

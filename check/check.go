@@ -79,9 +79,9 @@ type Options struct {
 	UpstreamCA   []string
 	// PassesHost means that the fence hands on the Host that it was asked for.
 	PassesHost bool
-	// ForwardProxied means that the fence asks upstream through the environment's
-	// forward proxy.
-	ForwardProxied bool
+	// ForwardProxy is the variable of the environment whose forward proxy the fence
+	// asks upstream through. Empty, it asks directly.
+	ForwardProxy string
 	// MaxHeaderBytes is the server's limit in a configuration; 0 is Caddy's default.
 	MaxHeaderBytes int
 	// Tasks is the URL that tasks are given ([core] execution_api_server_url).

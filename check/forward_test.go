@@ -61,8 +61,8 @@ func TestUpstream_IsTrustedByTheAuthoritiesThatTheFenceHas(t *testing.T) {
 func TestUpstream_BehindAForwardProxyIsAProblem(t *testing.T) {
 	t.Parallel()
 	options := right(t)
-	options.Upstream, options.ForwardProxied = newStub().start(t), true
-	atFence(t, options).want(t, check.Problem, "forward proxy", "network_proxy none")
+	options.Upstream, options.ForwardProxy = newStub().start(t), "http_proxy"
+	atFence(t, options).want(t, check.Problem, "forward proxy", "through the forward proxy that http_proxy names, tokens included: write network_proxy none")
 }
 
 func TestLimits_OfTheServerAreNamed(t *testing.T) {

@@ -44,7 +44,7 @@ func mendOfJWKS(err error) string {
 	if strings.Contains(err.Error(), "fetching the JWKS: the server answers") || !strings.Contains(err.Error(), "fetching") {
 		return "give the URL that upstream's AIRFLOW__API_AUTH__TRUSTED_JWKS_URL has, of a set of public keys"
 	}
-	return mendOf(err, tlsSettings{})
+	return mendOf(err, setup.TLSSettings{})
 }
 
 func (r *run) checkStrength() {

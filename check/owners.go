@@ -47,8 +47,20 @@ func (r *run) checkOwners(ctx context.Context) {
 	default:
 		r.owners = source
 	}
-	if r.settings.OwnershipFile != "" {
-		r.ok("ownership_file", "it can be read, and says what it may")
+	r.checkOwnershipFile()
+}
+
+// checkOwnershipFile looks, once the file could be read, whether it is alone: no
+// file knows task instances. Tokens that know them themselves are not Airflow's.
+func (r *run) checkOwnershipFile() {
+	const check = "ownership_file"
+	switch {
+	case r.settings.OwnershipFile == "":
+	case setup.KnowsNoTasks(r.settings) && (r.task == nil || r.task.Claimed.DagID == ""):
+		r.problem(check, "it is the only source, and no file knows task instances: whatever depends on a task's dag or team is refused as unavailable, "+
+			"unless the token carries a signed dag_id, which Airflow's own do not: set database or lookup too")
+	default:
+		r.ok(check, "it can be read, and says what it may")
 	}
 }
 

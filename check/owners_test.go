@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/golang-jwt/jwt/v5"
 	_ "github.com/jackc/pgx/v5/stdlib"
 
 	"github.com/dagfence/dagfence/check"
@@ -124,7 +125,7 @@ func TestOwnershipFileIsReadAsAtStart(t *testing.T) {
 	}{
 		"good":             {write(t, "owners.yaml", "dags: {a: team_a}"), check.OK, "it can be read"},
 		"unknown section":  {write(t, "owners.yaml", "pools: {a: team_a}"), check.Problem, `section "pools" is unknown`},
-		"no database":      {write(t, "owners.yaml", "bundles: {a: team_a}"), check.Problem, "only the metadata database knows"},
+		"bundles":          {write(t, "owners.yaml", "bundles: {a: team_a}"), check.OK, "it can be read"},
 		"no such file":     {"/nowhere/owners.yaml", check.Problem, "give the path of a readable YAML file"},
 		"not even a table": {write(t, "owners.yaml", ""), check.Problem, "the file is empty"},
 	} {
@@ -132,6 +133,35 @@ func TestOwnershipFileIsReadAsAtStart(t *testing.T) {
 			t.Parallel()
 			options := right(t)
 			options.Fence.OwnershipFile = tc.path
+			atFence(t, options).want(t, tc.state, "ownership_file", tc.text)
+		})
+	}
+}
+
+func TestOwnershipFileAlone_KnowsNoTasks(t *testing.T) {
+	t.Parallel()
+	knowing := jwt.MapClaims{"dag_id": "dag_a"}
+	for name, tc := range map[string]struct {
+		change func(*check.Options)
+		claims jwt.MapClaims
+		state  check.State
+		text   string
+	}{
+		"alone":                      {func(*check.Options) {}, nil, check.Problem, "set database or lookup too"},
+		"without teams":              {func(o *check.Options) { o.Fence.MultiTeam = config.Off }, nil, check.Problem, "set database or lookup too"},
+		"nothing to know":            {func(o *check.Options) { o.Fence.MultiTeam, o.Fence.Rules.XComWrites = config.Off, config.Off }, nil, check.OK, ""},
+		"tokens that know their dag": {func(*check.Options) {}, knowing, check.OK, ""},
+		"bundles, of what?": {
+			func(o *check.Options) { o.Fence.OwnershipFile = write(t, "owners.yaml", "bundles: {a: team_a}") },
+			nil, check.Problem, "only the metadata database knows",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, options := newStub(), right(t)
+			options.Fence.Database = ""
+			tc.change(&options)
+			options.Upstream, options.Token = s.start(t), signed(t, s, tc.claims)
 			atFence(t, options).want(t, tc.state, "ownership_file", tc.text)
 		})
 	}
@@ -174,7 +204,7 @@ func TestLookupServiceIsAsked(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			options := right(t)
-			options.Fence.OwnershipFile, options.Fence.Lookup = "", tc.lookup
+			options.Fence.Database, options.Fence.OwnershipFile, options.Fence.Lookup = "", "", tc.lookup
 			atFence(t, options, "pass-word").want(t, tc.state, "lookup", tc.text)
 		})
 	}
@@ -205,7 +235,7 @@ func TestUpstreamsListOfVariableKeysIsFiltered(t *testing.T) {
 			t.Parallel()
 			s, options := newStub(), right(t)
 			tc.stub(s)
-			options.Fence.OwnershipFile, options.Fence.Lookup.URL, options.Fence.MultiTeam = "", lookup, tc.multi
+			options.Fence.Database, options.Fence.OwnershipFile, options.Fence.Lookup.URL, options.Fence.MultiTeam = "", "", lookup, tc.multi
 			options.Upstream, options.Token = s.start(t), signed(t, s, nil)
 			atFence(t, options, "var_").want(t, tc.state, "variable keys", tc.text)
 		})

@@ -71,7 +71,7 @@ func mendOfRedis(err error, secure bool) string {
 	}
 	text := err.Error()
 	if secure && (errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)) { // TLS 1.3 refuses a client after the handshake
-		return "it ends what TLS has begun: see its log; if it wants a client certificate, name one that it takes in " + redisTLS.client
+		return "it ends what TLS has begun: see its log; if it wants a client certificate, name one that it takes in " + redisTLS.Client
 	}
 	if strings.Contains(text, "WRONGPASS") { // it comes wrapped, from the making of the connection
 		return mendsOfRedis["WRONGPASS"]

@@ -148,7 +148,7 @@ func (r *run) offer(ctx context.Context, secret []byte) (token string, answer re
 func (r *run) refused(check string, answer reply, err error) bool {
 	switch {
 	case err != nil:
-		r.problem(check, "upstream can't be asked: %v: %s", err, mendOf(err, tlsSettings{}))
+		r.problem(check, "upstream can't be asked: %v: %s", err, mendOf(err, setup.TLSSettings{}))
 	case answer.status == http.StatusUnauthorized:
 		r.problem(check, "upstream answers 401 though a token was sent: let what stands before it pass the Authorization header")
 	case answer.status == http.StatusForbidden && answer.detail() != "":

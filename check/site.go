@@ -47,7 +47,7 @@ func (o *Options) newUpstream(path string) (*site, error) {
 	}
 	transport := &http.Transport{DisableKeepAlives: true, ResponseHeaderTimeout: patience}
 	s.client.Transport = transport
-	if o.ForwardProxied {
+	if o.ForwardProxy != "" {
 		transport.Proxy = http.ProxyFromEnvironment
 	}
 	if o.Socket != "" {

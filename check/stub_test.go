@@ -1,6 +1,7 @@
 package check_test
 
 import (
+	"database/sql"
 	"encoding/json"
 	"io"
 	"log"
@@ -195,11 +196,32 @@ func right(t *testing.T) check.Options {
 	return check.Options{
 		Fence: config.Config{
 			Token:         config.Token{Secret: secret},
+			Database:      "sqlite:///" + airflowDatabase(t),
 			OwnershipFile: write(t, "owners.yaml", "dags: {dag_a: team_a}\nvariables: {var_a: team_a, var_b: team_b}\n"),
 		},
 		Environment: func(string) (string, bool) { return "", false },
 		Addresses:   func() ([]netip.Addr, error) { return []netip.Addr{}, nil },
 	}
+}
+
+// airflowDatabase is a metadata database as Airflow 3.3 makes it, empty.
+func airflowDatabase(t *testing.T) string {
+	t.Helper()
+	tables, err := os.ReadFile("../lookup/testdata/airflow-3.3.sqlite.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "airflow.db")
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	// The file is a test's own: nothing has to survive a crash.
+	if _, err := db.ExecContext(t.Context(), "PRAGMA synchronous=OFF; PRAGMA journal_mode=MEMORY;"+string(tables)); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
 
 // findings are what a round of checks found.

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/dagfence/dagfence/caddymodule/route"
+	"github.com/dagfence/dagfence/setup"
 )
 
 // checkUpstream looks for the Execution API where the fence forwards to.
@@ -22,14 +23,14 @@ func (r *run) checkUpstream(ctx context.Context) {
 		r.problem(check, "the authorities to check upstream's certificate against can't be read: %v: give the path of a PEM file", err)
 		return
 	}
-	if r.ForwardProxied {
-		r.problem("forward proxy", "requests go to %s through the forward proxy that the environment names, tokens included: "+
-			"write network_proxy none into the transport of reverse_proxy", s)
+	if r.ForwardProxy != "" {
+		r.problem("forward proxy", "requests go to %s through the forward proxy that %s names, tokens included: "+
+			"write network_proxy none into the transport of reverse_proxy", s, r.ForwardProxy)
 	}
 	who, health, err := s.probe(ctx)
 	switch {
 	case err != nil:
-		r.problem(check, "%s can't be asked: %v: %s", s, err, mendOf(err, upstreamTLS))
+		r.problem(check, "%s can't be asked: %v: %s", s, err, mendOf(err, setup.UpstreamTLS))
 	case who == theFence:
 		r.problem(check, "a fence answers at %s, not the api-server: give the api-server's own address as upstream", s)
 	case who == stranger:

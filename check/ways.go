@@ -9,6 +9,8 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+
+	"github.com/dagfence/dagfence/setup"
 )
 
 // defaultPath is where Airflow mounts the Execution API, unless its base_url has
@@ -31,7 +33,7 @@ func (r *run) checkTasks(ctx context.Context) {
 	who, health, err := s.probe(ctx)
 	switch {
 	case err != nil:
-		r.problem(check, "%s can't be asked: %v: %s", s, err, mendOf(err, tlsSettings{}))
+		r.problem(check, "%s can't be asked: %v: %s", s, err, mendOf(err, setup.TLSSettings{}))
 	case who == airflow:
 		r.problem(check, "Airflow itself answers at %s, so tasks go around the fence: set [core] execution_api_server_url to the fence's", s)
 	case who == stranger:

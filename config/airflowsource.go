@@ -28,10 +28,14 @@ type Airflow struct {
 // what stands in for it.
 func ReadAirflow(environment func(string) (string, bool)) (*Airflow, error) {
 	a := &Airflow{environment: environment, file: new(parsedFile)}
-	named, err := a.find()
+	variable, err := a.find()
 	if err != nil {
 		return nil, err
 	}
+	if err := checkConfigPath(a.path, variable); err != nil {
+		return nil, err
+	}
+	named := variable == "AIRFLOW_CONFIG"
 	content, err := os.ReadFile(a.path)
 	missing := errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)
 	switch {
@@ -40,7 +44,8 @@ func ReadAirflow(environment func(string) (string, bool)) (*Airflow, error) {
 	case missing:
 		return nil, fmt.Errorf("AIRFLOW_CONFIG: there is no file %q: give the fence the api-server's airflow.cfg, or unset AIRFLOW_CONFIG", a.path)
 	case err != nil:
-		return nil, fmt.Errorf("airflow.cfg: %w: let the fence read it, or set AIRFLOW_CONFIG to the file that it should read (%s for none)", err, os.DevNull)
+		return nil, fmt.Errorf("%s: %w: let the fence read the api-server's airflow.cfg, or set AIRFLOW_CONFIG to the file that it should read (%s for none)",
+			variable, err, os.DevNull)
 	}
 	if a.file, err = parseFile(content); err != nil {
 		return nil, fmt.Errorf("%s: %w; Airflow can't read it either", a.path, err)
@@ -48,10 +53,25 @@ func ReadAirflow(environment func(string) (string, bool)) (*Airflow, error) {
 	return a, nil
 }
 
-// find sets the path of airflow.cfg, and reports whether AIRFLOW_CONFIG names it
+// checkConfigPath refuses what Airflow itself refuses to start with
+// (configuration.py, write_default_airflow_configuration_if_needed): a directory,
+// which the empty path is too.
+func checkConfigPath(path, variable string) error {
+	if path == "" {
+		return fmt.Errorf("%s: it is empty, with which Airflow does not start: unset it, or set it to the api-server's airflow.cfg (%s for none)",
+			variable, os.DevNull)
+	}
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return fmt.Errorf("%s: %q is a directory: set AIRFLOW_CONFIG to the api-server's airflow.cfg (%s for none)", variable, path, os.DevNull)
+	}
+	return nil
+}
+
+// find sets the path of airflow.cfg, and returns the variable that leads to it:
+// AIRFLOW_CONFIG names the file, and AIRFLOW_HOME its directory
 // (configuration.py, get_airflow_home and get_airflow_config).
-func (a *Airflow) find() (named bool, err error) {
-	variable := "AIRFLOW_CONFIG"
+func (a *Airflow) find() (variable string, err error) {
+	variable = "AIRFLOW_CONFIG"
 	path, named := a.environment(variable)
 	if !named {
 		variable = "AIRFLOW_HOME"
@@ -62,9 +82,9 @@ func (a *Airflow) find() (named bool, err error) {
 		path = filepath.Join(home, "airflow.cfg")
 	}
 	if a.path, err = a.expand(path); err != nil {
-		return named, fmt.Errorf("%s: %w", variable, err)
+		return variable, fmt.Errorf("%s: %w", variable, err)
 	}
-	return named, nil
+	return variable, nil
 }
 
 // renamed are the options that Airflow still finds by the name that they once

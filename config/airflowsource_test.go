@@ -123,17 +123,17 @@ var unreadable = map[string]struct {
 	"an empty name": {
 		variables{"AIRFLOW_CONFIG": ""},
 		"",
-		`AIRFLOW_CONFIG: there is no file "": give the fence the api-server's airflow.cfg, or unset AIRFLOW_CONFIG`,
+		"AIRFLOW_CONFIG: it is empty, with which Airflow does not start: unset it, or set it to the api-server's airflow.cfg (/dev/null for none)",
 	},
 	"a folder": {
 		variables{"AIRFLOW_CONFIG": "/"},
 		"",
-		"airflow.cfg: read /: is a directory: let the fence read it, or set AIRFLOW_CONFIG to the file that it should read (/dev/null for none)",
+		`AIRFLOW_CONFIG: "/" is a directory: set AIRFLOW_CONFIG to the api-server's airflow.cfg (/dev/null for none)`,
 	},
 	"a name that is too long": {
 		variables{"AIRFLOW_CONFIG": "/" + strings.Repeat("a", 300)},
 		"",
-		"airflow.cfg: open /" + strings.Repeat("a", 300) + ": file name too long: let the fence read it, or set AIRFLOW_CONFIG to the file that it should read (/dev/null for none)",
+		"AIRFLOW_CONFIG: open /" + strings.Repeat("a", 300) + ": file name too long: let the fence read the api-server's airflow.cfg, or set AIRFLOW_CONFIG to the file that it should read (/dev/null for none)",
 	},
 	"a name without end": {variables{"AIRFLOW_HOME": "$A/", "A": "$A/"}, "", "AIRFLOW_HOME: its $ references have no end: write the value out"},
 

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"net/netip"
 	"net/url"
 	"regexp"
 	"slices"
@@ -30,7 +31,7 @@ func (p *problems) token(t Token) {
 	case t.Secret != "" && strings.TrimSpace(t.Secret) == "":
 		p.addf("token secret", "only blanks: write the secret that Airflow signs with")
 	}
-	if strings.Contains(t.JWKS, "://") && httpURL(t.JWKS) == nil {
+	if strings.Contains(t.JWKS, "://") && httpURL(t.JWKS) == nil && !p.bareIPv6("token jwks", t.JWKS) {
 		p.addf("token jwks", "no http or https URL with a host: write one, or a file without a scheme")
 	}
 	p.algorithms(t)
@@ -105,6 +106,8 @@ func (p *problems) lookup(l Lookup) {
 	}
 	u := httpURL(l.URL)
 	switch {
+	case p.bareIPv6("lookup", l.URL):
+		return
 	case u == nil:
 		p.addf("lookup", "no http or https URL with a host: write one")
 		return
@@ -150,6 +153,37 @@ func (p *problems) redis(c Config) {
 		p.addf("cache key", "not set: with redis and public keys there is no secret to seal entries with, "+
 			"so make one with `openssl rand -base64 32`")
 	}
+}
+
+// bareIPv6 reports whether one of a URL's hosts is an IPv6 address without brackets,
+// and adds that as a problem.
+func (p *problems) bareIPv6(option, raw string) bool {
+	bare := HasBareIPv6(raw)
+	if bare {
+		p.addf(option, "an IPv6 address needs brackets: write it as [::1], or [::1]:port")
+	}
+	return bare
+}
+
+// HasBareIPv6 reports whether one of the hosts in an address, or in a URL, is an IPv6
+// address without brackets, in which nothing tells a port from the last group. raw
+// need not be well-formed.
+func HasBareIPv6(raw string) bool {
+	if _, behind, ok := strings.Cut(raw, "://"); ok {
+		raw = behind
+	}
+	if end := strings.IndexAny(raw, "/?#"); end >= 0 {
+		raw = raw[:end]
+	}
+	raw = raw[strings.LastIndexByte(raw, '@')+1:]
+	return slices.ContainsFunc(strings.Split(raw, ","), func(host string) bool {
+		if strings.Count(host, ":") < 2 {
+			return false
+		}
+		_, whole := netip.ParseAddr(host)
+		_, beforePort := netip.ParseAddr(host[:strings.LastIndexByte(host, ':')])
+		return whole == nil || beforePort == nil
+	})
 }
 
 var schemes = regexp.MustCompile(`^([a-z][a-z0-9+.-]*)://`)

@@ -209,6 +209,12 @@ var wrong = map[string]struct {
 	"lookup options alone": {
 		func(c *c) { c.Lookup.Token = "t" }, `lookup: it has options but no URL: write http:// or https:// and a host`,
 	},
+	"lookup at an IPv6 address and a port": {
+		func(c *c) { *c = withLookup("http://::1:8082") }, `lookup: an IPv6 address needs brackets: write it as [::1], or [::1]:port`,
+	},
+	"lookup at an IPv6 address": {
+		func(c *c) { *c = withLookup("https://2001:db8::7/") }, `lookup: an IPv6 address needs brackets: write it as [::1], or [::1]:port`,
+	},
 	"lookup without a scheme": {
 		func(c *c) { *c = withLookup("lookup:8082") }, `lookup: no http or https URL with a host: write one`,
 	},

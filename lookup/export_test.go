@@ -20,8 +20,8 @@ func PostgresDSN(raw string) (dsn, password string, err error) {
 	if err != nil {
 		return "", "", err
 	}
-	dsn, err = u.postgresDSN()
-	return dsn, u.password, errors.Join(err, u.checkOptions(postgresOptions))
+	settings, err := u.postgresSettings()
+	return keywords(settings), u.password, errors.Join(err, u.checkOptions(postgresOptions))
 }
 
 // NewHandlerOf serves a stand-in for a directory.

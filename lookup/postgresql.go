@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -57,14 +58,14 @@ func postgresConnector(u databaseURL, timeout time.Duration, logger *slog.Logger
 	if err := u.checkOptions(postgresOptions); err != nil {
 		return nil, err
 	}
-	dsn, err := u.postgresDSN()
+	settings, err := u.postgresSettings()
 	if err != nil {
 		return nil, err
 	}
 	// The password is set behind the parser's back, whose errors show its input.
-	config, err := pgx.ParseConfig(dsn)
+	config, err := u.parsePostgres(settings)
 	if err != nil {
-		return nil, fmt.Errorf("reading the URL's options: %w", err)
+		return nil, err
 	}
 	config.Password = orElse(u.option("password"), orElse(u.password, config.Password))
 	chooseServer(config, timeout)
@@ -108,7 +109,7 @@ func (u *databaseURL) postgresHosts() (hosts, ports string, err error) {
 			host, port := part, ""
 			if !strings.HasPrefix(part, "/") && strings.Count(part, ":") < 2 { // neither a directory nor an IPv6 address
 				if host, port, err = splitHosts(part); err != nil {
-					return "", "", err
+					return "", "", fmt.Errorf("option host of the URL: %w", err)
 				}
 			}
 			given = given || port != ""
@@ -122,20 +123,19 @@ func (u *databaseURL) postgresHosts() (hosts, ports string, err error) {
 	if named := u.query["port"]; len(named) > 0 {
 		ports = strings.Join(named, ",")
 		for port := range strings.SplitSeq(ports, ",") {
-			if err := checkPort(port); err != nil {
-				return "", "", err
+			if checkPort(port) != nil {
+				return "", "", errors.New("option port of the URL is not a number from 1 to 65535; write one for all hosts, or one for each, separated by commas")
 			}
 		}
 	}
 	return hosts, ports, nil
 }
 
-// postgresDSN writes the URL, but for the password, as libpq's keywords and
-// values.
-func (u *databaseURL) postgresDSN() (string, error) {
+// postgresSettings are the URL's, but for the password, by libpq's keywords.
+func (u *databaseURL) postgresSettings() (map[string]string, error) {
 	hosts, ports, err := u.postgresHosts()
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	pairs := map[string]string{
 		"host": hosts, "port": ports, "user": orElse(u.option("user"), u.user), "database": orElse(u.option("dbname"), u.databaseName),
@@ -146,14 +146,18 @@ func (u *databaseURL) postgresDSN() (string, error) {
 			pairs[name] = u.option(name)
 		}
 	}
-	var dsn strings.Builder
+	maps.DeleteFunc(pairs, func(_, value string) bool { return value == "" })
+	return pairs, nil
+}
+
+// keywords writes settings as libpq reads them.
+func keywords(settings map[string]string) string {
+	var text strings.Builder
 	quote := strings.NewReplacer(`\`, `\\`, `'`, `\'`)
-	for name, value := range pairs {
-		if value != "" {
-			_, _ = fmt.Fprintf(&dsn, "%s='%s' ", name, quote.Replace(value))
-		}
+	for name, value := range settings {
+		_, _ = fmt.Fprintf(&text, "%s='%s' ", name, quote.Replace(value))
 	}
-	return dsn.String(), nil
+	return text.String()
 }
 
 // readOnlyParameter is also what a server (14 and later) reports of a session.

@@ -3,6 +3,7 @@ package lookup
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"net/url"
 	"regexp"
 	"strconv"
@@ -70,7 +71,7 @@ func splitHosts(text string) (hosts, ports string, err error) {
 		if inner, ok := strings.CutPrefix(host, "["); ok {
 			host = strings.TrimSuffix(inner, "]")
 		} else if strings.Contains(host, ":") {
-			return "", "", errPort
+			return "", "", colonError(part, host)
 		}
 		if err := checkPort(port); err != nil {
 			return "", "", err
@@ -82,6 +83,17 @@ func splitHosts(text string) (hosts, ports string, err error) {
 		ports = before
 	}
 	return strings.Join(hostList, ","), ports, nil
+}
+
+// colonError is about a host with a colon in it, which is an IPv6 address, with or
+// without a port behind it, or a part of a password.
+func colonError(whole, host string) error {
+	_, errWhole := netip.ParseAddr(whole)
+	_, errHost := netip.ParseAddr(host)
+	if errWhole == nil || errHost == nil {
+		return errors.New("an IPv6 address needs brackets; write it as [::1], or [::1]:5432")
+	}
+	return errPort
 }
 
 var errPort = errors.New("the port is not a number; write host:port, and in a password / as %2F and : as %3A")

@@ -92,6 +92,13 @@ func Verifier(t config.Token, keys func() *identity.Keys, now func() time.Time) 
 	}, keys, now, tokenCacheSize)
 }
 
+// KnowsNoTasks reports whether complete settings name no source that knows a task's
+// dag and team, though the rules need them.
+func KnowsNoTasks(c config.Config) bool {
+	needed := c.MultiTeam == config.On || c.Rules.XComWrites != config.Off
+	return needed && c.Database == "" && c.Lookup.URL == ""
+}
+
 // OpenSource opens the source of owners that complete settings name. It also
 // returns the source's name in metrics, and what closes it.
 func OpenSource(c config.Config, logger *slog.Logger) (source resolver.Resolver, name string, closeSource func(), err error) {

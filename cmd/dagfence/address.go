@@ -9,13 +9,15 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/dagfence/dagfence/config"
 )
 
 // checkListen reports what is wrong with an address to listen on, host:port.
 func checkListen(flag, address string) error {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil && strings.Count(address, ":") > 1 {
-		return fmt.Errorf("invalid %s %q: write an IPv6 address in brackets and a port behind it, such as [::1]:8081 or [::]:8081", flag, address)
+		return fmt.Errorf("invalid %s %q: an IPv6 address needs brackets, and a port behind them: write it as [::1]:8081 or [::]:8081", flag, address)
 	}
 	if err == nil {
 		_, err = strconv.ParseUint(port, 10, 16)
@@ -38,11 +40,13 @@ func parseUpstream(raw string) (*url.URL, error) {
 	if raw == "" {
 		return nil, errors.New("--upstream is missing: give the URL of Airflow's api-server, such as http://127.0.0.1:8080")
 	}
+	if config.HasBareIPv6(raw) {
+		return nil, errors.New("--upstream: an IPv6 address needs brackets: write http://[::1]:8080")
+	}
 	u, err := url.Parse(raw)
 	if err != nil || u.User != nil || (u.Scheme != "http" && u.Scheme != "https") ||
 		(u.Path != "" && u.Path != "/") || u.RawQuery != "" || u.Fragment != "" || !isHostPort(u.Host) {
-		return nil, errors.New("--upstream is not the URL of a server: give scheme and host:port alone, an IPv6 address in brackets, " +
-			"such as http://127.0.0.1:8080 or http://[::1]:8080")
+		return nil, errors.New("--upstream is not the URL of a server: give scheme and host:port alone, such as http://127.0.0.1:8080 or http://[::1]:8080")
 	}
 	if u.Port() == "" {
 		u.Host = net.JoinHostPort(u.Hostname(), map[string]string{"http": "80", "https": "443"}[u.Scheme])
@@ -62,6 +66,21 @@ func isHostPort(text string) bool {
 	}
 	port, err := strconv.ParseUint(found[1], 10, 16)
 	return found[1] == "" || err == nil && port > 0
+}
+
+// distinct writes an address in another way where it is the same as other, with a
+// port that the system chooses: it is another port for each, but Caddy takes no text
+// twice. A name, and all addresses, can't be written so, and stay.
+func distinct(address, other string) string {
+	host, port, _ := net.SplitHostPort(address)
+	ip, err := netip.ParseAddr(host)
+	switch {
+	case address != other || port != "0" || err != nil || ip.IsUnspecified():
+		return address
+	case ip.Is4():
+		return "tcp4/" + address
+	}
+	return "tcp6/" + address
 }
 
 // overlap reports whether a connection to one address may reach a listener on the

@@ -17,7 +17,7 @@ func TestListen_IsHostAndPort(t *testing.T) {
 		}
 	}
 	for address, want := range map[string]string{
-		"::1:8081": "in brackets", ":::8081": "in brackets", "2001:db8::1": "in brackets", "[::1]": "in brackets", "::1]:80": "in brackets",
+		"::1:8081": "needs brackets", ":::8081": "needs brackets", "2001:db8::1": "needs brackets", "[::1]": "needs brackets", "::1]:80": "needs brackets",
 		"": "must be host:port", "8081": "must be host:port", "127.0.0.1": "must be host:port", ":http": "must be host:port", ":65536": "must be host:port",
 		":-1": "must be host:port", ":8081-8083": "must be host:port", "[foo]:80": "must be host:port", "unix//run/x.sock": "must be host:port",
 		"tcp/127.0.0.1:80": "must be host:port", "{env.HOST}:80": "must be host:port",
@@ -60,6 +60,20 @@ func TestUpstream_IsAServer(t *testing.T) {
 		_, err := main.ParseUpstream(raw)
 		if err == nil || !strings.Contains(err.Error(), "--upstream") || strings.Contains(err.Error(), "hidden") {
 			t.Errorf("%q: %v, want an error that names the option", raw, err)
+		}
+	}
+}
+
+func TestUpstream_IPv6NeedsBrackets(t *testing.T) {
+	t.Parallel()
+	for _, raw := range []string{"http://::1:8080", "http://::1", "https://2001:db8::7:8443/", "http://fe80::1%25eth0:80", "http://1:2:3:4:5:6:7:8:80", "::1:8080"} {
+		if _, err := main.ParseUpstream(raw); err == nil || !strings.Contains(err.Error(), "--upstream: an IPv6 address needs brackets: write http://[::1]:8080") {
+			t.Errorf("%q: %v, want that brackets are missing", raw, err)
+		}
+	}
+	for _, raw := range []string{"http://a:b:c", "http://x:y", "http://u:p:q@x"} {
+		if _, err := main.ParseUpstream(raw); err == nil || strings.Contains(err.Error(), "needs brackets") {
+			t.Errorf("%q: %v, want no word of IPv6", raw, err)
 		}
 	}
 }

@@ -47,7 +47,7 @@ there should reach, and --fence the URL that tasks are given.`,
 			cmd.Flags().String("fence", "", "URL that tasks are given, such as http://fence:8081/execution/")
 			cmd.Flags().String("token-file", "", "File with the token of a running task")
 			cmd.Flags().String("around", "", "Where tasks run: URL of the api-server, which should not be reached from there")
-			cmd.RunE = runs(checkFence)
+			runs(cmd, checkFence)
 		},
 	})
 }
@@ -65,8 +65,8 @@ func tasksURLOf(flag string) (string, error) {
 }
 
 func checkFence(flags caddycmd.Flags) error {
-	ctx, stop := untilTold()
-	defer stop()
+	defer quitAtFirstSignal("all was checked")()
+	ctx := context.Background()
 	given, err := tasksURLOf(flags.String("fence"))
 	if err != nil {
 		return err
@@ -171,6 +171,9 @@ func fencesOf(flags caddycmd.Flags) ([]check.Options, error) {
 func parseSite(flag, raw string) (*url.URL, error) {
 	if raw == "" {
 		return nil, nil
+	}
+	if config.HasBareIPv6(raw) {
+		return nil, fmt.Errorf("%s: an IPv6 address needs brackets: write it as http://[::1]:8081/execution/", flag)
 	}
 	u, err := url.Parse(raw)
 	if err != nil || u.Hostname() == "" || u.User != nil || (u.Scheme != "http" && u.Scheme != "https") || u.RawQuery != "" || u.Fragment != "" {

@@ -117,7 +117,10 @@ func setUpstream(o *check.Options, proxy *caddymodule.ReverseProxy) {
 		}
 		server.Host = net.JoinHostPort(address.Host, fmt.Sprint(address.StartPort))
 	}
-	o.Upstream, o.UpstreamCA, o.ForwardProxied = server, authorities, len(proxy.ForwardProxied()) > 0
+	o.Upstream, o.UpstreamCA = server, authorities
+	if len(proxy.ForwardProxied()) > 0 {
+		o.ForwardProxy = proxy.ForwardProxyVariable()
+	}
 	for name, values := range proxy.Headers.Request.Set {
 		if strings.EqualFold(name, "Host") && len(values) == 1 {
 			o.UpstreamHost = strings.ReplaceAll(values[0], "{http.reverse_proxy.upstream.hostport}", server.Host)

@@ -11,14 +11,15 @@ func TestCheck_AsksUpstreamAsTheProxyOfACaddyfileDoes(t *testing.T) {
 	t.Setenv("HTTP_PROXY", "http://127.0.0.1:9")
 	t.Setenv("CA", "/etc/ca.pem")
 	for name, tc := range map[string]struct {
-		global, proxy, host     string
-		passesHost, byForwarder bool
-		limit                   int
-		authorities             []string
+		global, proxy, host string
+		passesHost          bool
+		forwarder           string
+		limit               int
+		authorities         []string
 	}{
-		"as it is":           {proxy: "reverse_proxy 10.0.0.1:8080", passesHost: true, byForwarder: true},
-		"its own name":       {proxy: "reverse_proxy 10.0.0.1:8080 {\nheader_up Host {upstream_hostport}\n}", host: "10.0.0.1:8080", byForwarder: true},
-		"another name":       {proxy: "reverse_proxy 10.0.0.1:8080 {\nheader_up host airflow.example\n}", host: "airflow.example", byForwarder: true},
+		"as it is":           {proxy: "reverse_proxy 10.0.0.1:8080", passesHost: true, forwarder: "HTTP_PROXY"},
+		"its own name":       {proxy: "reverse_proxy 10.0.0.1:8080 {\nheader_up Host {upstream_hostport}\n}", host: "10.0.0.1:8080", forwarder: "HTTP_PROXY"},
+		"another name":       {proxy: "reverse_proxy 10.0.0.1:8080 {\nheader_up host airflow.example\n}", host: "airflow.example", forwarder: "HTTP_PROXY"},
 		"network_proxy none": {proxy: "reverse_proxy 10.0.0.1:8080 {\ntransport http {\nnetwork_proxy none\n}\n}", passesHost: true},
 		"loopback":           {proxy: "reverse_proxy 127.0.0.1:8080", passesHost: true},
 		"a unix socket":      {proxy: "reverse_proxy unix//run/x.sock", passesHost: true},
@@ -37,7 +38,7 @@ func TestCheck_AsksUpstreamAsTheProxyOfACaddyfileDoes(t *testing.T) {
 			continue
 		}
 		got := fences[0]
-		if got.UpstreamHost != tc.host || got.PassesHost != tc.passesHost || got.ForwardProxied != tc.byForwarder ||
+		if got.UpstreamHost != tc.host || got.PassesHost != tc.passesHost || got.ForwardProxy != tc.forwarder ||
 			got.MaxHeaderBytes != tc.limit || !slices.Equal(got.UpstreamCA, tc.authorities) {
 			t.Errorf("%s: %+v", name, got)
 		}

@@ -146,7 +146,7 @@ func TestCheckFailsWhereThereIsAProblemAndOnlyThere(t *testing.T) {
 	t.Setenv("AIRFLOW__API_AUTH__JWT_SECRET", strings.Repeat("s", 64))
 	owners := file(t, "owners.yaml", "dags: {}")
 	printed, err = checked(t, "--ownership-file", owners)
-	if err == nil || err.Error() != "1 of 4 checks found a problem" || !strings.Contains(printed, "problem      tasks' URL      Airflow itself answers at") {
+	if err == nil || err.Error() != "2 of 4 checks found a problem" || !strings.Contains(printed, "problem      ownership_file  it is the only source") || !strings.Contains(printed, "problem      tasks' URL      Airflow itself answers at") {
 		t.Errorf("the tasks' URL: %v\n%s", err, printed)
 	}
 }

@@ -37,7 +37,7 @@ prints what came of each, and exits with an error if any is not as it should be.
 		CobraFunc: func(cmd *cobra.Command) {
 			cmd.Flags().String("listen", "", "Address to receive requests on, host:port (default "+demoListen+", any free port with --check)")
 			cmd.Flags().Bool("check", false, "Run the access matrix, and exit")
-			cmd.RunE = runs(demo)
+			runs(cmd, demo)
 		},
 	})
 }

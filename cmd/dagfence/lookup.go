@@ -48,7 +48,7 @@ own deployment, where their cache deployment names one.`,
 			cmd.Flags().String("redis", "", "URL of the Redis that fences share, to tell them what got another owner")
 			cmd.Flags().String("cache-key-file", "", "File with the cache key of those fences, where they have one")
 			cmd.Flags().String("deployment", "", "The cache deployment of those fences, where they have one")
-			cmd.RunE = runs(serveLookup)
+			runs(cmd, serveLookup)
 		},
 	})
 }
@@ -57,6 +57,7 @@ func serveLookup(flags caddycmd.Flags) error {
 	if err := checkListen("--listen", flags.String("listen")); err != nil {
 		return err
 	}
+	startOver := quitAtFirstSignal(started)
 	out, err := caddymodule.StderrQueue{}.OpenWriter()
 	if err != nil {
 		return err
@@ -84,6 +85,7 @@ func serveLookup(flags caddycmd.Flags) error {
 	defer leave()
 	ctx, stop := untilTold()
 	defer stop()
+	startOver()
 	err = lookup.Run(ctx, directory, lookup.ServerOptions{
 		Listen: flags.String("listen"), TokenFile: flags.String("token-file"),
 		TLSCert: flags.String("tls-cert"), TLSKey: flags.String("tls-key"), ClientCA: flags.String("client-ca"),

@@ -4,6 +4,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"strings"
 
@@ -39,7 +40,7 @@ func main() {
 	logging.Disable()
 	caddy.CustomBinaryName = "dagfence"
 	if len(os.Args) > 1 && os.Args[1] == "run" { // Caddy's own command
-		quitAtSecondSignal()
+		heedSignals()
 	}
 	err := commands().Execute()
 	if err == nil {
@@ -94,9 +95,18 @@ runs it without a configuration file, "dagfence demo" shows it.`,
 	return root
 }
 
-// runs is for a command of ours, whose error main prints.
-func runs(command func(caddycmd.Flags) error) func(*cobra.Command, []string) error {
-	return func(cmd *cobra.Command, _ []string) error {
+// runs sets what a command of ours does with its flags. It takes no arguments, so
+// that a value without its flag, or one behind a switch, is not dropped in silence.
+// An argument is not quoted: it may be a URL with a password. main prints errors.
+func runs(cmd *cobra.Command, command func(caddycmd.Flags) error) {
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return nil
+		}
+		return fmt.Errorf("unexpected argument: %s takes flags only: write each value behind its flag (--flag value), and none behind a switch",
+			cmd.CommandPath())
+	}
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		return command(caddycmd.Flags{FlagSet: cmd.Flags()})
 	}
 }

@@ -43,14 +43,14 @@ HTTP. IPv6 addresses are written in brackets: [::1]:8081.`,
 			cmd.Flags().String("ownership-file", "", "YAML file that says who owns what the database does not know")
 			cmd.Flags().Bool("audit", false, "Forward what would be denied, and record it")
 			cmd.Flags().String("status", "", "Address to serve /live, /ready and /metrics on")
-			cmd.RunE = runs(proxy)
+			runs(cmd, proxy)
 		},
 	})
 }
 
 func proxy(flags caddycmd.Flags) error {
 	caddy.TrapSignals()
-	quitAtSecondSignal()
+	heedSignals()
 	upstream, err := parseUpstream(flags.String("upstream"))
 	if err != nil {
 		return err

@@ -55,6 +55,8 @@ type proxyOptions struct {
 
 func (o *proxyOptions) check() error {
 	switch {
+	case config.HasBareIPv6(o.upstreamHost):
+		return fmt.Errorf("invalid --upstream-host %q: an IPv6 address needs brackets: write it as [::1] or [::1]:8080", o.upstreamHost)
 	case o.upstreamHost != "" && !isHostPort(o.upstreamHost):
 		return fmt.Errorf("invalid --upstream-host %q: must be a host, or host:port, without a scheme, such as airflow.example", o.upstreamHost)
 	case o.upstreamCA != "" && o.upstream.Scheme != "https":
@@ -71,7 +73,7 @@ func (o *proxyOptions) check() error {
 	if err := checkListen("--status", o.status); err != nil {
 		return err
 	}
-	if overlap(o.listen, o.status) {
+	if overlap(o.listen, distinct(o.status, o.listen)) {
 		return fmt.Errorf("--listen %s and --status %s are one address: give --status another port", o.listen, o.status)
 	}
 	return nil
@@ -107,7 +109,7 @@ func proxyConfig(o proxyOptions) (*caddy.Config, error) {
 	}
 	if o.status != "" {
 		app.ShutdownDelay = caddy.Duration(readyDelay)
-		servers["status"] = server(o.status, caddyconfig.JSONModuleObject(caddymodule.Status{}, "handler", "dagfence_status", nil))
+		servers["status"] = server(distinct(o.status, o.listen), caddyconfig.JSONModuleObject(caddymodule.Status{}, "handler", "dagfence_status", nil))
 	}
 	persist := false
 	return &caddy.Config{
@@ -154,7 +156,7 @@ func (o *proxyOptions) headers() *headers.Handler {
 	return &headers.Handler{
 		Request: &headers.HeaderOps{Set: http.Header{"Host": {host}}},
 		Response: &headers.RespHeaderOps{HeaderOps: &headers.HeaderOps{Replace: map[string][]headers.Replacement{"Location": {{
-			SearchRegexp: `(?i)^https?://(?:` + authority(own) + `|` + authority(host) + `)([/?#]|$)`,
+			SearchRegexp: `(?i)^(?:https?:)?//(?:` + authority(own) + `|` + authority(host) + `)([/?#]|$)`,
 			// Of the client's scheme, which another proxy before the fence may have changed.
 			Replace: `//{http.request.hostport}$1`,
 		}}}}},

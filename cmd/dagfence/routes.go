@@ -28,7 +28,7 @@ With --compare it says what the list lacks of an Airflow release, and fails wher
 that is anything; the file is what scripts/airflow-routes.py prints.`,
 		CobraFunc: func(cmd *cobra.Command) {
 			cmd.Flags().String("compare", "", "File with the endpoints of an Airflow release")
-			cmd.RunE = runs(func(flags caddycmd.Flags) error {
+			runs(cmd, func(flags caddycmd.Flags) error {
 				show := listRoutes
 				if file := flags.String("compare"); file != "" {
 					show = func(to io.Writer) error { return compareRoutes(to, file) }

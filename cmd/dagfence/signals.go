@@ -25,7 +25,7 @@ func untilTold() (context.Context, context.CancelFunc) {
 			return
 		}
 		cancel()
-		quit(<-told)
+		quitAgain(<-told)
 	}()
 	return ctx, func() {
 		signal.Stop(told)
@@ -33,19 +33,48 @@ func untilTold() (context.Context, context.CancelFunc) {
 	}
 }
 
-// quitAtSecondSignal is the same for what runs Caddy, which heeds no second
-// SIGTERM itself.
-func quitAtSecondSignal() {
+// quitAtFirstSignal ends the process as soon as it is told to, until over is called.
+// before is what has not happened by then.
+func quitAtFirstSignal(before string) (over func()) {
 	told := toldToEnd()
 	go func() {
-		<-told
-		// Caddy begins to heed signals in a goroutine, so that it may have missed
-		// this one. It takes SIGTERM any number of times.
-		for time.Sleep(handoff); !caddy.Exiting(); time.Sleep(handoff) {
-			_ = syscall.Kill(syscall.Getpid(), syscall.SIGTERM) // a process may signal itself
-			<-told
+		if first, ok := <-told; ok {
+			quitBefore(first, before)
 		}
-		quit(<-told)
+	}()
+	return func() {
+		signal.Stop(told)
+		close(told)
+	}
+}
+
+const started = "the start was over"
+
+// heedSignals is for what runs Caddy, which heeds no second SIGTERM itself, and no
+// first one before a configuration has started or failed to.
+func heedSignals() {
+	told := toldToEnd()
+	go func() {
+		first, again := <-told, make(chan os.Signal, 1)
+		go func() {
+			// Caddy begins to heed signals in a goroutine, so that it may have missed
+			// this one. It takes SIGTERM any number of times.
+			for time.Sleep(handoff); !caddy.Exiting(); time.Sleep(handoff) {
+				_ = syscall.Kill(syscall.Getpid(), syscall.SIGTERM) // a process may signal itself
+				<-told
+			}
+			again <- <-told
+		}()
+		for {
+			select {
+			case second := <-again:
+				quitAgain(second)
+			case <-time.After(handoff):
+				if caddymodule.Starting() {
+					quitBefore(first, started)
+				}
+			}
+		}
 	}()
 }
 
@@ -58,7 +87,12 @@ func toldToEnd() chan os.Signal {
 	return told
 }
 
-func quit(told os.Signal) {
+func quitBefore(told os.Signal, before string) {
+	caddymodule.LastWords(fmt.Sprintf("Error: told to end (%v) before %s", told, before))
+	os.Exit(caddy.ExitCodeFailedStartup)
+}
+
+func quitAgain(told os.Signal) {
 	caddymodule.LastWords(fmt.Sprintf("Error: ended at once by a second signal (%v): what was under way is not over", told))
 	os.Exit(caddy.ExitCodeForceQuit)
 }

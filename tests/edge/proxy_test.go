@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -193,6 +194,8 @@ func TestProxy_RedirectOfUpstreamToItselfLeadsBackHere(t *testing.T) {
 		"https://airflow.example:443":            "//" + b.Addr,
 		"http://airflow.example?a":               "//" + b.Addr + "?a",
 		"http://airflow.example//evil.example/x": "//" + b.Addr + "//evil.example/x",
+		"//" + own + "/x":                        "//" + b.Addr + "/x",
+		"//airflow.example?a":                    "//" + b.Addr + "?a",
 		// Another authority, or none.
 		"http://" + own + "0/x":                "http://" + own + "0/x",
 		"http://airflow.example:8080/x":        "http://airflow.example:8080/x",
@@ -201,11 +204,56 @@ func TestProxy_RedirectOfUpstreamToItselfLeadsBackHere(t *testing.T) {
 		"http://airflowxexample/x":             "http://airflowxexample/x",
 		"http://other/?to=http://" + own + "/": "http://other/?to=http://" + own + "/",
 		"/execution/x/":                        "/execution/x/",
-		"//" + own + "/x":                      "//" + own + "/x",
+		"//" + own + "0/x":                     "//" + own + "0/x",
+		"///" + own + "/x":                     "///" + own + "/x",
+		"//evil/" + own:                        "//evil/" + own,
+		"x//" + own + "/x":                     "x//" + own + "/x",
 	} {
 		answered, err := get(t, client, "http://"+b.Addr+"/ui", "X-Location: "+location)
 		if err != nil || answered.Header.Get("Location") != want {
 			t.Errorf("%s: %q, %v, want %q", location, answered.Header.Get("Location"), err, want)
+		}
+	}
+}
+
+// The shipped Caddyfile does as `dagfence proxy`, whatever an expression would make
+// of upstream's address.
+func TestShippedCaddyfile_LeadsRedirectsOfUpstreamBackHere(t *testing.T) {
+	t.Parallel()
+	example := string(mustRead(t, "../../Caddyfile"))
+	for _, address := range []string{"127.0.0.1:0", "[::1]:0"} {
+		listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var host string
+		upstream := &httptest.Server{Listener: listener, Config: &http.Server{Handler: hostRecorder(&host)}}
+		upstream.Start()
+		t.Cleanup(upstream.Close)
+		own, addr := listener.Addr().String(), services.Address(t)
+		file := filepath.Join(t.TempDir(), "Caddyfile")
+		sites := strings.NewReplacer(":8081 {\n\tdagfence\n", sidecar.Site(addr)+"\tdagfence\n", ":8083 {\n", sidecar.Site(services.Address(t))).Replace(example)
+		if err := os.WriteFile(file, []byte(sites), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		runBinary(t, []string{"AIRFLOW_API_SERVER=" + own, "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=sqlite:////nowhere/airflow.db"}, addr, "run", "--config", file)
+		for location, want := range map[string]string{
+			"http://" + own + "/execution/x/?a=b": "//" + addr + "/execution/x/?a=b",
+			"HTTPS://" + own:                      "//" + addr,
+			"//" + own + "?a":                     "//" + addr + "?a",
+			// Another authority, or none.
+			"//" + own + "0/x": "//" + own + "0/x",
+			"//127x0x0x1" + own[strings.LastIndexByte(own, ':'):]: "//127x0x0x1" + own[strings.LastIndexByte(own, ':'):],
+			"http://other/?to=http://" + own + "/":                "http://other/?to=http://" + own + "/",
+			"/execution/x/":                                       "/execution/x/",
+		} {
+			answered, err := get(t, client, "http://"+addr+"/ui", "X-Location: "+location)
+			if err != nil || answered.Header.Get("Location") != want {
+				t.Errorf("%s: %s: %q, %v, want %q", own, location, answered.Header.Get("Location"), err, want)
+			}
+		}
+		if host != own {
+			t.Errorf("upstream is asked for %s, want %s", host, own)
 		}
 	}
 }
@@ -375,3 +423,58 @@ func TestProxy_TakesIPv6InBrackets(t *testing.T) {
 
 // listens finds in Caddy's log which port it got for port 0.
 var listens = regexp.MustCompile(`"actual_address":"[^"]*:(\d+)"`)
+
+// Why upstream's certificate is refused stands in the log with the option that fixes
+// it, and not in the answer.
+func TestUpstreamsCertificate_IsExplainedInTheLog(t *testing.T) {
+	t.Parallel()
+	certificate, stranger := sidecar.NewCertificate(t, "upstream"), sidecar.NewCertificate(t, "stranger")
+	pair, err := tls.LoadX509KeyPair(certificate.Cert, certificate.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	serve := func(host string) string {
+		listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", host+":0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		server := &http.Server{Handler: http.NotFoundHandler(), ErrorLog: log.New(io.Discard, "", 0)}
+		upstream := &httptest.Server{Listener: listener, Config: server, TLS: &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}}
+		upstream.StartTLS()
+		t.Cleanup(upstream.Close)
+		return upstream.URL
+	}
+	upstream, nameless := serve("127.0.0.1"), serve("127.0.0.2")
+	plain := sidecar.NewRecorder(t)
+	const trust = "name that authority's PEM file in --upstream-ca, or in a Caddyfile in the tls_trust_pool of reverse_proxy"
+	caddyfile := func(addr, transport string) []string {
+		file := filepath.Join(t.TempDir(), "Caddyfile")
+		content := "{\nadmin off\npersist_config off\nauto_https off\n}\n" + sidecar.Site(addr) + "dagfence {\nownership_file " + ownership(t) +
+			"\n}\nreverse_proxy " + upstream + " {\ntransport http {\nnetwork_proxy none\n" + transport + "\n}\n}\n}\n"
+		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return []string{"run", "--config", file}
+	}
+	addr := services.Address(t)
+	for name, c := range map[string]struct {
+		fence *sidecar.Dagfence
+		want  string
+	}{
+		"the machine's":  {proxy(t, nil, "--upstream", upstream), trust},
+		"another's file": {proxy(t, nil, "--upstream", upstream, "--upstream-ca", stranger.Cert), trust},
+		"another name":   {proxy(t, nil, "--upstream", nameless, "--upstream-ca", certificate.Cert), "upstream: its certificate is for another name"},
+		"no TLS":         {proxy(t, nil, "--upstream", "https://"+plain.Addr), "it does not speak TLS there"},
+		"a Caddyfile's":  {runBinary(t, nil, addr, caddyfile(addr, "tls_trust_pool file "+stranger.Cert)...), trust},
+	} {
+		for _, path := range []string{"/execution/health", "/ui"} {
+			answered, err := get(t, client, "http://"+c.fence.Addr+path)
+			if err != nil || answered.StatusCode != http.StatusBadGateway || strings.Contains(answered.body, "certificate") {
+				t.Errorf("%s: %s: %+v, %v", name, path, answered, err)
+			}
+		}
+		sidecar.Within(t, 10*time.Second, name+": the log says so for both requests", func() bool {
+			return strings.Count(c.fence.Output(), c.want) >= 2
+		})
+	}
+}

@@ -201,7 +201,7 @@ func redisAddress(whole, port string) (string, error) {
 	}
 	if bare := !strings.HasPrefix(whole, "["); strings.Contains(host, ":") && (bare || net.ParseIP(host) == nil) ||
 		!bare && strings.Count(whole, "]") != 1 {
-		return "", errors.New("a host is missing or an IPv6 address has no brackets: write host:6379 or [::1]:6379")
+		return "", errors.New("a host is missing, or an IPv6 address needs brackets: write host:6379 or [::1]:6379")
 	}
 	if number, err := strconv.Atoi(port); err != nil || number < 1 || number > 65535 || host == "" {
 		return "", errors.New("a host is missing or its port is no port: give " + redisForms)

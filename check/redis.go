@@ -9,6 +9,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/dagfence/dagfence/resolver"
+	"github.com/dagfence/dagfence/resolver/redisclient"
 	"github.com/dagfence/dagfence/setup"
 )
 
@@ -29,7 +30,7 @@ func (r *run) checkRedis(ctx context.Context) {
 		r.problem(check, "%v", err)
 		return
 	}
-	client, err := resolver.OpenRedis(r.settings.Redis)
+	client, err := redisclient.Open(r.settings.Redis)
 	if err != nil {
 		r.problem(check, "%v", err)
 		return

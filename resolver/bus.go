@@ -13,6 +13,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/dagfence/dagfence/resolver/redisclient"
 	"github.com/dagfence/dagfence/rotate"
 )
 
@@ -26,10 +27,8 @@ const (
 	// maxPlainName is the longest name that stands in a Redis key as it is.
 	maxPlainName = 128
 
-	// redisTimeout bounds each round trip to Redis: waiting longer for a cache
-	// than for the source is no use. An invalidation is worth waiting for a
-	// little longer, invalidatePatience times that.
-	redisTimeout       = 50 * time.Millisecond
+	// invalidatePatience is how many times [redisclient.Timeout] an invalidation is
+	// waited for.
 	invalidatePatience = 5
 	// heartbeat is how long a subscription may be silent before it is probed,
 	// and then until it is given up.
@@ -75,6 +74,19 @@ func OpenBus(options Options) (*Bus, error) {
 		clients.Close()
 	}
 	return bus, err
+}
+
+// followRedis makes clients of the Redis that the options name: another one when
+// its URL, or a file that it names, has changed.
+func followRedis(options Options) (*rotate.Value[redis.UniversalClient], error) {
+	refresh := options.RefreshRedis
+	if refresh == nil {
+		refresh = rotate.Text(options.Redis)
+	}
+	return rotate.New(rotate.Source[redis.UniversalClient]{
+		Name: "redis", Logger: options.Logger, Text: refresh, Make: redisclient.Open, Files: redisclient.Files,
+		Retire: func(client redis.UniversalClient) { _ = client.Close() }, // another one has taken its place
+	})
 }
 
 // Close closes the connections of [OpenBus].

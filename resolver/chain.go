@@ -9,6 +9,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/dagfence/dagfence/resolver/redisclient"
 	"github.com/dagfence/dagfence/rotate"
 )
 
@@ -27,7 +28,7 @@ type Options struct {
 	// Source is the authority: the lookup service, the embedded directory, or
 	// several joined by [Sources].
 	Source Resolver
-	// Redis is the URL of a Redis shared with other processes, as [OpenRedis]
+	// Redis is the URL of a Redis shared with other processes, as [redisclient.Open]
 	// takes it; empty for none.
 	Redis string
 	// RefreshRedis returns Redis as it is now, with the present contents of files
@@ -70,7 +71,7 @@ func (o Options) withDefaults() Options {
 	o.TTL = orDefault(o.TTL, DefaultTTL)
 	o.TaskTTL = orDefault(o.TaskTTL, DefaultTaskTTL)
 	o.Timeout = orDefault(o.Timeout, DefaultTimeout)
-	o.redisTimeout = orDefault(o.redisTimeout, redisTimeout)
+	o.redisTimeout = orDefault(o.redisTimeout, redisclient.Timeout)
 	if o.Clock == nil {
 		o.Clock = time.Now
 	}

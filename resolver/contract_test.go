@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/dagfence/dagfence/resolver"
+	"github.com/dagfence/dagfence/resolver/redisclient"
 	"github.com/dagfence/dagfence/resolver/resolvertest"
 	"github.com/dagfence/dagfence/tests/services"
 )
@@ -71,7 +72,7 @@ func newCollapse(tb testing.TB, next resolver.Resolver, options resolver.Options
 
 func newRedis(tb testing.TB, url string, next resolver.Resolver, options resolver.Options) *resolver.Redis {
 	tb.Helper()
-	client, err := resolver.OpenRedis(url)
+	client, err := redisclient.Open(url)
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -98,9 +98,9 @@ func newLookupService(url, token string, options LookupOptions, timeout time.Dur
 	if strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return nil, errors.New("lookup token holds a blank or a character outside of ASCII: give it without a line break")
 	}
-	config, err := clientTLS(options.CAFile, options.CertFile, options.KeyFile)
+	config, err := rotate.ClientTLS(options.CAFile, options.CertFile, options.KeyFile)
 	switch {
-	case errors.Is(err, errPair):
+	case errors.Is(err, rotate.ErrKeyPair):
 		return nil, fmt.Errorf("lookup tls_client: %w", err)
 	case err != nil:
 		return nil, fmt.Errorf("lookup %w", err)

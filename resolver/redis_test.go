@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"net"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -370,51 +369,51 @@ func TestRedisFaultsAreMisses(t *testing.T) {
 		},
 		"LOADING": func(t *testing.T) string {
 			t.Helper()
-			return stub(t, "-LOADING Redis is loading the dataset in memory\r\n")
+			return resolvertest.Stub(t, "-LOADING Redis is loading the dataset in memory\r\n")
 		},
 		"READONLY": func(t *testing.T) string {
 			t.Helper()
-			return stub(t, "-READONLY You can't write against a read only replica.\r\n")
+			return resolvertest.Stub(t, "-READONLY You can't write against a read only replica.\r\n")
 		},
 		"MOVED": func(t *testing.T) string {
 			t.Helper()
-			return stub(t, "-MOVED 3999 127.0.0.1:1\r\n")
+			return resolvertest.Stub(t, "-MOVED 3999 127.0.0.1:1\r\n")
 		},
 		"OOM": func(t *testing.T) string {
 			t.Helper()
-			return stub(t, "-OOM command not allowed when used memory > 'maxmemory'.\r\n")
+			return resolvertest.Stub(t, "-OOM command not allowed when used memory > 'maxmemory'.\r\n")
 		},
 		"not redis": func(t *testing.T) string {
 			t.Helper()
-			return stub(t, "HTTP/1.1 400 Bad Request\r\n\r\n")
+			return resolvertest.Stub(t, "HTTP/1.1 400 Bad Request\r\n\r\n")
 		},
 		"another type": func(t *testing.T) string {
 			t.Helper()
-			return stub(t, ":42\r\n")
+			return resolvertest.Stub(t, ":42\r\n")
 		},
 		"an endless line": func(t *testing.T) string {
 			t.Helper()
-			return stub(t, strings.Repeat("x", 1<<16))
+			return resolvertest.Stub(t, strings.Repeat("x", 1<<16))
 		},
 		"a huge length": func(t *testing.T) string {
 			t.Helper()
-			return stub(t, "$9223372036854775807\r\nx\r\n")
+			return resolvertest.Stub(t, "$9223372036854775807\r\nx\r\n")
 		},
 		"a length of gigabytes": func(t *testing.T) string {
 			t.Helper()
-			return stub(t, "$16000000000\r\nx\r\n")
+			return resolvertest.Stub(t, "$16000000000\r\nx\r\n")
 		},
 		"an array of gigabytes": func(t *testing.T) string {
 			t.Helper()
-			return stub(t, "*2000000000\r\n")
+			return resolvertest.Stub(t, "*2000000000\r\n")
 		},
 		"an array in an array, and so on": func(t *testing.T) string {
 			t.Helper()
-			return stub(t, strings.Repeat("*1\r\n", 1<<16))
+			return resolvertest.Stub(t, strings.Repeat("*1\r\n", 1<<16))
 		},
 		"silence": func(t *testing.T) string {
 			t.Helper()
-			return stub(t, "")
+			return resolvertest.Stub(t, "")
 		},
 		"a sentinel that is none": func(*testing.T) string {
 			return "redis-sentinel://127.0.0.1:1/main"
@@ -441,42 +440,6 @@ func TestRedisFaultsAreMisses(t *testing.T) {
 			}
 		})
 	}
-}
-
-// stub is a server that answers everything with the same words, but for a
-// greeting that it does not know, as before Redis 6: what the client makes of
-// the words is not seen otherwise.
-func stub(t *testing.T, words string) (url string) {
-	t.Helper()
-	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = listener.Close() })
-	go func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer func() { _ = conn.Close() }()
-				buffer := make([]byte, 1<<12)
-				for {
-					n, err := conn.Read(buffer)
-					if err != nil {
-						return
-					}
-					answer := words
-					if strings.Contains(string(buffer[:n]), "hello") {
-						answer = "-ERR unknown command 'hello'\r\n"
-					}
-					_, _ = conn.Write([]byte(answer))
-				}
-			}()
-		}
-	}()
-	return "redis://" + listener.Addr().String()
 }
 
 func TestRedisBreakerOpensAndRecovers(t *testing.T) {
@@ -580,7 +543,7 @@ func TestRedisOverEveryTransport(t *testing.T) {
 	openTo(t, filepath.Dir(dir))
 	overTLS := services.Address(t)
 	host, _, _ := strings.Cut(overTLS, ":")
-	certificates(t, dir, host)
+	resolvertest.Certificates(t, dir, host)
 	for name, start := range map[string]func(t *testing.T) (url string, client redis.UniversalClient){
 		"unix socket": func(t *testing.T) (string, redis.UniversalClient) {
 			t.Helper()

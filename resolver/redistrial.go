@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/dagfence/dagfence/resolver/redisclient"
 )
 
 // RedisTrial is a command that the Redis tier needs, and how it went.
@@ -21,7 +23,7 @@ type RedisTrial struct {
 
 // ErrRedisSlow means that Redis answers, but not within the time that the fence
 // waits for it: every answer would come too late.
-var ErrRedisSlow = fmt.Errorf("redis takes longer than the %v that the fence waits for it", redisTimeout)
+var ErrRedisSlow = fmt.Errorf("redis takes longer than the %v that the fence waits for it", redisclient.Timeout)
 
 // errNotReturned: Redis takes what is written, and loses or changes it.
 var errNotReturned = errors.New("redis does not give back what was written")
@@ -68,7 +70,7 @@ func (b *Bus) tryRead(ctx context.Context, client redis.UniversalClient, name st
 		if _, _, ok := b.sealer.open(name, b.now(), value); !ok {
 			return errNotReturned
 		}
-		if time.Since(started) <= redisTimeout {
+		if time.Since(started) <= redisclient.Timeout {
 			return nil
 		}
 	}

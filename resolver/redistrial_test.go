@@ -12,6 +12,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/dagfence/dagfence/resolver"
+	"github.com/dagfence/dagfence/resolver/redisclient"
 	"github.com/dagfence/dagfence/tests/services"
 )
 
@@ -37,7 +38,7 @@ func tried(t *testing.T, client redis.UniversalClient) map[string]string {
 
 func openRedis(t *testing.T, url string) redis.UniversalClient {
 	t.Helper()
-	client, err := resolver.OpenRedis(url)
+	client, err := redisclient.Open(url)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/dagfence/dagfence/resolver"
+	"github.com/dagfence/dagfence/resolver/redisclient"
+	"github.com/dagfence/dagfence/resolver/resolvertest"
 	"github.com/dagfence/dagfence/tests/services"
 )
 
@@ -125,7 +127,7 @@ func secured(t *testing.T, count int) (dir string, addresses, hosts []string) {
 		host, _, _ := strings.Cut(address, ":")
 		addresses, hosts = append(addresses, address), append(hosts, host)
 	}
-	certificates(t, dir, hosts...)
+	resolvertest.Certificates(t, dir, hosts...)
 	return dir, addresses, hosts
 }
 
@@ -198,7 +200,7 @@ func TestRedisCertificatesThatRotate(t *testing.T) {
 	from := openBus(t, refresh)
 	heard := listenTo(t, openBus(t, refresh))
 	hears(t, "at first", from, heard)
-	certificates(t, dir, hosts...) // the server has the old ones still
+	resolvertest.Certificates(t, dir, hosts...) // the server has the old ones still
 	hears(t, "before the server has the new ones", from, heard)
 	admin := server.Client(t)
 	for _, command := range [][]any{
@@ -236,7 +238,7 @@ func TestRedisOptionsOfOtherClients(t *testing.T) {
 		"sentinel_password=hunter2":               "option sentinel_password is for a sentinel",
 		"ssl_cert_reqs=required&ssl_hunter2=none": "an option behind the ? is not known here",
 	} {
-		client, err := resolver.OpenRedis("rediss://cache?" + options)
+		client, err := redisclient.Open("rediss://cache?" + options)
 		switch {
 		case err == nil:
 			_ = client.Close()
@@ -253,8 +255,8 @@ func TestRedisOptionsOfOtherClients(t *testing.T) {
 func TestLookupCredentialsThatRotate(t *testing.T) {
 	t.Parallel()
 	old, next := t.TempDir(), t.TempDir()
-	certificates(t, old)
-	certificates(t, next)
+	resolvertest.Certificates(t, old)
+	resolvertest.Certificates(t, next)
 	var accepted, asked atomic.Value
 	accepted.Store("first")
 	service := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -1,4 +1,7 @@
-package resolver
+// Package redisclient makes go-redis clients: it reads the URLs that operators
+// have, sets what a cache needs, and checks what a server sends before go-redis
+// does.
+package redisclient
 
 import (
 	"errors"
@@ -18,9 +21,13 @@ import (
 	"github.com/dagfence/dagfence/rotate"
 )
 
-const redisForms = "redis://host, rediss://host, unix:///path, redis-sentinel://host,host/master or redis-cluster://host,host"
+// Timeout is how long a fence waits for one reply: waiting longer for a cache costs
+// more than asking the source.
+const Timeout = 50 * time.Millisecond
 
-// OpenRedis makes a client of the Redis that a URL names; it dials when it is
+const forms = "redis://host, rediss://host, unix:///path, redis-sentinel://host,host/master or redis-cluster://host,host"
+
+// Open returns a client of the Redis that a URL names; it dials when it is
 // first used. The forms are
 //
 //	redis://[user:password@]host[:port][/db]
@@ -29,20 +36,20 @@ const redisForms = "redis://host, rediss://host, unix:///path, redis-sentinel://
 //	redis-cluster://[user:password@]host[:port],host[:port]
 //
 // and rediss, rediss-sentinel and rediss-cluster for TLS, also with the Sentinels.
-// [redisOptions] are the options behind a question mark. The user and password
+// [urlOptions] are those behind a question mark. The user and password
 // before the hosts are the data servers'. No part of the URL but its scheme and
 // the names of its options is quoted in an error: a password may stand anywhere in
 // a URL that is not well-formed.
-func OpenRedis(raw string) (redis.UniversalClient, error) {
-	parsed, err := parseRedisURL(raw)
+func Open(raw string) (redis.UniversalClient, error) {
+	parsed, err := parse(raw)
 	if err != nil {
 		return nil, fmt.Errorf("redis: %w", err)
 	}
 	options := parsed.options
 	if parsed.secure {
-		options.TLSConfig, err = clientTLS(parsed.ca, parsed.cert, parsed.key)
+		options.TLSConfig, err = rotate.ClientTLS(parsed.ca, parsed.cert, parsed.key)
 		switch {
-		case errors.Is(err, errPair):
+		case errors.Is(err, rotate.ErrKeyPair):
 			return nil, fmt.Errorf("redis: ssl_certfile and ssl_keyfile: %w", err)
 		case err != nil:
 			return nil, fmt.Errorf("redis: %w", err)
@@ -53,7 +60,7 @@ func OpenRedis(raw string) (redis.UniversalClient, error) {
 	options.ContextTimeoutEnabled = true
 	options.MaxRetries, options.DialerRetries = -1, 1
 	options.DialTimeout, options.ReadTimeout = time.Second, time.Second
-	options.PoolTimeout = redisTimeout
+	options.PoolTimeout = Timeout
 	options.PoolSize = max(32, 10*runtime.GOMAXPROCS(0))
 	options.PipelinePoolSize = -1
 	options.ReadBufferSize, options.WriteBufferSize = 8<<10, 8<<10
@@ -64,41 +71,31 @@ func OpenRedis(raw string) (redis.UniversalClient, error) {
 	return redis.NewUniversalClient(&options), nil
 }
 
-// followRedis makes clients of the Redis that the options name: another one when
-// its URL, or a file that it names, has changed.
-func followRedis(options Options) (*rotate.Value[redis.UniversalClient], error) {
-	refresh := options.RefreshRedis
-	if refresh == nil {
-		refresh = rotate.Text(options.Redis)
+// Files returns the files that a URL names, which may be replaced while the client
+// is in use; nil where the URL is not valid.
+func Files(raw string) []string {
+	parsed, err := parse(raw)
+	if err != nil {
+		return nil
 	}
-	return rotate.New(rotate.Source[redis.UniversalClient]{
-		Name: "redis", Logger: options.Logger, Text: refresh, Make: OpenRedis,
-		Files: func(text string) []string {
-			parsed, err := parseRedisURL(text)
-			if err != nil {
-				return nil
-			}
-			return []string{parsed.ca, parsed.cert, parsed.key}
-		},
-		Retire: func(client redis.UniversalClient) { _ = client.Close() }, // another one has taken its place
-	})
+	return []string{parsed.ca, parsed.cert, parsed.key}
 }
 
-// redisURL is a URL taken apart. The files are those of TLS, and not read yet.
-type redisURL struct {
+// parsedURL is a URL in its parts. The files are those of TLS, and not read yet.
+type parsedURL struct {
 	options       redis.UniversalOptions
 	secure        bool
 	ca, cert, key string
 }
 
-// parseRedisURL takes a URL apart by hand: [net/url] refuses several hosts with
+// parse takes a URL apart by hand: [net/url] refuses several hosts with
 // ports, and quotes in its errors what it was given.
-func parseRedisURL(raw string) (*redisURL, error) {
+func parse(raw string) (*parsedURL, error) {
 	scheme, rest, ok := strings.Cut(raw, "://")
 	if !ok {
-		return nil, errors.New("the value is not a URL: give " + redisForms)
+		return nil, errors.New("the value is not a URL: give " + forms)
 	}
-	kind, secure, err := redisScheme(scheme)
+	kind, secure, err := parseScheme(scheme)
 	if err != nil {
 		return nil, err
 	}
@@ -107,27 +104,27 @@ func parseRedisURL(raw string) (*redisURL, error) {
 	if strings.ContainsAny(path+query, "@") || strings.Contains(raw, "#") {
 		return nil, errors.New("an @ or # stands behind the host: in a user or password, write / ? # @ as %2F %3F %23 %40")
 	}
-	parsed := &redisURL{secure: secure}
+	parsed := &parsedURL{secure: secure}
 	options := &parsed.options
 	hosts := authority
 	if at := strings.LastIndex(authority, "@"); at >= 0 {
 		hosts = authority[at+1:]
-		if options.Username, options.Password, err = redisUser(authority[:at]); err != nil {
+		if options.Username, options.Password, err = parseUser(authority[:at]); err != nil {
 			return nil, err
 		}
 	}
 	if path, err = url.PathUnescape(path); err != nil {
 		return nil, errors.New("the path holds a bad percent escape: write % as %25")
 	}
-	if err := redisTarget(options, kind, hosts, path); err != nil {
+	if err := setTarget(options, kind, hosts, path); err != nil {
 		return nil, err
 	}
 	return parsed, parsed.setQuery(query)
 }
 
-// redisScheme gives the kind of server, "redis", "unix", "sentinel" or
+// parseScheme returns the kind of server, "redis", "unix", "sentinel" or
 // "cluster", and whether it is reached over TLS.
-func redisScheme(scheme string) (kind string, secure bool, err error) {
+func parseScheme(scheme string) (kind string, secure bool, err error) {
 	switch scheme {
 	case "redis", "rediss":
 		return "redis", scheme == "rediss", nil
@@ -140,10 +137,10 @@ func redisScheme(scheme string) (kind string, secure bool, err error) {
 	if len(scheme) > 20 || strings.Trim(scheme, "abcdefghijklmnopqrstuvwxyz+-") != "" {
 		scheme = "..."
 	}
-	return "", false, fmt.Errorf("scheme %q is not known: give %s", scheme, redisForms)
+	return "", false, fmt.Errorf("scheme %q is not known: give %s", scheme, forms)
 }
 
-func redisUser(info string) (name, password string, err error) {
+func parseUser(info string) (name, password string, err error) {
 	name, password, _ = strings.Cut(info, ":")
 	name, errName := url.PathUnescape(name)
 	password, errPassword := url.PathUnescape(password)
@@ -153,9 +150,9 @@ func redisUser(info string) (name, password string, err error) {
 	return name, password, nil
 }
 
-// redisTarget sets the servers, and what the path names: a database, a socket
+// setTarget sets the servers, and what the path names: a database, a socket
 // or a master.
-func redisTarget(options *redis.UniversalOptions, kind, hosts, path string) error {
+func setTarget(options *redis.UniversalOptions, kind, hosts, path string) error {
 	if kind == "unix" {
 		if path == "" || hosts != "" {
 			return errors.New("a unix URL names no socket: give unix:///path/of/socket")
@@ -168,7 +165,7 @@ func redisTarget(options *redis.UniversalOptions, kind, hosts, path string) erro
 		port = "26379"
 	}
 	for host := range strings.SplitSeq(hosts, ",") {
-		address, err := redisAddress(host, port)
+		address, err := parseAddress(host, port)
 		if err != nil {
 			return err
 		}
@@ -187,12 +184,12 @@ func redisTarget(options *redis.UniversalOptions, kind, hosts, path string) erro
 	case len(options.Addrs) > 1:
 		return errors.New("several hosts are named: give redis-sentinel://host,host/master or redis-cluster://host,host")
 	case path != "":
-		return redisDatabase(options, path)
+		return setDatabase(options, path)
 	}
 	return nil
 }
 
-func redisAddress(whole, port string) (string, error) {
+func parseAddress(whole, port string) (string, error) {
 	host := whole
 	if name, given, err := net.SplitHostPort(host); err == nil {
 		host, port = name, given
@@ -204,12 +201,12 @@ func redisAddress(whole, port string) (string, error) {
 		return "", errors.New("a host is missing, or an IPv6 address needs brackets: write host:6379 or [::1]:6379")
 	}
 	if number, err := strconv.Atoi(port); err != nil || number < 1 || number > 65535 || host == "" {
-		return "", errors.New("a host is missing or its port is no port: give " + redisForms)
+		return "", errors.New("a host is missing or its port is no port: give " + forms)
 	}
 	return net.JoinHostPort(host, port), nil
 }
 
-func redisDatabase(options *redis.UniversalOptions, number string) error {
+func setDatabase(options *redis.UniversalOptions, number string) error {
 	db, err := strconv.Atoi(number)
 	if err != nil || db < 0 {
 		return errors.New("the database is not a number: give one, such as redis://host/1 or ?db=1")
@@ -221,18 +218,18 @@ func redisDatabase(options *redis.UniversalOptions, number string) error {
 	return nil
 }
 
-// redisOptions sets what an option behind the ? says. Nil are those of other
+// urlOptions sets what an option behind the ? says. Nil are those of other
 // clients (redis-py, Celery, go-redis) that say how they wait and pool, which the
 // fence does in its own way. Celery's names of the TLS options are redis-py's.
-var redisOptions = map[string]func(u *redisURL, value string) error{
-	"db":                func(u *redisURL, value string) error { return redisDatabase(&u.options, value) },
-	"sentinel_username": func(u *redisURL, value string) error { u.options.SentinelUsername = value; return nil },
-	"sentinel_password": func(u *redisURL, value string) error { u.options.SentinelPassword = value; return nil },
+var urlOptions = map[string]func(u *parsedURL, value string) error{
+	"db":                func(u *parsedURL, value string) error { return setDatabase(&u.options, value) },
+	"sentinel_username": func(u *parsedURL, value string) error { u.options.SentinelUsername = value; return nil },
+	"sentinel_password": func(u *parsedURL, value string) error { u.options.SentinelPassword = value; return nil },
 
-	"ca":                 func(u *redisURL, value string) error { u.ca = value; return nil },
-	"ssl_ca_certs":       func(u *redisURL, value string) error { u.ca = value; return nil },
-	"ssl_certfile":       func(u *redisURL, value string) error { u.cert = value; return nil },
-	"ssl_keyfile":        func(u *redisURL, value string) error { u.key = value; return nil },
+	"ca":                 func(u *parsedURL, value string) error { u.ca = value; return nil },
+	"ssl_ca_certs":       func(u *parsedURL, value string) error { u.ca = value; return nil },
+	"ssl_certfile":       func(u *parsedURL, value string) error { u.cert = value; return nil },
+	"ssl_keyfile":        func(u *parsedURL, value string) error { u.key = value; return nil },
 	"ssl_cert_reqs":      verified("", "required", "optional", "CERT_REQUIRED", "CERT_OPTIONAL"), // a client's "optional" verifies too (Python's ssl)
 	"ssl_check_hostname": verified("", "true", "1", "yes", "t"),
 	"skip_verify":        verified("", "false", "0"),
@@ -246,8 +243,8 @@ var redisOptions = map[string]func(u *redisURL, value string) error{
 
 // verified takes the values that let the server's certificate be verified, which
 // it always is.
-func verified(values ...string) func(*redisURL, string) error {
-	return func(_ *redisURL, value string) error {
+func verified(values ...string) func(*parsedURL, string) error {
+	return func(_ *parsedURL, value string) error {
 		if slices.ContainsFunc(values, func(v string) bool { return strings.EqualFold(v, value) }) {
 			return nil
 		}
@@ -258,18 +255,18 @@ func verified(values ...string) func(*redisURL, string) error {
 
 var optionName = regexp.MustCompile(`^[a-z_]{1,40}$`)
 
-func (u *redisURL) setQuery(query string) error {
+func (u *parsedURL) setQuery(query string) error {
 	values, err := url.ParseQuery(query)
 	if err != nil {
 		return errors.New("what stands behind the ? can't be read: give options as name=value, joined by &")
 	}
 	for name, given := range values {
-		set, known := redisOptions[name]
+		set, known := urlOptions[name]
 		switch {
 		case !known && !optionName.MatchString(name):
-			return errors.New("an option behind the ? is not known here: give " + redisOptionNames)
+			return errors.New("an option behind the ? is not known here: give " + optionNames)
 		case !known:
-			return fmt.Errorf("option %s is not known here: give %s", name, redisOptionNames)
+			return fmt.Errorf("option %s is not known here: give %s", name, optionNames)
 		case len(given) > 1:
 			return fmt.Errorf("option %s is given twice: leave one of them out", name)
 		case !u.secure && tlsOption(name):
@@ -289,7 +286,7 @@ func (u *redisURL) setQuery(query string) error {
 	return nil
 }
 
-const redisOptionNames = "db; with rediss ca (or ssl_ca_certs), ssl_certfile and ssl_keyfile; with a sentinel sentinel_username and sentinel_password"
+const optionNames = "db; with rediss ca (or ssl_ca_certs), ssl_certfile and ssl_keyfile; with a sentinel sentinel_username and sentinel_password"
 
 func tlsOption(name string) bool {
 	return name == "ca" || name == "skip_verify" || strings.HasPrefix(name, "ssl_")

@@ -1,4 +1,4 @@
-package resolver_test
+package redisclient_test
 
 import (
 	"path/filepath"
@@ -7,13 +7,14 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/dagfence/dagfence/resolver"
+	"github.com/dagfence/dagfence/resolver/redisclient"
+	"github.com/dagfence/dagfence/resolver/resolvertest"
 )
 
-func TestOpenRedis(t *testing.T) {
+func TestOpen(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	certificates(t, dir)
+	resolvertest.Certificates(t, dir)
 	ca := filepath.Join(dir, "ca.pem")
 	for url, want := range map[string]redis.Options{
 		"redis://cache":                         {Addr: "cache:6379"},
@@ -29,7 +30,7 @@ func TestOpenRedis(t *testing.T) {
 		"unix://fence:pass@/run/r%20.sock?db=2": {Addr: "/run/r .sock", Username: "fence", Password: "pass", DB: 2},
 		"rediss://cache:6380?ca=" + ca:          {Addr: "cache:6380"},
 	} {
-		client, err := resolver.OpenRedis(url)
+		client, err := redisclient.Open(url)
 		if err != nil {
 			t.Errorf("%s: %v", url, err)
 			continue
@@ -53,7 +54,7 @@ func TestOpenRedis(t *testing.T) {
 	for url, addrs := range map[string]string{
 		"redis-cluster://a:1,b,c:3": "a:1 b:6379 c:3", "rediss-cluster://u:p@a": "a:6379", "redis-cluster://a/0": "a:6379",
 	} {
-		client, err := resolver.OpenRedis(url)
+		client, err := redisclient.Open(url)
 		if err != nil {
 			t.Fatalf("%s: %v", url, err)
 		}
@@ -65,7 +66,7 @@ func TestOpenRedis(t *testing.T) {
 	}
 }
 
-func TestOpenRedisSaysWhatIsWrongAndNoPassword(t *testing.T) {
+func TestOpenSaysWhatIsWrongAndNoPassword(t *testing.T) {
 	t.Parallel()
 	const hidden = "hunter2"
 	for url, mentions := range map[string]string{
@@ -114,7 +115,7 @@ func TestOpenRedisSaysWhatIsWrongAndNoPassword(t *testing.T) {
 		"redis-cluster://a/1":               "database 0",
 		"redis-cluster://a?db=1":            "database 0",
 	} {
-		client, err := resolver.OpenRedis(url)
+		client, err := redisclient.Open(url)
 		if mentions == "" {
 			if err != nil {
 				t.Errorf("%s: %v", url, err)

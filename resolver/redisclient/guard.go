@@ -1,4 +1,4 @@
-package resolver
+package redisclient
 
 import (
 	"bytes"

@@ -1,4 +1,4 @@
-package resolver_test
+package redisclient_test
 
 import (
 	"fmt"
@@ -8,7 +8,8 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/dagfence/dagfence/resolver"
+	"github.com/dagfence/dagfence/resolver/redisclient"
+	"github.com/dagfence/dagfence/resolver/resolvertest"
 )
 
 func TestRedisIsReadAsFarAsItsRepliesAreInProportion(t *testing.T) {
@@ -49,7 +50,7 @@ func TestRedisIsReadAsFarAsItsRepliesAreInProportion(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			client, err := resolver.OpenRedis(stub(t, test.reply))
+			client, err := redisclient.Open(resolvertest.Stub(t, test.reply))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -72,7 +73,7 @@ func TestRedisIsReadAsFarAsItsRepliesAreInProportion(t *testing.T) {
 			}
 		})
 	}
-	client, err := resolver.OpenRedis(stub(t, nested(8)))
+	client, err := redisclient.Open(resolvertest.Stub(t, nested(8)))
 	if err != nil {
 		t.Fatal(err)
 	}

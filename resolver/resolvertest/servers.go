@@ -1,0 +1,91 @@
+package resolvertest
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Certificates writes ca.pem, and cert.pem with key.pem for a server and client
+// on 127.0.0.1 and other hosts, readable by all.
+func Certificates(t *testing.T, dir string, others ...string) {
+	t.Helper()
+	ca := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"}, NotBefore: time.Now().Add(-time.Hour),
+		NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	}
+	leaf := &x509.Certificate{
+		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "leaf"}, NotBefore: ca.NotBefore, NotAfter: ca.NotAfter,
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, KeyUsage: x509.KeyUsageDigitalSignature,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+	}
+	for _, host := range others {
+		leaf.IPAddresses = append(leaf.IPAddresses, net.ParseIP(host))
+	}
+	caKey, errCA := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	leafKey, errLeaf := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	caDER, errCADER := x509.CreateCertificate(rand.Reader, ca, ca, &caKey.PublicKey, caKey)
+	leafDER, errLeafDER := x509.CreateCertificate(rand.Reader, leaf, ca, &leafKey.PublicKey, caKey)
+	keyDER, errKey := x509.MarshalPKCS8PrivateKey(leafKey)
+	if err := errors.Join(errCA, errLeaf, errCADER, errLeafDER, errKey); err != nil {
+		t.Fatal(err)
+	}
+	for name, block := range map[string]*pem.Block{
+		"ca.pem": {Type: "CERTIFICATE", Bytes: caDER}, "cert.pem": {Type: "CERTIFICATE", Bytes: leafDER}, "key.pem": {Type: "PRIVATE KEY", Bytes: keyDER},
+	} {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(path, 0o644); err != nil { //nolint:gosec // another user may run the server that reads them
+			t.Fatal(err)
+		}
+	}
+}
+
+// Stub is a server that answers everything with the same words, but for a
+// greeting that it does not know, as before Redis 6: what the client makes of
+// the words is not seen otherwise.
+func Stub(t *testing.T, words string) (url string) {
+	t.Helper()
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer func() { _ = conn.Close() }()
+				buffer := make([]byte, 1<<12)
+				for {
+					n, err := conn.Read(buffer)
+					if err != nil {
+						return
+					}
+					answer := words
+					if strings.Contains(string(buffer[:n]), "hello") {
+						answer = "-ERR unknown command 'hello'\r\n"
+					}
+					_, _ = conn.Write([]byte(answer))
+				}
+			}()
+		}
+	}()
+	return "redis://" + listener.Addr().String()
+}

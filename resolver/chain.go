@@ -1,6 +1,7 @@
 package resolver
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,8 +26,7 @@ var errNoSecret = errors.New("cache key is missing: entries in redis are sealed 
 
 // Options are those of a [Chain]. Only Source must be set.
 type Options struct {
-	// Source is the authority: the lookup service, the embedded directory, or
-	// several joined by [Sources].
+	// Source is the authority: the lookup service or the embedded directory.
 	Source Resolver
 	// Redis is the URL of a Redis shared with other processes, as [redisclient.Open]
 	// takes it; empty for none.
@@ -61,17 +61,17 @@ type Options struct {
 	// nobody.
 	Logger *slog.Logger
 
-	forgotten *forgotten
+	invalidations *invalidations
 	// redisTimeout is another in tests.
 	redisTimeout time.Duration
 }
 
 func (o Options) withDefaults() Options {
-	o.Size = orDefault(o.Size, DefaultSize)
-	o.TTL = orDefault(o.TTL, DefaultTTL)
-	o.TaskTTL = orDefault(o.TaskTTL, DefaultTaskTTL)
-	o.Timeout = orDefault(o.Timeout, DefaultTimeout)
-	o.redisTimeout = orDefault(o.redisTimeout, redisclient.Timeout)
+	o.Size = cmp.Or(o.Size, DefaultSize)
+	o.TTL = cmp.Or(o.TTL, DefaultTTL)
+	o.TaskTTL = cmp.Or(o.TaskTTL, DefaultTaskTTL)
+	o.Timeout = cmp.Or(o.Timeout, DefaultTimeout)
+	o.redisTimeout = cmp.Or(o.redisTimeout, redisclient.Timeout)
 	if o.Clock == nil {
 		o.Clock = time.Now
 	}
@@ -81,18 +81,10 @@ func (o Options) withDefaults() Options {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	if o.forgotten == nil {
-		o.forgotten = newForgotten(o.Clock)
+	if o.invalidations == nil {
+		o.invalidations = newInvalidations(o.Clock)
 	}
 	return o
-}
-
-func orDefault[T comparable](value, fallback T) T {
-	var zero T
-	if value == zero {
-		return fallback
-	}
-	return value
 }
 
 // validate names each option that can't be used.
@@ -122,11 +114,11 @@ func (o *Options) validate() error {
 // source; one call for each key at a time. Without its source it answers from
 // what it knows, and Unavailable beyond that.
 type Chain struct {
-	memory  *Memory
-	flights *Collapse
-	redis   *Redis
-	health  *health
-	clients *rotate.Value[redis.UniversalClient] // nil where Redis is not the chain's own
+	memory    *memoryTier
+	coalescer *coalescer
+	redis     *redisTier
+	health    *health
+	clients   *rotate.Value[redis.UniversalClient] // nil where Redis is not the chain's own
 }
 
 // New makes a chain, which needs to be closed. It reaches neither Redis nor the
@@ -141,8 +133,8 @@ func New(options Options) (*Chain, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.flights = NewCollapse(shared, options)
-	c.memory, err = NewMemory(c.flights, options)
+	c.coalescer = newCoalescer(shared, options)
+	c.memory, err = newMemoryTier(c.coalescer, options)
 	if err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
@@ -154,12 +146,12 @@ func (c *Chain) share(source Resolver, options Options) (Resolver, error) {
 	var err error
 	switch {
 	case options.RedisClient != nil:
-		c.redis, err = NewRedis(source, options.RedisClient, options)
+		c.redis, err = newRedisTier(source, rotate.Fixed(options.RedisClient), options)
 	case options.Redis == "":
 		return source, nil
 	default:
 		if c.clients, err = followRedis(options); err == nil {
-			c.redis, err = newRedis(source, c.clients, options)
+			c.redis, err = newRedisTier(source, c.clients, options)
 		}
 	}
 	if err != nil {
@@ -174,7 +166,7 @@ func (c *Chain) Resolve(ctx context.Context, questions []Question) []Answer {
 }
 
 // Invalidate forgets the keys here, and in every process on the same Redis. An
-// error says that the others could not be told; they know better after one TTL.
+// error says that the others were not told; they ask again within one TTL.
 // It is not cut short by the end of ctx.
 func (c *Chain) Invalidate(ctx context.Context, keys ...Key) error {
 	c.memory.Invalidate(keys...)
@@ -187,7 +179,7 @@ func (c *Chain) Invalidate(ctx context.Context, keys ...Key) error {
 	return err
 }
 
-// Ready gives nil if the source answers, and else why not: an error that wraps
+// Ready returns nil if the source answers, and else an error that wraps
 // [ErrUnavailable] or [ErrDenied]. A source that nobody asked in the last
 // [RecentAge] is asked for something that does not exist. Redis does not count.
 func (c *Chain) Ready(ctx context.Context) error { return c.health.ready(ctx) }
@@ -195,8 +187,8 @@ func (c *Chain) Ready(ctx context.Context) error { return c.health.ready(ctx) }
 // Close ends what is under way and what runs in the background. The chain is
 // not to be used any more; the source stays the caller's to close.
 func (c *Chain) Close() error {
-	if c.flights != nil {
-		c.flights.Close()
+	if c.coalescer != nil {
+		c.coalescer.Close()
 	}
 	if c.redis != nil {
 		c.redis.Close()

@@ -15,31 +15,6 @@ import (
 	"github.com/dagfence/dagfence/resolver/resolvertest"
 )
 
-func TestSourcesAskTheNextOnlyForWhatIsNotFound(t *testing.T) {
-	t.Parallel()
-	question := ask(resolver.KindVariable, variableKey)
-	for _, outcome := range []resolver.Outcome{resolver.Found, resolver.Denied, resolver.Unavailable} {
-		world := owned()
-		world.Refuse(question.Kind, question.Name, outcome)
-		expect(t, resolve(t, resolver.Sources(world, resolvertest.Never(t)), question), outcome, "team_b")
-		expect(t, resolve(t, resolver.Sources(new(resolvertest.World), world, resolvertest.Never(t)), question), outcome, "team_b")
-	}
-	first, second := owned(), new(resolvertest.World)
-	second.Own(resolver.KindConnection, "theirs", "team_c")
-	second.Own(resolver.KindVariable, variableKey, "team_x")
-	answers := resolver.Sources(first, second).Resolve(t.Context(), []resolver.Question{
-		question, ask(resolver.KindConnection, "theirs"), ask(resolver.KindDag, "nowhere"),
-	})
-	expect(t, answers[0], resolver.Found, "team_b")
-	expect(t, answers[1], resolver.Found, "team_c")
-	expect(t, answers[2], resolver.NotFound, "")
-	want := []resolver.Question{ask(resolver.KindConnection, "theirs"), ask(resolver.KindDag, "nowhere")}
-	if asked := second.Asked(); len(asked) != 1 || !slices.Equal(asked[0], want) {
-		t.Errorf("the second source was asked %v: want what the first did not find", asked)
-	}
-	expect(t, resolve(t, resolver.Sources(), question), resolver.Unavailable, "")
-}
-
 func TestObserveReportsTheWorstOutcome(t *testing.T) {
 	t.Parallel()
 	world, observer := owned(), new(counts)

@@ -15,9 +15,6 @@ func TestEveryResolverKeepsTheContract(t *testing.T) {
 	t.Parallel()
 	for name, build := range map[string]func(t *testing.T, world *resolvertest.World) resolver.Resolver{
 		"world": func(_ *testing.T, world *resolvertest.World) resolver.Resolver { return world },
-		"sources": func(_ *testing.T, world *resolvertest.World) resolver.Resolver {
-			return resolver.Sources(new(resolvertest.World), world, new(resolvertest.World))
-		},
 		"observed": func(_ *testing.T, world *resolvertest.World) resolver.Resolver {
 			return resolver.Observe(world, resolver.SourceLookup, new(counts))
 		},
@@ -25,9 +22,9 @@ func TestEveryResolverKeepsTheContract(t *testing.T) {
 			t.Helper()
 			return newMemory(t, world, resolver.Options{})
 		},
-		"collapse": func(t *testing.T, world *resolvertest.World) resolver.Resolver {
+		"coalescer": func(t *testing.T, world *resolvertest.World) resolver.Resolver {
 			t.Helper()
-			return newCollapse(t, world, resolver.Options{})
+			return newCoalescer(t, world, resolver.Options{})
 		},
 		"redis": func(t *testing.T, world *resolvertest.World) resolver.Resolver {
 			t.Helper()
@@ -54,30 +51,30 @@ func TestEveryResolverKeepsTheContract(t *testing.T) {
 	}
 }
 
-func newMemory(tb testing.TB, next resolver.Resolver, options resolver.Options) *resolver.Memory {
+func newMemory(tb testing.TB, next resolver.Resolver, options resolver.Options) *resolver.MemoryTier {
 	tb.Helper()
-	memory, err := resolver.NewMemory(next, options)
+	memory, err := resolver.NewMemoryTier(next, options)
 	if err != nil {
 		tb.Fatal(err)
 	}
 	return memory
 }
 
-func newCollapse(tb testing.TB, next resolver.Resolver, options resolver.Options) *resolver.Collapse {
+func newCoalescer(tb testing.TB, next resolver.Resolver, options resolver.Options) *resolver.Coalescer {
 	tb.Helper()
-	collapse := resolver.NewCollapse(next, options)
-	tb.Cleanup(collapse.Close)
-	return collapse
+	coalescer := resolver.NewCoalescer(next, options)
+	tb.Cleanup(coalescer.Close)
+	return coalescer
 }
 
-func newRedis(tb testing.TB, url string, next resolver.Resolver, options resolver.Options) *resolver.Redis {
+func newRedis(tb testing.TB, url string, next resolver.Resolver, options resolver.Options) *resolver.RedisTier {
 	tb.Helper()
 	client, err := redisclient.Open(url)
 	if err != nil {
 		tb.Fatal(err)
 	}
 	options.Secret = secret
-	tier, err := resolver.NewRedis(next, client, options)
+	tier, err := resolver.NewRedisTier(next, client, options)
 	if err != nil {
 		tb.Fatal(err)
 	}

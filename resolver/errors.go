@@ -1,6 +1,8 @@
 package resolver
 
-import "errors"
+import (
+	"errors"
+)
 
 var (
 	// ErrUnavailable is wrapped by the Err of every [Unavailable] answer.

@@ -1,6 +1,29 @@
 package resolver
 
-import "time"
+import (
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/dagfence/dagfence/rotate"
+)
+
+// The tiers of a chain, each by itself.
+type (
+	MemoryTier = memoryTier
+	RedisTier  = redisTier
+	Coalescer  = coalescer
+)
+
+var (
+	NewMemoryTier = newMemoryTier
+	NewCoalescer  = newCoalescer
+)
+
+// NewRedisTier returns a tier on a client that stays the caller's to close.
+func NewRedisTier(next Resolver, client redis.UniversalClient, options Options) (*RedisTier, error) {
+	return newRedisTier(next, rotate.Fixed(client), options)
+}
 
 // Sealer is the sealer for the tests of another package.
 type Sealer struct {
@@ -57,18 +80,18 @@ func (o Options) Patient() Options {
 	return o
 }
 
-// BreakerOpen tells whether the tier has stopped asking Redis.
-func (r *Redis) BreakerOpen() bool { return r.breaker.State() != 0 }
+// BreakerOpen reports whether the tier has stopped asking Redis.
+func (r *redisTier) BreakerOpen() bool { return r.breaker.State() != 0 }
 
 // Constants that tests count with.
 const (
-	MaxName    = maxName
-	MaxFlights = maxFlights
-	MaxQueue   = maxQueue
+	MaxName  = maxName
+	MaxCalls = maxCalls
+	MaxQueue = maxQueue
 )
 
 // EstimatedAbsent is how many names are kept as not found.
-func (m *Memory) EstimatedAbsent() int {
+func (m *memoryTier) EstimatedAbsent() int {
 	m.absent.CleanUp()
 	return m.absent.EstimatedSize()
 }

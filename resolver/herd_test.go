@@ -102,10 +102,10 @@ func TestHerdOverManyKeysIsBounded(t *testing.T) {
 			t.Errorf("10,000 that wait take %d MiB", grown>>20)
 		}
 		group.Wait()
-		if most.Load() != resolver.MaxFlights || refused.Load() != herd-resolver.MaxFlights {
-			t.Errorf("%d calls at once, %d refused: want %d and the rest", most.Load(), refused.Load(), resolver.MaxFlights)
+		if most.Load() != resolver.MaxCalls || refused.Load() != herd-resolver.MaxCalls {
+			t.Errorf("%d calls at once, %d refused: want %d and the rest", most.Load(), refused.Load(), resolver.MaxCalls)
 		}
-		expectCalls(t, world, resolver.MaxFlights)
+		expectCalls(t, world, resolver.MaxCalls)
 		expect(t, resolve(t, chain, ask(resolver.KindDag, "afterwards")), resolver.NotFound, "")
 	})
 }

@@ -2,6 +2,7 @@ package resolver
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -62,7 +63,7 @@ func NewLookup(options LookupOptions) (*Lookup, error) {
 	if options.Timeout < 0 {
 		return nil, fmt.Errorf("lookup timeout is %v: give a duration above 0, such as 2s", options.Timeout)
 	}
-	l := &Lookup{timeout: orDefault(options.Timeout, DefaultTimeout), now: options.Clock}
+	l := &Lookup{timeout: cmp.Or(options.Timeout, DefaultTimeout), now: options.Clock}
 	if l.now == nil {
 		l.now = time.Now
 	}

@@ -22,18 +22,18 @@ const (
 	jitterShare = 10
 )
 
-// Memory keeps the answers of the next tier in this process. What is Found or
+// memoryTier keeps the answers of the next tier in this process. What is Found or
 // NotFound is kept, Unavailable and Denied never are. A hit takes no lock.
 //
 // A task's identity and its dag's owner are separate entries, so a team is
 // known in one place only: what forgets a dag also takes the team from all of
 // its tasks.
-type Memory struct {
-	next      Resolver
-	forgotten *forgotten
-	options   Options
-	found     *otter.Cache[Key, *entry]
-	absent    *otter.Cache[Key, *entry]
+type memoryTier struct {
+	next          Resolver
+	invalidations *invalidations
+	options       Options
+	found         *otter.Cache[Key, *entry]
+	absent        *otter.Cache[Key, *entry]
 }
 
 // entry is what is kept about a key. It is small, as there may be a million; so
@@ -41,8 +41,8 @@ type Memory struct {
 type entry struct {
 	learnt instant
 	// team of anything but a task. Zero in a dag's entry that comes from one of
-	// its tasks, which named no team: that does not tell a dag of nobody's from
-	// one without a row.
+	// its tasks, which named no team: so a global dag and one
+	// without a row look the same.
 	team unique.Handle[string]
 	// task of a KindTask entry, else nil.
 	task *Task
@@ -50,8 +50,8 @@ type entry struct {
 	failed atomic.Int64
 }
 
-// implied tells whether a found entry says no more than that there is a task.
-func (e *entry) implied() bool { return e.task == nil && e.team == unique.Handle[string]{} }
+// inferred reports whether a found entry says no more than that there is a task.
+func (e *entry) inferred() bool { return e.task == nil && e.team == unique.Handle[string]{} }
 
 func (e *entry) teamName() string {
 	if e.team == (unique.Handle[string]{}) {
@@ -60,11 +60,11 @@ func (e *entry) teamName() string {
 	return e.team.Value()
 }
 
-// NewMemory keeps the answers of next. Of the options it takes Size, TTL,
+// newMemoryTier keeps the answers of next. Of the options it takes Size, TTL,
 // TaskTTL, Clock and Observer.
-func NewMemory(next Resolver, options Options) (*Memory, error) {
+func newMemoryTier(next Resolver, options Options) (*memoryTier, error) {
 	options = options.withDefaults()
-	m := &Memory{next: next, forgotten: options.forgotten, options: options}
+	m := &memoryTier{next: next, invalidations: options.invalidations, options: options}
 	var err error
 	if m.found, err = otter.New(&otter.Options[Key, *entry]{MaximumSize: options.Size}); err != nil {
 		return nil, fmt.Errorf("making the cache: %w", err)
@@ -78,9 +78,9 @@ func NewMemory(next Resolver, options Options) (*Memory, error) {
 
 // Resolve implements [Resolver]. What it does not know it asks next, in one
 // call.
-func (m *Memory) Resolve(ctx context.Context, questions []Question) []Answer {
+func (m *memoryTier) Resolve(ctx context.Context, questions []Question) []Answer {
 	answers := make([]Answer, len(questions))
-	now := m.forgotten.instant(m.forgotten.now())
+	now := m.invalidations.instant(m.invalidations.now())
 	var missed []int
 	for i := range questions {
 		result := m.look(&questions[i], now, &answers[i])
@@ -94,17 +94,17 @@ func (m *Memory) Resolve(ctx context.Context, questions []Question) []Answer {
 	}
 	for i, answer := range ask(ctx, m.next, pick(questions, missed)) {
 		question := &questions[missed[i]]
-		answers[missed[i]] = m.learn(ctx, question, answer)
+		answers[missed[i]] = m.store(ctx, question, answer)
 	}
 	return answers
 }
 
 // Invalidate forgets the keys, and every answer to them that is still under
 // way. What is kept of them stays until something needs its place, unused.
-func (m *Memory) Invalidate(keys ...Key) { m.forgotten.forget(keys...) }
+func (m *memoryTier) Invalidate(keys ...Key) { m.invalidations.add(keys...) }
 
 // look answers a question from what is kept, if that is fresh enough for it.
-func (m *Memory) look(q *Question, now instant, answer *Answer) string {
+func (m *memoryTier) look(q *Question, now instant, answer *Answer) string {
 	if !q.known() || len(q.Name) > maxName || q.bypasses() {
 		return ResultBypass
 	}
@@ -121,14 +121,14 @@ func (m *Memory) look(q *Question, now instant, answer *Answer) string {
 	return ResultMiss
 }
 
-// recall gives what is kept within its time to live, however fresh the question
+// recall returns what is kept within its time to live, however fresh the question
 // wants it: the answer, and the entry that the answer's age is of. A task's
 // identity is of any age that is kept; its team is as old as its dag's entry.
-func (m *Memory) recall(q *Question, now instant, answer *Answer) *entry {
+func (m *memoryTier) recall(q *Question, now instant, answer *Answer) *entry {
 	kept := m.valid(m.found, q.Key, now)
-	if kept == nil || kept.implied() {
+	if kept == nil || kept.inferred() {
 		if kept = m.valid(m.absent, q.Key, now); kept != nil {
-			*answer = Answer{Outcome: NotFound, Learnt: m.forgotten.time(kept.learnt)}
+			*answer = Answer{Outcome: NotFound, Learnt: m.invalidations.time(kept.learnt)}
 		}
 		return kept
 	}
@@ -141,14 +141,14 @@ func (m *Memory) recall(q *Question, now instant, answer *Answer) *entry {
 		}
 		answer.Task = *task
 	}
-	answer.Outcome, answer.Team, answer.Learnt = Found, kept.teamName(), m.forgotten.time(kept.learnt)
+	answer.Outcome, answer.Team, answer.Learnt = Found, kept.teamName(), m.invalidations.time(kept.learnt)
 	return kept
 }
 
-// valid gives a key's entry, unless it is past its time to live or was
-// forgotten. Each key has its own jitter, so that what was learnt together
+// valid returns a key's entry, unless it is past its time to live or was
+// invalidated. Each key has its own jitter, so that what was fetched together
 // does not expire together.
-func (m *Memory) valid(cache *otter.Cache[Key, *entry], key Key, now instant) *entry {
+func (m *memoryTier) valid(cache *otter.Cache[Key, *entry], key Key, now instant) *entry {
 	kept, ok := cache.GetIfPresent(key)
 	if !ok {
 		return nil
@@ -157,17 +157,16 @@ func (m *Memory) valid(cache *otter.Cache[Key, *entry], key Key, now instant) *e
 	if kept.task != nil {
 		ttl = m.options.TaskTTL
 	}
-	hash := m.forgotten.hash(key.Name)
+	hash := m.invalidations.hash(key.Name)
 	ttl -= ttl / jitterShare / 1024 * time.Duration(hash>>54)
-	if kept.learnt <= m.forgotten.since(key) || kept.learnt > now || now-kept.learnt > instant(ttl) {
+	if kept.learnt <= m.invalidations.since(key) || kept.learnt > now || now-kept.learnt > instant(ttl) {
 		return nil
 	}
 	return kept
 }
 
-// learn keeps an answer of the next tier, and gives what the question's asker
-// is told.
-func (m *Memory) learn(ctx context.Context, q *Question, answer Answer) Answer {
+// store keeps an answer of the next tier, and returns what the caller gets.
+func (m *memoryTier) store(ctx context.Context, q *Question, answer Answer) Answer {
 	if !q.known() || len(q.Name) > maxName || q.Kind == KindAssetAlias {
 		return answer
 	}
@@ -181,19 +180,19 @@ func (m *Memory) learn(ctx context.Context, q *Question, answer Answer) Answer {
 		}
 		m.keepFound(key, q.IdentityOnly, &answer)
 	case NotFound:
-		m.keep(m.absent, m.found, key, &entry{learnt: m.forgotten.instant(answer.Learnt)})
+		m.keep(m.absent, m.found, key, &entry{learnt: m.invalidations.instant(answer.Learnt)})
 	case Denied:
 		m.forgetDenied(q)
 	case Unavailable:
 		if q.Freshness == Confirm {
-			return m.stand(ctx, q, answer)
+			return m.serveStale(ctx, q, answer)
 		}
 	}
 	return answer
 }
 
-func (m *Memory) keepFound(key Key, identityOnly bool, answer *Answer) {
-	learnt := m.forgotten.instant(answer.Learnt)
+func (m *memoryTier) keepFound(key Key, identityOnly bool, answer *Answer) {
+	learnt := m.invalidations.instant(answer.Learnt)
 	if key.Kind != KindTask {
 		m.keep(m.found, m.absent, key, &entry{learnt: learnt, team: unique.Make(answer.Team)})
 		return
@@ -210,11 +209,11 @@ func (m *Memory) keepFound(key Key, identityOnly bool, answer *Answer) {
 }
 
 // keep stores an entry unless a younger one is there, and lets only the
-// younger of what was found and what was not found stand. Each of two writers
+// younger of what was found and what was not found stay. Each of two writers
 // stores before it looks at the other's cache, so one of them sees both.
-func (m *Memory) keep(cache, other *otter.Cache[Key, *entry], key Key, fresh *entry) {
+func (m *memoryTier) keep(cache, other *otter.Cache[Key, *entry], key Key, fresh *entry) {
 	cache.Compute(key, func(old *entry, found bool) (*entry, otter.ComputeOp) {
-		if found && (old.learnt > fresh.learnt || old.learnt == fresh.learnt && fresh.implied()) {
+		if found && (old.learnt > fresh.learnt || old.learnt == fresh.learnt && fresh.inferred()) {
 			return old, otter.CancelOp
 		}
 		return fresh, otter.WriteOp
@@ -236,18 +235,18 @@ func (m *Memory) keep(cache, other *otter.Cache[Key, *entry], key Key, fresh *en
 
 // forgetDenied leaves no entry in use, here or in Redis, that an authority
 // refused to repeat.
-func (m *Memory) forgetDenied(q *Question) {
+func (m *memoryTier) forgetDenied(q *Question) {
 	if kept, ok := m.found.GetIfPresent(q.Key); ok && kept.task != nil {
 		m.Invalidate(Key{KindDag, kept.task.DagID})
 	}
 	m.Invalidate(q.Key)
 }
 
-// stand gives the entry that the source could not confirm, while it is within
+// serveStale returns the entry that the source could not confirm, while it is within
 // its time to live, and remembers the attempt: unless it was the asker who gave
 // up, which says nothing about the source.
-func (m *Memory) stand(ctx context.Context, q *Question, failure Answer) Answer {
-	now := m.forgotten.instant(m.forgotten.now())
+func (m *memoryTier) serveStale(ctx context.Context, q *Question, failure Answer) Answer {
+	now := m.invalidations.instant(m.invalidations.now())
 	var answer Answer
 	kept := m.recall(q, now, &answer)
 	if kept == nil {

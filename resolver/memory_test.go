@@ -23,7 +23,7 @@ var ran = resolver.Task{DagID: "dag_a", RunID: "run_1", TaskID: "extract", MapIn
 
 // remembering is a memory in front of a world in which team_a owns dag_a and
 // its two tasks, and team_b the variable.
-func remembering(t *testing.T) (*resolver.Memory, *resolvertest.World, *clock) {
+func remembering(t *testing.T) (*resolver.MemoryTier, *resolvertest.World, *clock) {
 	t.Helper()
 	now := newClock()
 	world := worldAt(now)
@@ -383,7 +383,7 @@ func BenchmarkMemory(b *testing.B) {
 	}), resolver.Options{})
 	for _, bench := range []struct {
 		name      string
-		memory    *resolver.Memory
+		memory    *resolver.MemoryTier
 		questions []resolver.Question
 	}{
 		{"hit of one", memory, []resolver.Question{variable}},

@@ -24,22 +24,22 @@ const (
 	maxQueue, maxBatch = 1024, 64
 )
 
-// Redis keeps the answers of the next tier where other processes find them. It
+// redisTier keeps the answers of the next tier where other processes find them. It
 // is a cache and never an authority: whatever is wrong with it is a miss, and
 // after a few failures it is not asked at all for a while.
 //
 // It answers [Cached] questions only. Others bypass it, and no answer from it
-// is given out as learnt less than [RecentAge] ago: it was timed by another
+// is returned as fetched less than [RecentAge] ago: it was timed by another
 // machine's clock, and whoever can write to Redis can put an old entry back.
 // So Redis never says who owns what a write touches, and never has the last word
 // in a deny.
-type Redis struct {
-	next      Resolver
-	clients   *rotate.Value[redis.UniversalClient]
-	bus       *Bus
-	forgotten *forgotten
-	options   Options
-	breaker   *gobreaker.CircuitBreaker[[]*redis.StringCmd]
+type redisTier struct {
+	next          Resolver
+	clients       *rotate.Value[redis.UniversalClient]
+	bus           *Bus
+	invalidations *invalidations
+	options       Options
+	breaker       *gobreaker.CircuitBreaker[[]*redis.StringCmd]
 
 	queue chan fill
 	stop  context.CancelFunc
@@ -55,24 +55,20 @@ type fill struct {
 	overwrite bool
 }
 
-// NewRedis keeps the answers of next in the Redis of the client, which stays
-// the caller's to close. What other processes invalidate is forgotten here and
+// newRedisTier keeps the answers of next in the Redis of the clients, which stay
+// the caller's to close. What other processes invalidate is invalidated here and
 // in the other tiers of its chain. An ACL user needs the commands GETRANGE, SET,
 // PUBLISH, SUBSCRIBE and PING (with a cluster CLUSTER too) on the keys and
-// channels dagfence:*. Of the options it takes Secret, Deployment, TTL, TaskTTL, Clock, Observer and Logger.
-func NewRedis(next Resolver, client redis.UniversalClient, options Options) (*Redis, error) {
-	return newRedis(next, rotate.Fixed(client), options)
-}
-
-func newRedis(next Resolver, clients *rotate.Value[redis.UniversalClient], options Options) (*Redis, error) {
+// channels dagfence:*.
+func newRedisTier(next Resolver, clients *rotate.Value[redis.UniversalClient], options Options) (*redisTier, error) {
 	options = options.withDefaults()
 	bus, err := newBus(clients, options)
 	if err != nil {
 		return nil, err
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	r := &Redis{
-		next: next, clients: clients, bus: bus, forgotten: options.forgotten, options: options,
+	r := &redisTier{
+		next: next, clients: clients, bus: bus, invalidations: options.invalidations, options: options,
 		queue: make(chan fill, maxQueue), stop: stop,
 	}
 	r.breaker = gobreaker.NewCircuitBreaker[[]*redis.StringCmd](gobreaker.Settings{
@@ -87,22 +83,22 @@ func newRedis(next Resolver, clients *rotate.Value[redis.UniversalClient], optio
 	r.done.Go(func() {
 		bus.Listen(ctx, func(keys []Key) {
 			options.Observer.Invalidated(len(keys))
-			r.forgotten.forget(keys...)
+			r.invalidations.add(keys...)
 		})
 	})
 	return r, nil
 }
 
 // Close ends the subscription, and writes what still waits.
-func (r *Redis) Close() {
+func (r *redisTier) Close() {
 	r.stop()
 	r.done.Wait()
 }
 
 // Invalidate makes every process on the same Redis forget the keys. An error
-// says that the others could not be told, and know better after one TTL.
-func (r *Redis) Invalidate(ctx context.Context, keys ...Key) error {
-	r.forgotten.forget(keys...)
+// says that the others were not told; they ask again within one TTL.
+func (r *redisTier) Invalidate(ctx context.Context, keys ...Key) error {
+	r.invalidations.add(keys...)
 	_, err := r.breaker.Execute(func() ([]*redis.StringCmd, error) {
 		return []*redis.StringCmd{}, r.bus.Invalidate(ctx, keys...)
 	})
@@ -113,7 +109,7 @@ func (r *Redis) Invalidate(ctx context.Context, keys ...Key) error {
 }
 
 // Resolve implements [Resolver], with one round trip for all questions.
-func (r *Redis) Resolve(ctx context.Context, questions []Question) []Answer {
+func (r *redisTier) Resolve(ctx context.Context, questions []Question) []Answer {
 	answers := make([]Answer, len(questions))
 	results := r.read(ctx, questions, answers)
 	var missed []int
@@ -131,8 +127,8 @@ func (r *Redis) Resolve(ctx context.Context, questions []Question) []Answer {
 	return answers
 }
 
-// read answers what Redis knows, and tells for each question how it went.
-func (r *Redis) read(ctx context.Context, questions []Question, answers []Answer) []string {
+// read answers what Redis knows, and returns the result for each question.
+func (r *redisTier) read(ctx context.Context, questions []Question, answers []Answer) []string {
 	results := make([]string, len(questions))
 	wanted := make([]int, 0, len(questions))
 	names := make([]string, 0, len(questions))
@@ -162,7 +158,7 @@ func (r *Redis) read(ctx context.Context, questions []Question, answers []Answer
 
 // get reads the keys. It reads no more of a value than could be sealed: what
 // stands there may be somebody else's, of any size.
-func (r *Redis) get(ctx context.Context, names []string) ([]*redis.StringCmd, error) {
+func (r *redisTier) get(ctx context.Context, names []string) ([]*redis.StringCmd, error) {
 	return r.breaker.Execute(func() ([]*redis.StringCmd, error) {
 		ctx, cancel := context.WithTimeout(ctx, r.options.redisTimeout)
 		defer cancel()
@@ -191,9 +187,9 @@ func (r *Redis) get(ctx context.Context, names []string) ([]*redis.StringCmd, er
 
 func isWrongType(err error) bool { return strings.HasPrefix(err.Error(), "WRONGTYPE ") }
 
-// take makes an answer of a reply, if it is sealed, within its time to live and
-// not forgotten.
-func (r *Redis) take(q *Question, reply *redis.StringCmd, answer *Answer) string {
+// take reads an answer from a reply, if it is sealed, within its time to live and
+// not invalidated.
+func (r *redisTier) take(q *Question, reply *redis.StringCmd, answer *Answer) string {
 	value, err := reply.Bytes()
 	if err != nil || len(value) > maxSealed {
 		return ResultError
@@ -216,24 +212,24 @@ func (r *Redis) take(q *Question, reply *redis.StringCmd, answer *Answer) string
 	// Relative to now, whose monotonic reading it so gets: the wall clock, which
 	// is all that Redis knows, may be set back or forth.
 	known.Learnt = now.Add(-max(now.Sub(learnt), RecentAge+1))
-	if r.isForgotten(q, &known) {
+	if r.isInvalidated(q, &known) {
 		return ResultMiss
 	}
 	*answer = known
 	return ResultHit
 }
 
-func (r *Redis) ttl(q *Question, outcome Outcome) time.Duration {
+func (r *redisTier) ttl(q *Question, outcome Outcome) time.Duration {
 	if q.Kind == KindTask && q.IdentityOnly && outcome == Found {
 		return r.options.TaskTTL
 	}
 	return r.options.TTL
 }
 
-// isForgotten tells whether the answer was learnt before its key was last
+// isInvalidated reports whether the answer was fetched before its key was last
 // invalidated, or the dag whose team a task's answer carries.
-func (r *Redis) isForgotten(q *Question, answer *Answer) bool {
-	f := r.forgotten
+func (r *redisTier) isInvalidated(q *Question, answer *Answer) bool {
+	f := r.invalidations
 	learnt := f.instant(answer.Learnt)
 	if learnt <= f.since(q.Key) {
 		return true

@@ -348,7 +348,7 @@ func TestBusTakesNoMessageButASealedOne(t *testing.T) {
 	}
 	eventually(t, "another's long list arrives", func() bool { return got.Load() >= before+100 })
 	if extra := got.Load() - before - 100; extra > 5 { // messages of the wait for it to listen may be late
-		t.Errorf("%d keys too many were forgotten", extra)
+		t.Errorf("%d keys too many were invalidations", extra)
 	}
 	stop()
 	<-ended

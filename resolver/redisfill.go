@@ -13,7 +13,7 @@ var errRefused = errors.New("redis refuses to write")
 
 // fill hands an answer to the writer. It never waits: when the queue is full
 // the answer is not shared, and that is all.
-func (r *Redis) fill(q *Question, answer Answer, overwrite bool) {
+func (r *redisTier) fill(q *Question, answer Answer, overwrite bool) {
 	if !q.known() || q.Kind == KindAssetAlias || len(answer.Others) > 0 || answer.Outcome != Found && answer.Outcome != NotFound {
 		return
 	}
@@ -25,7 +25,7 @@ func (r *Redis) fill(q *Question, answer Answer, overwrite bool) {
 	}
 }
 
-func (r *Redis) enqueue(f fill) {
+func (r *redisTier) enqueue(f fill) {
 	select {
 	case r.queue <- f:
 	default:
@@ -34,7 +34,7 @@ func (r *Redis) enqueue(f fill) {
 
 // write sends what waits, many fills in one round trip, until ctx ends; then
 // the rest.
-func (r *Redis) write(ctx context.Context) {
+func (r *redisTier) write(ctx context.Context) {
 	for {
 		select {
 		case first := <-r.queue:
@@ -54,7 +54,7 @@ func (r *Redis) write(ctx context.Context) {
 }
 
 // batch adds what waits behind the first fill.
-func (r *Redis) batch(first fill) []fill {
+func (r *redisTier) batch(first fill) []fill {
 	fills := []fill{first}
 	for len(fills) < maxBatch {
 		select {
@@ -71,7 +71,7 @@ func (r *Redis) batch(first fill) []fill {
 // tombstone, nor anything else that is still alive. A refusal by the server is no
 // reason to stop reading (it may be read-only, or full), nor one to begin again
 // (it may want a password).
-func (r *Redis) send(ctx context.Context, fills []fill) error {
+func (r *redisTier) send(ctx context.Context, fills []fill) error {
 	_, err := r.breaker.Execute(func() ([]*redis.StringCmd, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.options.redisTimeout)
 		defer cancel()
@@ -99,10 +99,10 @@ func (r *Redis) send(ctx context.Context, fills []fill) error {
 	return err
 }
 
-// set adds one fill to the pipe, unless it is too old or forgotten by now.
-func (r *Redis) set(ctx context.Context, pipe redis.Pipeliner, f *fill, now time.Time) {
+// set adds one fill to the pipe, unless it is too old or invalidated by now.
+func (r *redisTier) set(ctx context.Context, pipe redis.Pipeliner, f *fill, now time.Time) {
 	left := r.ttl(&f.question, f.answer.Outcome) - now.Sub(f.answer.Learnt)
-	if left < time.Millisecond || r.isForgotten(&f.question, &f.answer) {
+	if left < time.Millisecond || r.isInvalidated(&f.question, &f.answer) {
 		return
 	}
 	body, ok := encodeAnswer(&f.answer)

@@ -182,9 +182,6 @@ type Answer struct {
 	Err error
 }
 
-// Final tells whether the answer ends the search: all but NotFound do.
-func (a Answer) Final() bool { return a.Outcome != NotFound }
-
 // Resolver answers questions. It returns exactly one answer for each question,
 // in the same order, within ctx's deadline; a question it could not settle is
 // Unavailable, never left out and never NotFound. It keeps neither slice.

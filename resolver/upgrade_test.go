@@ -25,7 +25,7 @@ import (
 
 // What fences with version 1 of the seal wrote under the tests' secret, at
 // sealedAt: their keys in Redis, and the message that a_variable is to be
-// forgotten.
+// invalidations.
 var (
 	sealedAt = time.Unix(1_700_000_000, 0)
 	sealed1  = map[string]string{
@@ -187,7 +187,7 @@ func TestInvalidationStaysWithinItsDeployment(t *testing.T) {
 			resolve(t, chains[name], ask(key.Kind, key.Name))
 		}
 		if calls := worlds["other"].Calls(); calls != 0 {
-			t.Fatalf("another deployment has forgotten it, and asked %d times", calls)
+			t.Fatalf("another deployment has invalidations it, and asked %d times", calls)
 		}
 		if worlds["same"].Calls() > 0 {
 			return

@@ -13,8 +13,8 @@ import (
 	"github.com/dagfence/dagfence/resolver/redisclient"
 )
 
-// RedisTrial is a command that the Redis tier needs, and how it went.
-type RedisTrial struct {
+// RedisCheck is a command that the Redis tier needs, and how it went.
+type RedisCheck struct {
 	// Command is its name, as in an ACL rule.
 	Command string
 	// Err is nil if it did what the tier needs.
@@ -28,18 +28,18 @@ var ErrRedisSlow = fmt.Errorf("redis takes longer than the %v that the fence wai
 // errNotReturned: Redis takes what is written, and loses or changes it.
 var errNotReturned = errors.New("redis does not give back what was written")
 
-// TryRedis does once, and with more patience, what [NewRedis] does while it
+// CheckRedis does once, and with more patience, what a chain does while it
 // serves: PING, SET and GETRANGE of a sealed entry, SUBSCRIBE to the channel and
 // PUBLISH of a sealed message that invalidates nothing. The entry answers no
 // question, and lapses within a second. Trials end with the first if Redis can't
 // be reached at all. Of the options it takes Secret and
 // Deployment.
-func TryRedis(ctx context.Context, client redis.UniversalClient, options Options) ([]RedisTrial, error) {
+func CheckRedis(ctx context.Context, client redis.UniversalClient, options Options) ([]RedisCheck, error) {
 	bus, err := NewBus(client, options)
 	if err != nil {
 		return nil, err
 	}
-	trials := []RedisTrial{{"PING", client.Ping(ctx).Err()}}
+	trials := []RedisCheck{{"PING", client.Ping(ctx).Err()}}
 	if trials[0].Err == nil {
 		trials = append(trials, bus.try(ctx, client)...)
 	}
@@ -47,16 +47,16 @@ func TryRedis(ctx context.Context, client redis.UniversalClient, options Options
 }
 
 // try does what comes after PING.
-func (b *Bus) try(ctx context.Context, client redis.UniversalClient) []RedisTrial {
+func (b *Bus) try(ctx context.Context, client redis.UniversalClient) []RedisCheck {
 	name := "check:" + strconv.FormatUint(rand.Uint64(), 36) //nolint:gosec // a name of its own, no secret
 	sealed := b.sealer.seal(name, b.now(), nil)
 	set := client.SetArgs(ctx, b.redisKey(name), sealed, redis.SetArgs{TTL: time.Second, Mode: "NX"}).Err()
-	trials := []RedisTrial{{"SET", set}}
+	trials := []RedisCheck{{"SET", set}}
 	if got := b.tryRead(ctx, client, name); set == nil || !errors.Is(got, errNotReturned) {
-		trials = append(trials, RedisTrial{"GETRANGE", got})
+		trials = append(trials, RedisCheck{"GETRANGE", got})
 	}
 	subscribe, publish := b.tryMessage(ctx, client)
-	return append(trials, RedisTrial{"SUBSCRIBE", subscribe}, RedisTrial{"PUBLISH", publish})
+	return append(trials, RedisCheck{"SUBSCRIBE", subscribe}, RedisCheck{"PUBLISH", publish})
 }
 
 // tryRead reads an entry up to five times: one slow answer is no slow Redis.

@@ -39,35 +39,35 @@ func owned() *resolvertest.World {
 	return world
 }
 
-func TestCollapseMakesOneCallOfAHerd(t *testing.T) {
+func TestCoalescer_MakesOneCallOfAHerd(t *testing.T) {
 	t.Parallel()
 	for _, outcome := range []resolver.Outcome{resolver.Found, resolver.Denied, resolver.Unavailable} {
 		synctest.Test(t, func(t *testing.T) {
 			world := owned()
 			world.Refuse(resolver.KindVariable, variableKey, outcome)
 			slow(world, 50*ms)
-			collapse := newCollapse(t, world, resolver.Options{})
+			coalescer := newCoalescer(t, world, resolver.Options{})
 			var group sync.WaitGroup
 			for range 10_000 {
-				group.Go(func() { expect(t, resolve(t, collapse, ask(resolver.KindVariable, variableKey)), outcome, "team_b") })
+				group.Go(func() { expect(t, resolve(t, coalescer, ask(resolver.KindVariable, variableKey)), outcome, "team_b") })
 			}
 			group.Wait()
 			expectCalls(t, world, 1)
-			resolve(t, collapse, ask(resolver.KindVariable, variableKey))
-			expectCalls(t, world, 1) // nothing is kept behind the flight
+			resolve(t, coalescer, ask(resolver.KindVariable, variableKey))
+			expectCalls(t, world, 1) // nothing is kept after the call
 		})
 	}
 }
 
-func TestCollapseAsksTogetherWhatIsNotUnderWay(t *testing.T) {
+func TestCoalescer_AsksTogetherWhatIsNotUnderWay(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		world := owned()
 		slow(world, 50*ms)
-		collapse := newCollapse(t, world, resolver.Options{})
-		go resolve(t, collapse, ask(resolver.KindVariable, "global"))
+		coalescer := newCoalescer(t, world, resolver.Options{})
+		go resolve(t, coalescer, ask(resolver.KindVariable, "global"))
 		synctest.Wait()
-		answers := collapse.Resolve(t.Context(), []resolver.Question{
+		answers := coalescer.Resolve(t.Context(), []resolver.Question{
 			ask(resolver.KindDag, "dag_a"), ask(resolver.KindVariable, "global"), ask(resolver.KindVariable, variableKey), ask(resolver.KindDag, "dag_a"),
 		})
 		for i, team := range []string{"team_a", "", "team_b", "team_a"} {
@@ -79,7 +79,7 @@ func TestCollapseAsksTogetherWhatIsNotUnderWay(t *testing.T) {
 	})
 }
 
-func TestCollapseLetsNoQuestionBeWeakened(t *testing.T) {
+func TestCoalescer_LetsNoQuestionBeWeakened(t *testing.T) {
 	t.Parallel()
 	task, variable := ask(resolver.KindTask, task1), ask(resolver.KindVariable, variableKey)
 	pointless := variable
@@ -89,35 +89,35 @@ func TestCollapseLetsNoQuestionBeWeakened(t *testing.T) {
 		after         time.Duration
 		calls         int
 	}{
-		"the same":                              {variable, variable, 0, 1},
-		"cached aboard recent":                  {as(resolver.Recent, variable), variable, 0, 1},
-		"recent not aboard cached":              {variable, as(resolver.Recent, variable), 0, 2},
-		"confirm not aboard cached":             {variable, as(resolver.Confirm, variable), 0, 2},
-		"recent aboard confirm":                 {as(resolver.Confirm, variable), as(resolver.Recent, variable), 0, 1},
-		"recent aboard what began a second ago": {as(resolver.Recent, variable), as(resolver.Recent, variable), time.Second, 1},
-		"recent not aboard what began earlier":  {as(resolver.Recent, variable), as(resolver.Recent, variable), time.Second + 1, 2},
-		"cached aboard what began earlier":      {variable, variable, time.Second + 1, 1},
-		"identity aboard the whole task":        {task, identityOf(task1), 0, 1},
-		"the whole task not aboard identity":    {identityOf(task1), task, 0, 2},
-		"cached identity aboard recent task":    {as(resolver.Recent, task), identityOf(task1), 0, 1},
-		"fresh not aboard recent":               {as(resolver.Recent, variable), as(resolver.Fresh, variable), 0, 2},
-		"fresh not aboard fresh":                {as(resolver.Fresh, variable), as(resolver.Fresh, variable), 0, 2},
-		"fresh identity not aboard a task":      {as(resolver.Fresh, task), as(resolver.Fresh, identityOf(task1)), 0, 2},
-		"recent aboard fresh":                   {as(resolver.Fresh, variable), as(resolver.Recent, variable), time.Second, 1},
-		"cached aboard fresh":                   {as(resolver.Fresh, variable), variable, 0, 1},
-		"not a freshness aboard nothing":        {as(resolver.Recent, variable), as(9, variable), 0, 2},
-		"no identity but a task's":              {pointless, variable, 0, 1},
+		"the same":                                {variable, variable, 0, 1},
+		"cached joins recent":                     {as(resolver.Recent, variable), variable, 0, 1},
+		"recent does not join cached":             {variable, as(resolver.Recent, variable), 0, 2},
+		"confirm does not join cached":            {variable, as(resolver.Confirm, variable), 0, 2},
+		"recent joins confirm":                    {as(resolver.Confirm, variable), as(resolver.Recent, variable), 0, 1},
+		"recent joins what began a second ago":    {as(resolver.Recent, variable), as(resolver.Recent, variable), time.Second, 1},
+		"recent does not join what began earlier": {as(resolver.Recent, variable), as(resolver.Recent, variable), time.Second + 1, 2},
+		"cached joins what began earlier":         {variable, variable, time.Second + 1, 1},
+		"identity joins the whole task":           {task, identityOf(task1), 0, 1},
+		"the whole task does not join identity":   {identityOf(task1), task, 0, 2},
+		"cached identity joins recent task":       {as(resolver.Recent, task), identityOf(task1), 0, 1},
+		"fresh does not join recent":              {as(resolver.Recent, variable), as(resolver.Fresh, variable), 0, 2},
+		"fresh does not join fresh":               {as(resolver.Fresh, variable), as(resolver.Fresh, variable), 0, 2},
+		"fresh identity does not join a task":     {as(resolver.Fresh, task), as(resolver.Fresh, identityOf(task1)), 0, 2},
+		"recent joins fresh":                      {as(resolver.Fresh, variable), as(resolver.Recent, variable), time.Second, 1},
+		"cached joins fresh":                      {as(resolver.Fresh, variable), variable, 0, 1},
+		"not a freshness joins nothing":           {as(resolver.Recent, variable), as(9, variable), 0, 2},
+		"no identity but a task's":                {pointless, variable, 0, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				world := owned()
 				slow(world, 1500*ms)
-				collapse := newCollapse(t, world, resolver.Options{})
-				go resolve(t, collapse, test.first)
+				coalescer := newCoalescer(t, world, resolver.Options{})
+				go resolve(t, coalescer, test.first)
 				time.Sleep(test.after)
 				synctest.Wait()
-				if answer := resolve(t, collapse, test.second); answer.Outcome != resolver.Found {
+				if answer := resolve(t, coalescer, test.second); answer.Outcome != resolver.Found {
 					t.Errorf("the answer is %v (%v)", answer.Outcome, answer.Err)
 				}
 				expectCalls(t, world, test.calls)
@@ -127,7 +127,7 @@ func TestCollapseLetsNoQuestionBeWeakened(t *testing.T) {
 	}
 }
 
-func TestCollapseBoardsNoFlightFromBeforeAnInvalidation(t *testing.T) {
+func TestCoalescer_JoinsNoCallFromBeforeAnInvalidation(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		question    resolver.Question
@@ -158,23 +158,23 @@ func TestCollapseBoardsNoFlightFromBeforeAnInvalidation(t *testing.T) {
 	}
 }
 
-func TestCollapseLeaderThatGoesAwayTakesNobodyAlong(t *testing.T) {
+func TestCoalescer_LeaderThatGoesAwayTakesNobodyAlong(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		world := owned()
 		slow(world, 500*ms)
-		collapse := newCollapse(t, world, resolver.Options{})
+		coalescer := newCoalescer(t, world, resolver.Options{})
 		question := []resolver.Question{ask(resolver.KindVariable, variableKey)}
 		ctx, leave := context.WithCancel(t.Context())
 		var group sync.WaitGroup
-		group.Go(func() { expect(t, collapse.Resolve(ctx, question)[0], resolver.Unavailable, "") })
+		group.Go(func() { expect(t, coalescer.Resolve(ctx, question)[0], resolver.Unavailable, "") })
 		synctest.Wait()
-		group.Go(func() { expect(t, collapse.Resolve(t.Context(), question)[0], resolver.Found, "team_b") })
+		group.Go(func() { expect(t, coalescer.Resolve(t.Context(), question)[0], resolver.Found, "team_b") })
 		group.Go(func() { // a follower keeps its own deadline
 			ctx, cancel := context.WithTimeout(t.Context(), 100*ms)
 			defer cancel()
 			started := time.Now()
-			expect(t, collapse.Resolve(ctx, question)[0], resolver.Unavailable, "")
+			expect(t, coalescer.Resolve(ctx, question)[0], resolver.Unavailable, "")
 			if took := time.Since(started); took != 100*ms {
 				t.Errorf("a deadline of 100 ms took %v", took)
 			}
@@ -186,7 +186,7 @@ func TestCollapseLeaderThatGoesAwayTakesNobodyAlong(t *testing.T) {
 	})
 }
 
-func TestCollapseEndsAFlightInItsTime(t *testing.T) {
+func TestCoalescer_EndsACallInItsTime(t *testing.T) {
 	t.Parallel()
 	for name, next := range map[string]resolver.Resolver{
 		"that ends with its context": resolver.Func(func(ctx context.Context, questions []resolver.Question) []resolver.Answer {
@@ -201,9 +201,9 @@ func TestCollapseEndsAFlightInItsTime(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				collapse := newCollapse(t, next, resolver.Options{})
+				coalescer := newCoalescer(t, next, resolver.Options{})
 				started := time.Now()
-				expect(t, resolve(t, collapse, ask(resolver.KindDag, "dag_a")), resolver.Unavailable, "")
+				expect(t, resolve(t, coalescer, ask(resolver.KindDag, "dag_a")), resolver.Unavailable, "")
 				if took := time.Since(started); took != resolver.DefaultTimeout {
 					t.Errorf("it took %v: want %v", took, resolver.DefaultTimeout)
 				}
@@ -212,56 +212,58 @@ func TestCollapseEndsAFlightInItsTime(t *testing.T) {
 	}
 }
 
-func TestCollapseIsBounded(t *testing.T) {
+func TestCoalescer_IsBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		world := owned()
 		slow(world, 500*ms)
-		collapse := newCollapse(t, world, resolver.Options{})
+		coalescer := newCoalescer(t, world, resolver.Options{})
 		var group sync.WaitGroup
-		for i := range resolver.MaxFlights {
-			group.Go(func() { expect(t, resolve(t, collapse, ask(resolver.KindDag, strconv.Itoa(i))), resolver.NotFound, "") })
+		for i := range resolver.MaxCalls {
+			group.Go(func() {
+				expect(t, resolve(t, coalescer, ask(resolver.KindDag, strconv.Itoa(i))), resolver.NotFound, "")
+			})
 		}
 		synctest.Wait()
-		answers := collapse.Resolve(t.Context(), []resolver.Question{ask(resolver.KindDag, "one more"), ask(resolver.KindDag, "1")})
+		answers := coalescer.Resolve(t.Context(), []resolver.Question{ask(resolver.KindDag, "one more"), ask(resolver.KindDag, "1")})
 		expect(t, answers[0], resolver.Unavailable, "")
 		if err := answers[0].Err; !errors.Is(err, resolver.ErrUnavailable) || !strings.Contains(err.Error(), "overload") {
 			t.Errorf("over the bound the error is %v: want an overload", err)
 		}
-		expect(t, answers[1], resolver.NotFound, "") // there was a seat for this one
+		expect(t, answers[1], resolver.NotFound, "") // this one joined it
 		group.Wait()
-		expect(t, resolve(t, collapse, ask(resolver.KindDag, "one more")), resolver.NotFound, "")
+		expect(t, resolve(t, coalescer, ask(resolver.KindDag, "one more")), resolver.NotFound, "")
 	})
 }
 
-func TestCollapseTurnsAPanicIntoUnavailable(t *testing.T) {
+func TestCoalescer_TurnsAPanicIntoUnavailable(t *testing.T) {
 	t.Parallel()
 	for name, fault := range map[string]func(){
 		"panic": func() { panic("a secret") }, "nil panic": func() { panic(nil) }, "goexit": runtime.Goexit,
 	} {
 		var log bytes.Buffer
-		collapse := resolver.NewCollapse(resolver.Func(func(context.Context, []resolver.Question) []resolver.Answer {
+		coalescer := resolver.NewCoalescer(resolver.Func(func(context.Context, []resolver.Question) []resolver.Answer {
 			fault()
 			return nil
 		}), resolver.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
 		for range 2 {
-			answer := resolve(t, collapse, ask(resolver.KindDag, "dag_a"))
+			answer := resolve(t, coalescer, ask(resolver.KindDag, "dag_a"))
 			if answer.Outcome != resolver.Unavailable || !errors.Is(answer.Err, resolver.ErrUnavailable) {
 				t.Errorf("%s: the answer is %v (%v): want unavailable", name, answer.Outcome, answer.Err)
 			}
 		}
-		collapse.Close()
+		coalescer.Close()
 		if strings.Contains(log.String(), "secret") || strings.Contains(log.String(), "panicked") == (name == "goexit") {
 			t.Errorf("%s: the log is %q", name, log.String())
 		}
 	}
 }
 
-func BenchmarkCollapse(b *testing.B) {
+func BenchmarkCoalescer(b *testing.B) {
 	next := resolver.Func(func(_ context.Context, questions []resolver.Question) []resolver.Answer {
 		return make([]resolver.Answer, len(questions))
 	})
-	collapse := newCollapse(b, next, resolver.Options{})
+	coalescer := newCoalescer(b, next, resolver.Options{})
 	for _, bench := range []struct {
 		name      string
 		questions []resolver.Question
@@ -272,7 +274,7 @@ func BenchmarkCollapse(b *testing.B) {
 		b.Run(bench.name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				collapse.Resolve(b.Context(), bench.questions)
+				coalescer.Resolve(b.Context(), bench.questions)
 			}
 		})
 	}

@@ -55,6 +55,8 @@ test: build ## installs what the tests need, and runs all of them
 	bin/dagfence demo --check
 	# Two packages at a time, because many start servers of their own.
 	go test -race -count=1 -p 2 -timeout 20m $(TESTED)
+	# A fleet in one process; of the others of ./tests/scale the race detector sees nothing.
+	go test -race -short -count=1 -timeout 10m -run OfMoreSidecars ./tests/scale
 	# Without the race detector, allocations are counted too.
 	scripts/coverage $(COVERAGE) $(COVERED)
 	go test -count=1 -p 2 -timeout 30m ./caddymodule $(DRIVING)

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -33,19 +34,37 @@ var build = sync.OnceValues(func() (string, error) {
 	if named := os.Getenv("DAGFENCE_TEST_BINARY"); named != "" {
 		return named, nil
 	}
+	return compile("dagfence")
+})
+
+// BuildRace returns a dagfence binary with the race detector in it, which says
+// DATA RACE on standard error where it finds one.
+func BuildRace(tb testing.TB) string {
+	tb.Helper()
+	program, err := buildRace()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return program
+}
+
+var buildRace = sync.OnceValues(func() (string, error) { return compile("dagfence-race", "-race") })
+
+// compile makes a binary of that name beside that of the tests.
+func compile(name string, flags ...string) (string, error) {
 	tests, err := os.Executable()
 	if err != nil {
 		return "", fmt.Errorf("building dagfence: %w", err)
 	}
 	_, file, _, _ := runtime.Caller(0)
-	program := filepath.Join(filepath.Dir(tests), "dagfence")
-	cmd := exec.CommandContext(context.Background(), "go", "build", "-o", program, "./cmd/dagfence")
+	program := filepath.Join(filepath.Dir(tests), name)
+	cmd := exec.CommandContext(context.Background(), "go", slices.Concat([]string{"build"}, flags, []string{"-o", program, "./cmd/dagfence"})...)
 	cmd.Dir = filepath.Join(filepath.Dir(file), "..", "..")
 	if output, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("building dagfence: %w\n%s", err, output)
 	}
 	return program, nil
-})
+}
 
 // Token signs a token as Airflow's JWTGenerator does
 // (airflow/api_fastapi/auth/tokens.py), for the task instance, with changed

@@ -116,7 +116,7 @@ func RedisCluster(tb testing.TB) (string, *redis.ClusterClient) {
 	addrs := make([]string, nodes)
 	for i := range nodes {
 		address := Address(tb)
-		server := RedisAt(tb, address, "--cluster-enabled", "yes", "--cluster-announce-ip", hostOf(address), "--cluster-node-timeout", "2000")
+		server := RedisAt(tb, address, "--cluster-enabled", "yes", "--cluster-announce-ip", hostOf(address), "--cluster-node-timeout", "60000")
 		client := server.Client(tb)
 		addrs[i] = server.Addr
 		from, to := i*slots/nodes, (i+1)*slots/nodes-1

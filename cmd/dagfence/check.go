@@ -13,6 +13,7 @@ import (
 
 	"github.com/dagfence/dagfence/check"
 	"github.com/dagfence/dagfence/config"
+	"github.com/dagfence/dagfence/proxyconfig"
 )
 
 func init() {
@@ -138,7 +139,7 @@ func fencesOf(flags caddycmd.Flags) ([]check.Options, error) {
 	var upstream *url.URL
 	if given := flags.String("upstream"); given != "" {
 		var err error
-		if upstream, err = parseUpstream(given); err != nil {
+		if upstream, err = proxyconfig.ParseUpstream(given); err != nil {
 			return nil, err
 		}
 	}
@@ -146,7 +147,7 @@ func fencesOf(flags caddycmd.Flags) ([]check.Options, error) {
 	if file == "" {
 		fence.Upstream = upstream
 		if upstream != nil && fence.UpstreamHost == "" {
-			fence.UpstreamHost = hostOf(upstream)
+			fence.UpstreamHost = proxyconfig.HostOf(upstream)
 		}
 		return []check.Options{fence}, nil
 	}

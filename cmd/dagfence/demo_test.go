@@ -2,24 +2,15 @@ package main_test
 
 import (
 	"bufio"
-	"context"
-	"io"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"regexp"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
 
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
-
-	main "github.com/dagfence/dagfence/cmd/dagfence"
-	"github.com/dagfence/dagfence/config"
-	"github.com/dagfence/dagfence/tests/services"
 )
 
 // These tests share the one Caddy that a process has, so none is parallel.
@@ -72,7 +63,7 @@ func stdout(t *testing.T) *bufio.Scanner {
 	return bufio.NewScanner(read)
 }
 
-func TestDemoEndsCleanlyAtSIGTERM(t *testing.T) {
+func TestDemo_EndsCleanlyAtSIGTERM(t *testing.T) {
 	temporary(t)
 	output := stdout(t)
 	done := make(chan error)
@@ -88,7 +79,7 @@ func TestDemoEndsCleanlyAtSIGTERM(t *testing.T) {
 	}
 }
 
-func TestDemoCheckTakesItsOwnPort(t *testing.T) {
+func TestDemo_CheckTakesItsOwnPort(t *testing.T) {
 	temporary(t)
 	output := stdout(t)
 	done := make(chan error)
@@ -101,7 +92,7 @@ func TestDemoCheckTakesItsOwnPort(t *testing.T) {
 	}
 }
 
-func TestDemoNamesTheMendForATakenPort(t *testing.T) {
+func TestDemo_SaysWhatToDoAboutATakenPort(t *testing.T) {
 	temporary(t)
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", anyPort)
 	if err != nil {
@@ -111,134 +102,5 @@ func TestDemoNamesTheMendForATakenPort(t *testing.T) {
 	err = run("--listen", listener.Addr().String())
 	if err == nil || !strings.Contains(err.Error(), "address already in use (--listen takes another address") {
 		t.Errorf("error %v", err)
-	}
-}
-
-func TestDemoTellsThatItCannotWrite(t *testing.T) {
-	t.Setenv("TMPDIR", filepath.Join(t.TempDir(), "missing"))
-	err := main.ShowDemo(t.Context(), io.Discard, anyPort, config.Rules{})
-	if err == nil || !strings.Contains(err.Error(), "making a directory for the database") {
-		t.Errorf("error %v", err)
-	}
-}
-
-func TestDemoTellsThatTheFenceDoesNotStart(t *testing.T) {
-	temporary(t)
-	err := main.ShowDemo(t.Context(), io.Discard, anyPort, config.Rules{Variables: "perhaps"})
-	if err == nil || !strings.Contains(err.Error(), "starting the fence") {
-		t.Errorf("error %v", err)
-	}
-}
-
-// full takes no output.
-type full struct{}
-
-func (full) Write([]byte) (int, error) { return 0, syscall.ENOSPC }
-
-func TestDemoTellsThatItCannotPrint(t *testing.T) {
-	temporary(t)
-	if err := main.ShowDemo(t.Context(), full{}, anyPort, config.Rules{}); err == nil {
-		t.Error("no error from the demo")
-	}
-	if err := main.CheckDemo(t.Context(), full{}, anyPort, config.Rules{}); err == nil {
-		t.Error("no error from the check")
-	}
-}
-
-// shown runs the demo until the test ends it, and gives the lines that it
-// prints at first.
-func shown(t *testing.T) (lines []string, end func() (later []string)) {
-	t.Helper()
-	ctx, cancel := context.WithCancel(t.Context())
-	read, write := io.Pipe()
-	go func() { _ = write.CloseWithError(main.ShowDemo(ctx, write, anyPort, config.Rules{})) }()
-	output := bufio.NewScanner(read)
-	for output.Scan() {
-		lines = append(lines, output.Text())
-		if output.Text() == ready {
-			break
-		}
-	}
-	collected := make(chan []string)
-	go func() {
-		var later []string
-		for output.Scan() {
-			later = append(later, output.Text())
-		}
-		collected <- later
-	}()
-	return lines, func() []string {
-		cancel()
-		later := <-collected
-		if err := output.Err(); err != nil {
-			t.Errorf("the demo ended with %v", err)
-		}
-		return later
-	}
-}
-
-var expectation = regexp.MustCompile(`^# (\d{3}) from (upstream|the fence): .`)
-
-// Each line that the demo prints is pasted into a shell, in order, and answers
-// what stands above it.
-func TestDemoLinesAnswerWhatTheySay(t *testing.T) {
-	temporary(t)
-	services.Program(t, "curl")
-	lines, end := shown(t)
-	var script, want, arrive []string
-	assignment := regexp.MustCompile(`^[A-Z]='[\w.-]+'$`)
-	for i, line := range lines {
-		switch {
-		case assignment.MatchString(line):
-			script = append(script, line)
-		case strings.HasPrefix(line, "curl "):
-			says := expectation.FindStringSubmatch(lines[i-1])
-			if says == nil {
-				t.Fatalf("above %q stands %q", line, lines[i-1])
-			}
-			want = append(want, says[1])
-			if says[2] == "upstream" {
-				arrive = append(arrive, line)
-			}
-			script = append(script, line+" -s -o /dev/null -w '%{http_code}\\n'")
-		}
-	}
-	shell := exec.CommandContext(t.Context(), "sh", "-eu", "-c", strings.Join(script, "\n"))
-	shell.Env = []string{"PATH=" + os.Getenv("PATH")} // no proxy
-	output, err := shell.Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	later := end()
-	if got := strings.Fields(string(output)); !slices.Equal(got, want) {
-		t.Errorf("answers %v, want %v", got, want)
-	}
-	later = slices.DeleteFunc(later, func(line string) bool { return !strings.Contains(line, " upstream saw ") })
-	if len(later) != len(arrive) || len(arrive) == 0 {
-		t.Errorf("upstream saw %d requests, want %d:\n%s", len(later), len(arrive), strings.Join(later, "\n"))
-	}
-}
-
-// A shell that takes no comments at its prompt would wait for the other quote.
-func TestDemoCommentsHaveNoQuotes(t *testing.T) {
-	t.Parallel()
-	for _, reason := range main.ReasonsOfExamples() {
-		if reason == "" || strings.ContainsAny(reason, `'"`+"`") {
-			t.Errorf("reason %q", reason)
-		}
-	}
-}
-
-func TestDemoOrigin(t *testing.T) {
-	t.Parallel()
-	for address, want := range map[string]string{
-		"127.0.0.1:8081": "http://127.0.0.1:8081",
-		"0.0.0.0:8081":   "http://127.0.0.1:8081",
-		"[::]:8081":      "http://127.0.0.1:8081",
-		"[::1]:8081":     "http://[::1]:8081",
-	} {
-		if got := main.Origin(address); got != want {
-			t.Errorf("%s: %s, want %s", address, got, want)
-		}
 	}
 }

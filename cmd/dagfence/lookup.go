@@ -13,6 +13,7 @@ import (
 	"github.com/dagfence/dagfence/caddymodule"
 	"github.com/dagfence/dagfence/config"
 	"github.com/dagfence/dagfence/lookup"
+	"github.com/dagfence/dagfence/proxyconfig"
 	"github.com/dagfence/dagfence/resolver"
 	"github.com/dagfence/dagfence/rotate"
 	"github.com/dagfence/dagfence/setup"
@@ -54,7 +55,7 @@ own deployment, where their cache deployment names one.`,
 }
 
 func serveLookup(flags caddycmd.Flags) error {
-	if err := checkListen("--listen", flags.String("listen")); err != nil {
+	if err := proxyconfig.CheckListen("--listen", flags.String("listen")); err != nil {
 		return err
 	}
 	startOver := quitAtFirstSignal(started)

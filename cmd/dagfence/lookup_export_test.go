@@ -1,6 +1,8 @@
 package main
 
-import "github.com/dagfence/dagfence/config"
+import (
+	"github.com/dagfence/dagfence/config"
+)
 
 // JoinBus is what --redis and --cache-key-file do.
 var JoinBus = joinBus

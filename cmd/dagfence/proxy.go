@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/dagfence/dagfence/config"
+	"github.com/dagfence/dagfence/proxyconfig"
 )
 
 func init() {
@@ -51,23 +52,23 @@ HTTP. IPv6 addresses are written in brackets: [::1]:8081.`,
 func proxy(flags caddycmd.Flags) error {
 	caddy.TrapSignals()
 	heedSignals()
-	upstream, err := parseUpstream(flags.String("upstream"))
+	upstream, err := proxyconfig.ParseUpstream(flags.String("upstream"))
 	if err != nil {
 		return err
 	}
-	options := proxyOptions{
-		listen: flags.String("listen"), status: flags.String("status"),
-		upstream: upstream, upstreamHost: flags.String("upstream-host"), upstreamCA: flags.String("upstream-ca"),
-		tlsCert: flags.String("tls-cert"), tlsKey: flags.String("tls-key"),
-		fence: config.Config{
+	options := proxyconfig.Options{
+		Listen: flags.String("listen"), Status: flags.String("status"),
+		Upstream: upstream, UpstreamHost: flags.String("upstream-host"), UpstreamCA: flags.String("upstream-ca"),
+		TLSCert: flags.String("tls-cert"), TLSKey: flags.String("tls-key"),
+		Fence: config.Config{
 			Redis: flags.String("redis"), Database: flags.String("database"),
 			Lookup: config.Lookup{URL: flags.String("lookup")}, OwnershipFile: flags.String("ownership-file"),
 		},
 	}
 	if flags.Bool("audit") {
-		options.fence.Mode = config.Audit
+		options.Fence.Mode = config.Audit
 	}
-	loaded, err := proxyConfig(options)
+	loaded, err := proxyconfig.New(options)
 	if err != nil {
 		return err
 	}

@@ -1,4 +1,4 @@
-package main_test
+package demo_test
 
 import (
 	"io"
@@ -6,14 +6,14 @@ import (
 	"strings"
 	"testing"
 
-	main "github.com/dagfence/dagfence/cmd/dagfence"
+	"github.com/dagfence/dagfence/demo"
 )
 
 // The stub answers in Airflow's shapes, keeps what it is told, and lets a task
 // do what Airflow lets it do. The calls are made in this order.
 func TestStubAnswersAsAirflow(t *testing.T) {
 	t.Parallel()
-	origin, token := main.Stub(t)
+	origin, token := demo.Stub(t)
 	notFound := func(what string) string {
 		return `{"detail":{"reason":"not_found","message":"` + what + ` not found"}}`
 	}

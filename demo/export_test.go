@@ -1,4 +1,4 @@
-package main
+package demo
 
 import (
 	"context"
@@ -6,10 +6,8 @@ import (
 )
 
 var (
-	ShowDemo  = showDemo
-	CheckDemo = checkDemo
-	Matrix    = matrix
-	Clip      = clip
+	Matrix = matrix
+	Clip   = clip
 
 	Get, Head, Put  = get, head, put
 	Passes, Refused = passes, refused

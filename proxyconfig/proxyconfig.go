@@ -1,4 +1,6 @@
-package main
+// Package proxyconfig returns the Caddy configuration that `dagfence proxy` stands
+// for: one server with the fence before reverse_proxy, and one for its status.
+package proxyconfig
 
 import (
 	"encoding/json"
@@ -40,55 +42,57 @@ const (
 	handshakeTimeout = 5 * time.Second
 )
 
-// proxyOptions are what the flags of `dagfence proxy` say.
-type proxyOptions struct {
-	// listen and status are addresses, host:port; status may be empty.
-	listen, status string
-	upstream       *url.URL
-	// upstreamHost is the Host header for upstream. Empty is upstream's own.
-	upstreamHost string
-	// upstreamCA, tlsCert and tlsKey are PEM files, or empty.
-	upstreamCA, tlsCert, tlsKey string
-
-	fence config.Config
+// Options are what the flags of `dagfence proxy` say.
+type Options struct {
+	// Listen and Status are addresses, host:port; Status may be empty.
+	Listen, Status string
+	// Upstream is a URL as [ParseUpstream] returns it.
+	Upstream *url.URL
+	// UpstreamHost is the Host header for upstream. Empty is upstream's own.
+	UpstreamHost string
+	// UpstreamCA, TLSCert and TLSKey are PEM files, or empty.
+	UpstreamCA, TLSCert, TLSKey string
+	// Fence is the handler's own configuration.
+	Fence config.Config
 }
 
-func (o *proxyOptions) check() error {
+func (o *Options) check() error {
 	switch {
-	case config.HasBareIPv6(o.upstreamHost):
-		return fmt.Errorf("invalid --upstream-host %q: an IPv6 address needs brackets: write it as [::1] or [::1]:8080", o.upstreamHost)
-	case o.upstreamHost != "" && !isHostPort(o.upstreamHost):
-		return fmt.Errorf("invalid --upstream-host %q: must be a host, or host:port, without a scheme, such as airflow.example", o.upstreamHost)
-	case o.upstreamCA != "" && o.upstream.Scheme != "https":
+	case config.HasBareIPv6(o.UpstreamHost):
+		return fmt.Errorf("invalid --upstream-host %q: an IPv6 address needs brackets: write it as [::1] or [::1]:8080", o.UpstreamHost)
+	case o.UpstreamHost != "" && !isHostPort(o.UpstreamHost):
+		return fmt.Errorf("invalid --upstream-host %q: must be a host, or host:port, without a scheme, such as airflow.example", o.UpstreamHost)
+	case o.UpstreamCA != "" && o.Upstream.Scheme != "https":
 		return errors.New("--upstream-ca does nothing over http: give --upstream as https://..., or leave it out")
-	case (o.tlsCert == "") != (o.tlsKey == ""):
+	case (o.TLSCert == "") != (o.TLSKey == ""):
 		return errors.New("--tls-cert and --tls-key belong together: give both, or neither to serve without TLS")
 	}
-	if err := checkListen("--listen", o.listen); err != nil {
+	if err := CheckListen("--listen", o.Listen); err != nil {
 		return err
 	}
-	if o.status == "" {
+	if o.Status == "" {
 		return nil
 	}
-	if err := checkListen("--status", o.status); err != nil {
+	if err := CheckListen("--status", o.Status); err != nil {
 		return err
 	}
-	if overlap(o.listen, distinct(o.status, o.listen)) {
-		return fmt.Errorf("--listen %s and --status %s are one address: give --status another port", o.listen, o.status)
+	if overlap(o.Listen, distinct(o.Status, o.Listen)) {
+		return fmt.Errorf("--listen %s and --status %s are one address: give --status another port", o.Listen, o.Status)
 	}
 	return nil
 }
 
-// proxyConfig is the Caddy configuration that stands for the flags.
-func proxyConfig(o proxyOptions) (*caddy.Config, error) {
+// New returns the Caddy configuration that stands for the options. An error names
+// the flag.
+func New(o Options) (*caddy.Config, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	fence := server(o.listen,
-		caddyconfig.JSONModuleObject(caddymodule.Handler{Config: o.fence}, "handler", "dagfence", nil),
+	fence := server(o.Listen,
+		caddyconfig.JSONModuleObject(caddymodule.Handler{Config: o.Fence}, "handler", "dagfence", nil),
 		caddyconfig.JSONModuleObject(reverseproxy.Handler{
 			TransportRaw: o.transport(),
-			Upstreams:    reverseproxy.UpstreamPool{{Dial: o.upstream.Host}},
+			Upstreams:    reverseproxy.UpstreamPool{{Dial: o.Upstream.Host}},
 			Headers:      o.headers(),
 		}, "handler", "reverse_proxy", nil),
 	)
@@ -97,19 +101,19 @@ func proxyConfig(o proxyOptions) (*caddy.Config, error) {
 	app := caddyhttp.App{Servers: servers, GracePeriod: caddy.Duration(gracePeriod)}
 	// Nothing here has certificates of its own in a storage to look after.
 	certificates := caddytls.TLS{DisableStorageCheck: true, DisableStorageClean: true}
-	if o.tlsCert != "" {
+	if o.TLSCert != "" {
 		fence.Protocols = []string{"h1", "h2"}
 		fence.TLSConnPolicies = caddytls.ConnectionPolicies{{}}
 		// Caddy serves its HTTP port, 80 by default, without TLS whatever the policies.
 		app.HTTPPort = noPort
 		certificates.Automation = &caddytls.AutomationConfig{Policies: []*caddytls.AutomationPolicy{{
 			ManagersRaw: []json.RawMessage{caddyconfig.JSONModuleObject(
-				caddymodule.CertificateFiles{Cert: o.tlsCert, Key: o.tlsKey}, "via", "dagfence_files", nil)},
+				caddymodule.CertificateFiles{Cert: o.TLSCert, Key: o.TLSKey}, "via", "dagfence_files", nil)},
 		}}}
 	}
-	if o.status != "" {
+	if o.Status != "" {
 		app.ShutdownDelay = caddy.Duration(readyDelay)
-		servers["status"] = server(distinct(o.status, o.listen), caddyconfig.JSONModuleObject(caddymodule.Status{}, "handler", "dagfence_status", nil))
+		servers["status"] = server(distinct(o.Status, o.Listen), caddyconfig.JSONModuleObject(caddymodule.Status{}, "handler", "dagfence_status", nil))
 	}
 	persist := false
 	return &caddy.Config{
@@ -127,19 +131,19 @@ const noPort = -1
 
 // transport goes to upstream itself: a forward proxy of the environment would
 // get the tasks' tokens.
-func (o *proxyOptions) transport() json.RawMessage {
+func (o *Options) transport() json.RawMessage {
 	compression := false // what upstream sends is what the task gets
 	transport := reverseproxy.HTTPTransport{
 		Compression:     &compression,
 		KeepAlive:       &reverseproxy.KeepAlive{IdleConnTimeout: caddy.Duration(upstreamIdle)},
 		NetworkProxyRaw: json.RawMessage(`{"from":"none"}`),
 	}
-	if o.upstream.Scheme == "https" {
+	if o.Upstream.Scheme == "https" {
 		transport.TLS = &reverseproxy.TLSConfig{HandshakeTimeout: caddy.Duration(handshakeTimeout)}
 	}
-	if o.upstreamCA != "" {
+	if o.UpstreamCA != "" {
 		return caddyconfig.JSONModuleObject(
-			caddymodule.Transport{HTTPTransport: transport, CAFile: o.upstreamCA}, "protocol", "dagfence_ca_file", nil)
+			caddymodule.Transport{HTTPTransport: transport, CAFile: o.UpstreamCA}, "protocol", "dagfence_ca_file", nil)
 	}
 	return caddyconfig.JSONModuleObject(transport, "protocol", "http", nil)
 }
@@ -147,11 +151,11 @@ func (o *proxyOptions) transport() json.RawMessage {
 // headers make upstream be asked by its own name, since servers that have
 // several (a mesh, an ingress) go by it; and lead redirects of upstream to itself
 // back to where the client asked.
-func (o *proxyOptions) headers() *headers.Handler {
-	own := hostOf(o.upstream)
+func (o *Options) headers() *headers.Handler {
+	own := HostOf(o.Upstream)
 	host := own
-	if o.upstreamHost != "" {
-		host = o.upstreamHost
+	if o.UpstreamHost != "" {
+		host = o.UpstreamHost
 	}
 	return &headers.Handler{
 		Request: &headers.HeaderOps{Set: http.Header{"Host": {host}}},

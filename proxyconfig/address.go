@@ -1,4 +1,4 @@
-package main
+package proxyconfig
 
 import (
 	"errors"
@@ -13,8 +13,8 @@ import (
 	"github.com/dagfence/dagfence/config"
 )
 
-// checkListen reports what is wrong with an address to listen on, host:port.
-func checkListen(flag, address string) error {
+// CheckListen returns what is wrong with an address to listen on, host:port.
+func CheckListen(flag, address string) error {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil && strings.Count(address, ":") > 1 {
 		return fmt.Errorf("invalid %s %q: an IPv6 address needs brackets, and a port behind them: write it as [::1]:8081 or [::]:8081", flag, address)
@@ -34,9 +34,9 @@ func checkListen(flag, address string) error {
 	return nil
 }
 
-// parseUpstream takes a URL that names a server and nothing behind it, because
-// requests go there with their own path.
-func parseUpstream(raw string) (*url.URL, error) {
+// ParseUpstream parses a URL that names a server and no path, because requests go
+// there with their own.
+func ParseUpstream(raw string) (*url.URL, error) {
 	if raw == "" {
 		return nil, errors.New("--upstream is missing: give the URL of Airflow's api-server, such as http://127.0.0.1:8080")
 	}
@@ -99,9 +99,9 @@ func overlap(one, other string) bool {
 	return host == otherHost || all(host) || all(otherHost)
 }
 
-// hostOf is the Host header for a server, as HTTP clients make it: without the
+// HostOf returns the Host header for a server, as HTTP clients make it: without the
 // scheme's own port.
-func hostOf(upstream *url.URL) string {
+func HostOf(upstream *url.URL) string {
 	host := upstream.Hostname()
 	if strings.Contains(host, ":") {
 		host, _, _ = strings.Cut(host, "%") // a zone is this machine's own

@@ -1,4 +1,4 @@
-package main
+package demo
 
 import (
 	"context"
@@ -11,6 +11,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/dagfence/dagfence/config"
+	"github.com/dagfence/dagfence/proxyconfig"
 )
 
 // stage is all that the demo runs: the world, the stub of the Execution API,
@@ -44,11 +45,11 @@ func (s *stage) open(ctx context.Context, listen string, rules config.Rules, saw
 	if s.upstream, err = startUpstream(ctx, s.world, saw); err != nil {
 		return err
 	}
-	origin, err := parseUpstream(s.upstream.url)
+	origin, err := proxyconfig.ParseUpstream(s.upstream.url)
 	if err != nil {
 		return err
 	}
-	loaded, err := proxyConfig(proxyOptions{listen: listen, upstream: origin, fence: config.Config{
+	loaded, err := proxyconfig.New(proxyconfig.Options{Listen: listen, Upstream: origin, Fence: config.Config{
 		MultiTeam: config.On, Database: s.world.databaseURL(), Rules: rules, Token: config.Token{Secret: s.world.secret},
 	}})
 	if err != nil {

@@ -1,4 +1,4 @@
-package main_test
+package demo_test
 
 import (
 	"context"
@@ -8,8 +8,8 @@ import (
 	"strings"
 	"testing"
 
-	main "github.com/dagfence/dagfence/cmd/dagfence"
 	"github.com/dagfence/dagfence/config"
+	"github.com/dagfence/dagfence/demo"
 )
 
 // check runs the matrix and gives the table's lines about cells that are wrong.
@@ -17,7 +17,7 @@ func check(t *testing.T, rules config.Rules) (wrong []string, err error) {
 	t.Helper()
 	temporary(t)
 	var output strings.Builder
-	err = main.CheckDemo(t.Context(), &output, anyPort, rules)
+	err = demo.Check(t.Context(), &output, anyPort, rules)
 	for line := range strings.Lines(output.String()) {
 		if strings.Contains(line, "  WRONG  ") {
 			wrong = append(wrong, line)
@@ -86,14 +86,14 @@ func TestCheckEndsWithItsContext(t *testing.T) {
 	temporary(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := main.CheckDemo(ctx, io.Discard, anyPort, config.Rules{}); !errors.Is(err, context.Canceled) {
+	if err := demo.Check(ctx, io.Discard, anyPort, config.Rules{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v", err)
 	}
 }
 
 func TestMatrixHasEachCellOnce(t *testing.T) {
 	t.Parallel()
-	cells := main.Matrix()
+	cells := demo.Matrix()
 	if len(cells) < 60 {
 		t.Errorf("%d cells are too few", len(cells))
 	}
@@ -116,32 +116,32 @@ func TestCellProblems(t *testing.T) {
 		message = `{"detail":{"reason":"access_denied","message":"no"}}`
 	)
 	var (
-		denied  = main.NewCell(main.Get("/variables/var_b"), main.Refused(403))
-		counted = main.NewCell(main.Head("/xcoms/dag_b/run_1/t1/k"), main.Refused(403))
-		passes  = main.NewCell(main.Put("/variables/var_a", "{}"), main.Passes(201))
+		denied  = demo.NewCell(demo.Get("/variables/var_b"), demo.Refused(403))
+		counted = demo.NewCell(demo.Head("/xcoms/dag_b/run_1/t1/k"), demo.Refused(403))
+		passes  = demo.NewCell(demo.Put("/variables/var_a", "{}"), demo.Passes(201))
 	)
 	for name, test := range map[string]struct {
-		cell main.Cell
-		got  main.Answer
+		cell demo.Cell
+		got  demo.Answer
 		want string // in the error; none if empty
 	}{
-		"a denial":                           {denied, main.NewAnswer(403, json, message), ""},
-		"a denial of HEAD":                   {counted, main.NewAnswer(403, json, ""), ""},
-		"a denial of HEAD that is text":      {counted, main.NewAnswer(403, "text/plain", ""), "Content-Type"},
-		"a pass":                             {passes, main.NewAnswer(201, json, "", passes.Arrives(token)), ""},
-		"a pass with any answer":             {passes, main.NewAnswer(201, "text/html", "<p>", passes.Arrives(token)), ""},
-		"another status":                     {denied, main.NewAnswer(404, json, message), "status 404, not 403"},
-		"another status of upstream":         {passes, main.NewAnswer(403, json, "", passes.Arrives(token)), "status 403, not 201"},
-		"a denial that arrives all the same": {denied, main.NewAnswer(403, json, message, denied.Arrives(token)), "upstream saw it"},
-		"a denial with a charset":            {denied, main.NewAnswer(403, json+"; charset=utf-8", message), "Content-Type"},
-		"a denial that is no JSON":           {denied, main.NewAnswer(403, json, "Forbidden"), "shape"},
-		"a denial with a text for detail":    {denied, main.NewAnswer(403, json, `{"detail":"no"}`), "shape"},
-		"a denial without a message":         {denied, main.NewAnswer(403, json, `{"detail":{"reason":"access_denied"}}`), "no message"},
-		"a denial that names the owner":      {denied, main.NewAnswer(403, json, `{"detail":{"reason":"r","message":"is team_b's"}}`), "names an owner"},
-		"a pass that never arrives":          {passes, main.NewAnswer(201, json, ""), "upstream saw 0"},
-		"a pass that arrives twice":          {passes, main.NewAnswer(201, json, "", passes.Arrives(token), passes.Arrives(token)), "upstream saw 2"},
-		"a pass that is rewritten":           {passes, main.NewAnswer(201, json, "", passes.Arrives(token).Other("/execution/variables/var_b")), "another than was sent"},
-		"a pass without its token":           {passes, main.NewAnswer(201, json, "", passes.Arrives("")), "another than was sent"},
+		"a denial":                           {denied, demo.NewAnswer(403, json, message), ""},
+		"a denial of HEAD":                   {counted, demo.NewAnswer(403, json, ""), ""},
+		"a denial of HEAD that is text":      {counted, demo.NewAnswer(403, "text/plain", ""), "Content-Type"},
+		"a pass":                             {passes, demo.NewAnswer(201, json, "", passes.Arrives(token)), ""},
+		"a pass with any answer":             {passes, demo.NewAnswer(201, "text/html", "<p>", passes.Arrives(token)), ""},
+		"another status":                     {denied, demo.NewAnswer(404, json, message), "status 404, not 403"},
+		"another status of upstream":         {passes, demo.NewAnswer(403, json, "", passes.Arrives(token)), "status 403, not 201"},
+		"a denial that arrives all the same": {denied, demo.NewAnswer(403, json, message, denied.Arrives(token)), "upstream saw it"},
+		"a denial with a charset":            {denied, demo.NewAnswer(403, json+"; charset=utf-8", message), "Content-Type"},
+		"a denial that is no JSON":           {denied, demo.NewAnswer(403, json, "Forbidden"), "shape"},
+		"a denial with a text for detail":    {denied, demo.NewAnswer(403, json, `{"detail":"no"}`), "shape"},
+		"a denial without a message":         {denied, demo.NewAnswer(403, json, `{"detail":{"reason":"access_denied"}}`), "no message"},
+		"a denial that names the owner":      {denied, demo.NewAnswer(403, json, `{"detail":{"reason":"r","message":"is team_b's"}}`), "names an owner"},
+		"a pass that never arrives":          {passes, demo.NewAnswer(201, json, ""), "upstream saw 0"},
+		"a pass that arrives twice":          {passes, demo.NewAnswer(201, json, "", passes.Arrives(token), passes.Arrives(token)), "upstream saw 2"},
+		"a pass that is rewritten":           {passes, demo.NewAnswer(201, json, "", passes.Arrives(token).Other("/execution/variables/var_b")), "another than was sent"},
+		"a pass without its token":           {passes, demo.NewAnswer(201, json, "", passes.Arrives("")), "another than was sent"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -158,10 +158,10 @@ func TestCellProblems(t *testing.T) {
 
 func TestClipKeepsLinesShort(t *testing.T) {
 	t.Parallel()
-	if got := main.Clip(strings.Repeat("a", 9000)); len(got) != 80 || !strings.HasSuffix(got, "...") {
+	if got := demo.Clip(strings.Repeat("a", 9000)); len(got) != 80 || !strings.HasSuffix(got, "...") {
 		t.Errorf("%q", got)
 	}
-	if got := main.Clip("/execution"); got != "/execution" {
+	if got := demo.Clip("/execution"); got != "/execution" {
 		t.Errorf("%q", got)
 	}
 }

@@ -1,4 +1,4 @@
-package main
+package demo
 
 import (
 	"bufio"
@@ -220,9 +220,9 @@ func (r *recorder) take() []arrival {
 	return seen
 }
 
-// checkDemo runs the matrix against a fence with the rules, and prints a table
-// of it. The error tells how many cells are wrong, if any.
-func checkDemo(ctx context.Context, out io.Writer, listen string, rules config.Rules) (err error) {
+// Check runs the access matrix against a fence on an address, host:port, with the
+// rules, and prints a table of it. The error says how many cells are wrong, if any.
+func Check(ctx context.Context, out io.Writer, listen string, rules config.Rules) (err error) {
 	var upstreamSaw recorder
 	s, err := newStage(ctx, listen, rules, upstreamSaw.saw)
 	if err != nil {

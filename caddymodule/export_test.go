@@ -21,7 +21,7 @@ var SDKFallingThrough = sdkFallingThrough
 func (h *Handler) Break(verifying bool) {
 	h.chain = nil
 	if verifying {
-		h.verifier = tokens{}
+		h.verifier = sharedVerifier{}
 	}
 }
 

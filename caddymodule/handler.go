@@ -31,15 +31,15 @@ type judged struct {
 // ServeHTTP implements caddyhttp.MiddlewareHandler. A request that passes, or
 // that is not for the Execution API, goes to next as it came, stamped.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	h.startup.admit(r)
+	h.startup.Admit(r)
 	started := time.Now()
 	request, inside, refused := h.read(r)
 	if !inside {
 		stamp(r)
 		return withTLSHint(next.ServeHTTP(w, r))
 	}
-	h.usage.begin()
-	defer h.usage.done()
+	h.drain.enter()
+	defer h.drain.leave()
 	j := &judged{refusal: refused}
 	if refused == nil {
 		h.judge(r, request, j)
@@ -53,7 +53,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if !passes {
 		return h.answer(w, r, j)
 	}
-	if key, changes := owned(j); changes {
+	if key, changes := mutatedOwner(j); changes {
 		return h.forwardChange(w, r, next, j, key)
 	}
 	return h.forward(h.holdAnswer(w, r, j), r, next, j)
@@ -101,9 +101,9 @@ func actsWithoutBody(m *route.Match) bool {
 }
 
 // askedFor reports whether the answers are from the source, and were asked for by
-// a request that came at the given time: they can't be known any better, however
+// a request that came at the given time: no newer ones can be had, however
 // long the source took. An age on the wire is rounded up, and what Redis returns
-// counts as at least RecentAge old: half of that tells the two apart.
+// counts as at least RecentAge old: half of that distinguishes the two.
 func askedFor(j *judged, at time.Time) bool { return at.Sub(j.Learnt) < resolver.RecentAge/2 }
 
 // recoverFrom, deferred, turns a panic into a refusal. It logs the type and the
@@ -124,8 +124,8 @@ func (h *Handler) decide(ctx context.Context, questions []resolver.Question, j *
 	return decide.Judge(&j.match, &j.task, &h.policy, questions, answers)
 }
 
-// confirm judges again before a deny from an older answer is spoken, so that
-// what was just granted or created is not refused for a whole time to live.
+// confirm judges again before a denial by an older answer is returned, so that what
+// was just granted or created is not refused for a whole time to live.
 func (h *Handler) confirm(ctx context.Context, questions []resolver.Question, j *judged) {
 	for i := range questions {
 		questions[i].Freshness = min(questions[i].Freshness, resolver.Confirm)
@@ -133,8 +133,8 @@ func (h *Handler) confirm(ctx context.Context, questions []resolver.Question, j 
 	j.Decision = h.decide(ctx, questions, j)
 }
 
-// verify gives the task that the request's token speaks for. A token that may
-// be under a newer key is tried again once the keys were read anew.
+// verify returns the task that the request's token is for. A token that may be
+// signed with a newer key is tried again once the keys were read anew.
 func (h *Handler) verify(r *http.Request) (identity.Task, error) {
 	header := r.Header.Get(authorizationHeader)
 	task, err := h.verifier.Verify(header)
@@ -167,55 +167,4 @@ func (h *Handler) finalize(j *judged) {
 	case j.refusal.unavailable:
 		j.Outcome = decide.Unavailable
 	}
-}
-
-// owned gives the thing whose owner a request may change: a variable that is
-// written takes the writer's team, one that is deleted none.
-func owned(j *judged) (resolver.Key, bool) {
-	if j.Reading == nil || j.Reading.Route.Kind != route.Variable || !j.Reading.Route.Action.Mutates() {
-		return resolver.Key{}, false
-	}
-	return resolver.Key{Kind: resolver.KindVariable, Name: j.Reading.Key}, true
-}
-
-// forwardChange forwards a request that may change an owner, and forgets the
-// owner once upstream answers, before the answer can be complete; also where
-// upstream never answers, since it may have done its work all the same.
-func (h *Handler) forwardChange(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, j *judged, key resolver.Key) error {
-	ctx := context.WithoutCancel(r.Context())
-	watched := &forgetting{ResponseWriterWrapper: &caddyhttp.ResponseWriterWrapper{ResponseWriter: w}, forget: func() {
-		h.metrics.invalidated("write", 1)
-		forget(ctx, key)
-	}}
-	defer watched.once()
-	return h.forward(watched, r, next, j)
-}
-
-// forgetting calls forget once, before the first byte of the final answer.
-type forgetting struct {
-	*caddyhttp.ResponseWriterWrapper
-	forget func()
-	done   bool
-}
-
-func (f *forgetting) once() {
-	if !f.done {
-		f.done = true
-		f.forget()
-	}
-}
-
-// WriteHeader implements http.ResponseWriter. Informational answers (1xx) come
-// before upstream has done anything.
-func (f *forgetting) WriteHeader(status int) {
-	if status >= http.StatusOK {
-		f.once()
-	}
-	f.ResponseWriterWrapper.WriteHeader(status)
-}
-
-// Write implements http.ResponseWriter.
-func (f *forgetting) Write(p []byte) (int, error) {
-	f.once()
-	return f.ResponseWriterWrapper.Write(p)
 }

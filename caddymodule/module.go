@@ -20,6 +20,7 @@ import (
 	"github.com/dagfence/dagfence/caddymodule/identity"
 	"github.com/dagfence/dagfence/caddymodule/keyring"
 	"github.com/dagfence/dagfence/caddymodule/route"
+	"github.com/dagfence/dagfence/caddymodule/startup"
 	"github.com/dagfence/dagfence/config"
 	"github.com/dagfence/dagfence/setup"
 )
@@ -46,16 +47,16 @@ type Handler struct {
 	denyOnUnavailable bool
 
 	keys     *keyring.Keyring
-	verifier tokens
-	chain    *owners
+	verifier sharedVerifier
+	chain    *sharedChain
 	metrics  *metrics
 	logger   *zap.Logger
 	// configuration is what all modules of one loaded configuration have in common.
 	configuration *prometheus.Registry
 
 	inFlight *inFlight
-	startup  *Startup
-	usage    *usage
+	startup  *startup.App
+	drain    *drain
 	cleanups []func()
 }
 
@@ -73,8 +74,8 @@ func (Handler) CaddyModule() caddy.ModuleInfo {
 // defaults, checks it, and opens what the decisions need. Settings from
 // placeholders and the environment stay out of h.Config.
 func (h *Handler) Provision(ctx caddy.Context) error {
-	begun.Store(true)
-	h.logger, h.usage, h.inFlight = ctx.Logger(), new(usage), new(inFlight)
+	startup.Begin()
+	h.logger, h.drain, h.inFlight = ctx.Logger(), new(drain), new(inFlight)
 	settings, origins, err := setup.Complete(h.Config, os.LookupEnv)
 	if err != nil {
 		return err
@@ -88,13 +89,13 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if h.metrics, err = newMetrics(ctx.GetMetricsRegistry()); err != nil {
 		return err
 	}
-	own := &outlet{h.logger, h.metrics}
-	outlets.add(own)
-	h.cleanups = append(h.cleanups, func() { outlets.remove(own) })
+	own := &sink{h.logger, h.metrics}
+	sinks.add(own)
+	h.cleanups = append(h.cleanups, func() { sinks.remove(own) })
 	if err := errors.Join(h.openKeys(settings), h.openChain(settings)); err != nil {
 		return err
 	}
-	if h.startup, err = joinStartup(ctx); err != nil {
+	if h.startup, err = startup.Join(ctx); err != nil {
 		return err
 	}
 	// Who loads a configuration again may have rotated keys, or taken one away.
@@ -109,15 +110,15 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 // elsewhere.
 func (h *Handler) openKeys(settings config.Config) error {
 	options := setup.KeyOptions(settings.Token)
-	keys, err := share(h, options, func() (*keyring.Keyring, error) {
-		return keyring.Open(options, zap.New(outletCore{}).Named(moduleID))
+	keys, err := acquireShared(h, options, func() (*keyring.Keyring, error) {
+		return keyring.Open(options, zap.New(latestLog{}).Named(moduleID))
 	})
 	if err != nil {
 		return err
 	}
 	h.keys = keys
-	h.verifier, err = share(h, settings.Token, func() (tokens, error) {
-		return tokens{setup.Verifier(settings.Token, keys.Current, time.Now)}, nil
+	h.verifier, err = acquireShared(h, settings.Token, func() (sharedVerifier, error) {
+		return sharedVerifier{setup.Verifier(settings.Token, keys.Current, time.Now)}, nil
 	})
 	return err
 }
@@ -128,7 +129,7 @@ func (h *Handler) openChain(settings config.Config) error {
 	if err != nil {
 		return err
 	}
-	h.chain, err = share(h, known, func() (*owners, error) { return openOwners(settings, known.Seal) })
+	h.chain, err = acquireShared(h, known, func() (*sharedChain, error) { return openChain(settings, known.Seal) })
 	return err
 }
 
@@ -167,7 +168,7 @@ func (h *Handler) Validate() error {
 	return nil
 }
 
-// Ready gives nil when requests can be judged, and else says why not.
+// Ready returns nil when requests can be judged, and else why not.
 func (h *Handler) Ready(ctx context.Context) error {
 	if err := h.keys.Err(); err != nil {
 		return fmt.Errorf("keys: %w", err)
@@ -178,11 +179,11 @@ func (h *Handler) Ready(ctx context.Context) error {
 	return nil
 }
 
-// Cleanup lets go of what Provision opened, last first, once no request needs
-// it any more.
+// Cleanup releases what Provision opened, last first, once no request needs it any
+// more.
 func (h *Handler) Cleanup() error {
 	fences.remove(h)
-	h.usage.end(func() {
+	h.drain.afterwards(func() {
 		for _, cleanup := range slices.Backward(h.cleanups) {
 			cleanup()
 		}

@@ -25,9 +25,9 @@ import (
 // one, so that what both use is never closed in between.
 var pool = caddy.NewUsagePool()
 
-// share gives what was made of the same settings before and is still in use, or
-// else makes it. It is let go of when the handler is.
-func share[T caddy.Destructor](h *Handler, settings any, open func() (T, error)) (T, error) {
+// acquireShared returns what was made of the same settings before and is still in
+// use, or else makes it. It is released with the handler.
+func acquireShared[T caddy.Destructor](h *Handler, settings any, open func() (T, error)) (T, error) {
 	var none T
 	key, err := fingerprint(none, settings)
 	if err != nil {
@@ -49,9 +49,9 @@ func share[T caddy.Destructor](h *Handler, settings any, open func() (T, error))
 	return shared, nil
 }
 
-// fingerprint is what stands for settings in the pool: a hash, since they hold
-// secrets. It keeps any two apart byte by byte, as JSON would not: it has one
-// letter for all bytes that are not UTF-8.
+// fingerprint returns the key of settings in the pool: a hash, since they hold
+// secrets. Any two settings have different ones, as with JSON they would not: it has
+// one letter for all bytes that are not UTF-8.
 func fingerprint(kind, settings any) ([sha256.Size]byte, error) {
 	var text bytes.Buffer
 	fmt.Fprintf(&text, "%T ", kind)
@@ -61,37 +61,33 @@ func fingerprint(kind, settings any) ([sha256.Size]byte, error) {
 	return sha256.Sum256(text.Bytes()), nil
 }
 
-// tokens verifies tokens, and remembers those that it found good.
-type tokens struct{ *identity.Verifier }
+// sharedVerifier verifies tokens, and remembers those that it found good.
+type sharedVerifier struct{ *identity.Verifier }
 
 // Destruct implements caddy.Destructor.
-func (tokens) Destruct() error { return nil }
+func (sharedVerifier) Destruct() error { return nil }
 
-// owners answers who owns what.
-type owners struct {
+// sharedChain answers who owns what.
+type sharedChain struct {
 	*resolver.Chain
 	closeSource func()
 }
 
 // Destruct implements caddy.Destructor.
-func (o *owners) Destruct() error {
-	chains.remove(o)
-	defer o.closeSource()
-	return o.Close()
+func (c *sharedChain) Destruct() error {
+	chains.remove(c)
+	defer c.closeSource()
+	return c.Close()
 }
 
 // forget makes every chain of this process forget a key: another site may have
-// other settings, and during a reload the old ones still answer. What the fences
-// of other processes were not told, they learn within the time to live.
+// other settings, and during a reload the old ones still answer. The fences of
+// other processes that were not told ask again within the time to live.
 func forget(ctx context.Context, key resolver.Key) {
 	for _, chain := range chains.list() {
 		_ = chain.Invalidate(ctx, key)
 	}
 }
-
-// chains are those in the pool. The pool itself can't be walked without waiting
-// for whatever is being opened for it, and no write is to wait for that.
-var chains live[*owners]
 
 // ownerSettings are those that what is known of owners depends on. Those that
 // are left out only say what is made of it; any other is taken to matter, so
@@ -130,25 +126,25 @@ func ownerSettingsOf(c config.Config) (ownerSettings, error) {
 	return settings, nil
 }
 
-// openOwners starts answering who owns what.
-func openOwners(settings config.Config, seal []byte) (*owners, error) {
-	logger := slog.New(zapslog.NewHandler(outletCore{}, zapslog.WithName(moduleID), zapslog.AddStacktraceAt(noStacktrace)))
+// openChain starts answering who owns what.
+func openChain(settings config.Config, seal []byte) (*sharedChain, error) {
+	logger := slog.New(zapslog.NewHandler(latestLog{}, zapslog.WithName(moduleID), zapslog.AddStacktraceAt(noStacktrace)))
 	source, name, closeSource, err := setup.OpenSource(settings, logger)
 	if err != nil {
 		return nil, err
 	}
 	chain, err := resolver.New(resolver.Options{
-		Source: resolver.Observe(source, name, outletObserver{}),
+		Source: resolver.Observe(source, name, latestMetrics{}),
 		Redis:  settings.Redis, RefreshRedis: settings.Follow("redis"), Secret: seal, Deployment: settings.Cache.Deployment,
 		Timeout: time.Duration(settings.Lookup.Timeout),
 		Size:    settings.Cache.Size, TTL: time.Duration(settings.Cache.TTL), TaskTTL: time.Duration(settings.Cache.TaskTTL),
-		Observer: outletObserver{}, Logger: logger,
+		Observer: latestMetrics{}, Logger: logger,
 	})
 	if err != nil {
 		closeSource()
 		return nil, err
 	}
-	opened := &owners{chain, closeSource}
+	opened := &sharedChain{chain, closeSource}
 	chains.add(opened)
 	return opened, nil
 }

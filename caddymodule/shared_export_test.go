@@ -22,10 +22,10 @@ func InUse(handlers ...*Handler) (count int) {
 	return count
 }
 
-// Settle waits until what tests have left behind is let go of, and tells how
+// Settle waits until what tests have left behind is released, and returns how
 // much is still in use.
 func Settle() (count int) {
-	for deadline := time.Now().Add(2 * afterlife); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * drainDelay); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
 		count = 0
 		pool.Range(func(any, any) bool { count++; return true })
 		if count == 0 {

@@ -13,6 +13,8 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/dagfence/dagfence/caddymodule/startup"
 )
 
 func init() {
@@ -21,10 +23,7 @@ func init() {
 	httpcaddyfile.RegisterDirectiveOrder("dagfence_status", httpcaddyfile.Before, "respond")
 }
 
-// fences are those that may get requests.
-var fences live[*Handler]
-
-// ready gives nil if there is a fence in the configuration and each is ready,
+// ready returns nil if there is a fence in the configuration and each is ready,
 // and the process is not about to end. During a reload there are fences of
 // another configuration too, which may yet fail to load.
 func ready(ctx context.Context, configuration *prometheus.Registry) error {
@@ -49,7 +48,7 @@ func ready(ctx context.Context, configuration *prometheus.Registry) error {
 type Status struct {
 	configuration *prometheus.Registry
 	metrics       http.Handler
-	startup       *Startup
+	startup       *startup.App
 }
 
 // CaddyModule returns the Caddy module information.
@@ -64,13 +63,13 @@ func (Status) CaddyModule() caddy.ModuleInfo {
 func (s *Status) Provision(ctx caddy.Context) (err error) {
 	s.configuration = ctx.GetMetricsRegistry()
 	s.metrics = promhttp.HandlerFor(s.configuration, promhttp.HandlerOpts{})
-	s.startup, err = joinStartup(ctx)
+	s.startup, err = startup.Join(ctx)
 	return err
 }
 
 // ServeHTTP implements caddyhttp.MiddlewareHandler.
 func (s *Status) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
-	s.startup.admit(r)
+	s.startup.Admit(r)
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header().Set("Allow", "GET, HEAD")
 		return writeStatus(w, http.StatusMethodNotAllowed, "method not allowed")

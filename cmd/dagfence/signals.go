@@ -11,6 +11,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/dagfence/dagfence/caddymodule"
+	"github.com/dagfence/dagfence/caddymodule/startup"
 )
 
 // untilTold returns a context that ends when the process is told to end. Told a
@@ -70,7 +71,7 @@ func heedSignals() {
 			case second := <-again:
 				quitAgain(second)
 			case <-time.After(handoff):
-				if caddymodule.Starting() {
+				if startup.Starting() {
 					quitBefore(first, started)
 				}
 			}

@@ -1,4 +1,6 @@
-package caddymodule
+// Package startup makes the fences of one configuration start together, and no two
+// processes answer on one address.
+package startup
 
 import (
 	"context"
@@ -22,25 +24,25 @@ import (
 )
 
 func init() {
-	caddy.RegisterModule(Startup{})
+	caddy.RegisterModule(App{})
 }
 
 const (
-	startupID = "dagfence_startup"
+	appID = "dagfence_startup"
 	// startTime is how long another process that is starting on the same port is
 	// waited for, until it listens there or has failed.
 	startTime = 5 * time.Second
 )
 
-// Startup is the Caddy app through which the handlers of one configuration start
-// together. They load it themselves, and it has no settings. It sees to it that
+// App is the Caddy app through which the handlers of one configuration start
+// together. They load it themselves, and it has no settings. It ensures that
 //
 //   - no other process listens on their addresses. Caddy listens with
 //     SO_REUSEPORT, so each of two processes would get some of the requests.
 //   - no request is served before the whole configuration has started, because
 //     what comes behind the first listener may still fail.
-//   - who fails to start does not wait for shutdown_delay.
-type Startup struct {
+//   - a process that fails to start does not wait for shutdown_delay.
+type App struct {
 	logger *zap.Logger
 	http   *caddyhttp.App
 	delay  caddy.Duration // the http app's, once it has started
@@ -52,10 +54,10 @@ type Startup struct {
 }
 
 // CaddyModule returns the Caddy module information.
-func (Startup) CaddyModule() caddy.ModuleInfo {
+func (App) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{
-		ID:  startupID,
-		New: func() caddy.Module { return new(Startup) },
+		ID:  appID,
+		New: func() caddy.Module { return new(App) },
 	}
 }
 
@@ -63,25 +65,28 @@ func (Startup) CaddyModule() caddy.ModuleInfo {
 // one runs.
 var begun, running atomic.Bool
 
+// Begin notes that this process begins to start a fence.
+func Begin() { begun.Store(true) }
+
 // Starting reports whether this process has begun to start a fence, and has served
 // by none yet: nothing is lost where it ends.
 func Starting() bool { return begun.Load() && !running.Load() }
 
-// joinStartup returns the startup of the configuration that a handler belongs to,
+// Join returns the app of the configuration that a handler belongs to,
 // or an error where another process has an address of the handler's server. Nil
 // for a handler that is in no server.
-func joinStartup(ctx caddy.Context) (*Startup, error) {
+func Join(ctx caddy.Context) (*App, error) {
 	server, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
 	if !ok {
-		return nil, nil //nolint:nilnil // admit takes it
+		return nil, nil //nolint:nilnil // Admit takes it
 	}
-	module, err := ctx.App(startupID)
+	module, err := ctx.App(appID)
 	if err != nil {
 		return nil, err
 	}
-	s, ok := module.(*Startup)
+	s, ok := module.(*App)
 	if !ok {
-		return nil, fmt.Errorf("app %s is a %T", startupID, module)
+		return nil, fmt.Errorf("app %s is a %T", appID, module)
 	}
 	for _, ancestor := range ctx.Modules() {
 		if app, ok := ancestor.(*caddyhttp.App); ok && s.http == nil {
@@ -92,7 +97,7 @@ func joinStartup(ctx caddy.Context) (*Startup, error) {
 }
 
 // Provision subscribes to the end of the start.
-func (s *Startup) Provision(ctx caddy.Context) error {
+func (s *App) Provision(ctx caddy.Context) error {
 	s.logger, s.started, s.ended = ctx.Logger(), make(chan struct{}), ctx.Done()
 	s.looked = make(map[*caddyhttp.Server]bool)
 	app, err := ctx.App("events")
@@ -107,7 +112,7 @@ func (s *Startup) Provision(ctx caddy.Context) error {
 }
 
 // prepare is called once, before any server of the app listens.
-func (s *Startup) prepare(ctx context.Context, app *caddyhttp.App) {
+func (s *App) prepare(ctx context.Context, app *caddyhttp.App) {
 	s.http, s.delay = app, app.ShutdownDelay
 	app.ShutdownDelay = 0
 	if onlyValidates() {
@@ -125,7 +130,7 @@ func (s *Startup) prepare(ctx context.Context, app *caddyhttp.App) {
 }
 
 // look makes sure that no other process listens where the server is going to.
-func (s *Startup) look(ctx context.Context, server *caddyhttp.Server) error {
+func (s *App) look(ctx context.Context, server *caddyhttp.Server) error {
 	if s.looked[server] || onlyValidates() {
 		return nil
 	}
@@ -144,9 +149,9 @@ func onlyValidates() bool {
 	return len(os.Args) > 1 && slices.Contains([]string{"validate", "adapt"}, os.Args[1])
 }
 
-// admit holds a request back until the configuration has started, and drops it
-// where that fails.
-func (s *Startup) admit(r *http.Request) {
+// Admit holds a request back until the configuration has started, and drops it
+// where that fails. A nil App admits at once.
+func (s *App) Admit(r *http.Request) {
 	if s == nil {
 		return
 	}
@@ -166,7 +171,7 @@ func (s *Startup) admit(r *http.Request) {
 
 // Handle implements caddyevents.Handler: Caddy itself says that every app has
 // started.
-func (s *Startup) Handle(_ context.Context, event caddy.Event) error {
+func (s *App) Handle(_ context.Context, event caddy.Event) error {
 	if event.Origin() != nil {
 		return nil
 	}
@@ -179,13 +184,13 @@ func (s *Startup) Handle(_ context.Context, event caddy.Event) error {
 }
 
 // Start implements caddy.App.
-func (*Startup) Start() error { return nil }
+func (*App) Start() error { return nil }
 
 // Stop implements caddy.App.
-func (*Startup) Stop() error { return nil }
+func (*App) Stop() error { return nil }
 
 // Cleanup lets other processes start.
-func (s *Startup) Cleanup() error {
+func (s *App) Cleanup() error {
 	var errs []error
 	for _, port := range s.ports {
 		errs = append(errs, port.Close())
@@ -213,8 +218,8 @@ func lockPort(ctx context.Context, port string, deadline time.Time) (io.Closer, 
 }
 
 var (
-	_ caddy.App           = (*Startup)(nil)
-	_ caddy.Provisioner   = (*Startup)(nil)
-	_ caddy.CleanerUpper  = (*Startup)(nil)
-	_ caddyevents.Handler = (*Startup)(nil)
+	_ caddy.App           = (*App)(nil)
+	_ caddy.Provisioner   = (*App)(nil)
+	_ caddy.CleanerUpper  = (*App)(nil)
+	_ caddyevents.Handler = (*App)(nil)
 )

@@ -91,7 +91,7 @@ func TestOwnersOverHTTP(t *testing.T) {
 	metrics := request(t, h, "GET", "/metrics", "").Body.String()
 	for _, line := range []string{
 		`dagfence_lookup_questions_total{kind="task",outcome="found"} 1`, `dagfence_lookup_questions_total{kind="dag",outcome="not_found"} 1`,
-		`dagfence_lookup_duration_seconds_count{outcome="not_found",source="directory"} 1`, "go_build_info{",
+		`dagfence_lookup_request_duration_seconds_count{outcome="not_found",source="directory"} 1`, "go_build_info{",
 	} {
 		if !strings.Contains(metrics, line) {
 			t.Errorf("metrics have no %s", line)

@@ -24,7 +24,7 @@ func newMetrics() *metrics {
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name:    "dagfence_lookup_duration_seconds",
+			Name:    "dagfence_lookup_request_duration_seconds",
 			Help:    "How long all questions of one request took, by the worst outcome among them.",
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5},
 		}, []string{"source", "outcome"}),

@@ -110,6 +110,9 @@ func (r *run) checkDatabase(ctx context.Context, directory *lookup.Directory) {
 	}
 	if r.settings.MultiTeam == config.On {
 		r.checkTeamNames(found.TeamNames)
+		for _, stray := range found.Strays {
+			r.warn("teams", "%v", stray)
+		}
 	}
 	if !found.Teams && r.settings.MultiTeam == config.On && r.settings.OwnershipFile == "" {
 		r.warn("teams", "no bundle of dags has a team, so every dag is everybody's: give bundles a team_name in Airflow's "+

@@ -116,6 +116,32 @@ func TestTeamsThatShareEnvironmentVariables_AreNamed(t *testing.T) {
 	}
 }
 
+func TestTeamsOfTheFileThatAirflowDoesNotHave_AreNamed(t *testing.T) {
+	t.Parallel()
+	server := services.Postgres(t)
+	execute(t, server, "airflow", "../lookup/testdata/airflow-3.4.postgresql.sql", "../deploy/grants/postgresql.sql", "INSERT INTO team (name) VALUES ('team_a'), ('team_b')",
+		"INSERT INTO dag_bundle (name) VALUES ('a'); INSERT INTO dag_bundle_team (dag_bundle_name, team_name) VALUES ('a', 'team_a')")
+	options := withDatabase(t, server.URL("dagfence", "airflow"))
+	options.Fence.OwnershipFile = write(t, "owners.yaml", "variables: {a: Team_A, b: team_b, c: nowhere}")
+	var warned []string
+	for _, f := range atFence(t, options) {
+		if f.Check == "teams" {
+			warned = append(warned, f.String())
+		}
+	}
+	said := strings.Join(warned, "\n")
+	if len(warned) != 2 || strings.Contains(said, `team "team_b"`) || !strings.Contains(said, `names team "nowhere", which is not in Airflow's team table, so`) ||
+		!strings.Contains(said, `names team "Team_A", which is not in Airflow's team table, where "team_a" differs in case alone (Airflow 3.4 makes team names lower case): write "team_a" in the file`) {
+		t.Errorf("found %s", said)
+	}
+	options.Fence.MultiTeam = config.Off
+	for _, f := range atFence(t, options) {
+		if f.Check == "teams" {
+			t.Errorf("found %s", f)
+		}
+	}
+}
+
 func TestOwnershipFileIsReadAsAtStart(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {

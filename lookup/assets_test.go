@@ -292,7 +292,7 @@ func testAssetPlans(t *testing.T, s server, analyze []string, explain func(t *te
 			t.Errorf("%v reads a whole table:\n%s", kind, plan)
 		}
 	}
-	if plan := explain(t, db, "SELECT a.name FROM asset a WHERE a.uri = 's3://name-777'"); !wholly.MatchString(plan) {
+	if plan := explain(t, db, "SELECT asset.name FROM asset WHERE asset.uri = 's3://name-777'"); !wholly.MatchString(plan) {
 		t.Errorf("the plan of what no index has does not show it:\n%s", plan)
 	}
 }

@@ -68,8 +68,7 @@ func (m *metadata) explain(doing string, err error) error {
 	mend := ""
 	switch troubleOf(err) {
 	case troubleAbsent:
-		mend = "; that part of the schema is missing, and the schemas of Airflow " + knownReleases() +
-			" are known: wait until `airflow db migrate` has ended, or upgrade dagfence where Airflow is newer"
+		mend = "; that part of the schema is missing, and the schemas of Airflow " + knownReleases() + " are known: " + m.schemaMend()
 	case troubleDenied:
 		mend = "; " + m.grantsMend()
 	case troubleLogin:
@@ -81,12 +80,18 @@ func (m *metadata) explain(doing string, err error) error {
 	return fmt.Errorf("%w: %s: %w%s", resolver.ErrUnavailable, doing, err, mend)
 }
 
-// grantsMend is what mends a missing grant; SQLite has none.
-func (m *metadata) grantsMend() string {
-	if m.dialect.name == sqlite.name {
-		return "let the file be read"
+// schemaMend is the fix for a schema that can't be read as any that is known.
+func (m *metadata) schemaMend() string {
+	grants := ""
+	if m.dialect.name != sqlite.name {
+		grants = m.grantsMend() + ", "
 	}
-	return "grant what deploy/grants/" + m.dialect.name + ".sql grants"
+	return "wait until `airflow db migrate` has ended, " + grants + "or upgrade dagfence where Airflow is newer"
+}
+
+// grantsMend is the fix for a missing grant. SQLite has none, and denies none.
+func (m *metadata) grantsMend() string {
+	return "grant what deploy/grants/" + m.dialect.name + ".sql grants, which has to be run again after each upgrade of Airflow"
 }
 
 // illegalMix is MySQL's ER_CANT_AGGREGATE_2COLLATIONS.

@@ -20,6 +20,8 @@ type dialect struct {
 	nilUUID string
 	// stamped: the watch asks for a [stamp], and then for rows written since.
 	stamped bool
+	// deniesWhatIs: a refusal to read a table or column means that it exists.
+	deniesWhatIs bool
 	// connector makes read-only connections whose statements the server ends
 	// after the timeout. It connects to nothing yet.
 	connector func(u databaseURL, timeout time.Duration, logger *slog.Logger) (driver.Connector, error)
@@ -36,7 +38,7 @@ func (d dialect) quoted(name string) string {
 
 var (
 	postgresql = dialect{
-		name: "postgresql", numbered: true, nativeUUID: true, nilUUID: "'00000000-0000-0000-0000-000000000000'", stamped: true,
+		name: "postgresql", numbered: true, nativeUUID: true, nilUUID: "'00000000-0000-0000-0000-000000000000'", stamped: true, deniesWhatIs: true,
 		connector: postgresConnector, files: (*databaseURL).postgresFiles, quote: `"`,
 	}
 	mySQL = dialect{

@@ -96,6 +96,7 @@ func New(options Options) (*Directory, error) {
 		}
 		d.ownership = o
 	}
+	d.warnOfStrays(options.Logger)
 	return d, nil
 }
 

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/go-sql-driver/mysql"
 )
@@ -20,11 +22,32 @@ type Inspection struct {
 	Releases string
 	// Teams tells that some bundle of dags belongs to a team.
 	Teams bool
-	// TeamNames are those of the database and of the ownership file, sorted.
+	// TeamNames are those of the database and of the ownership file, sorted, without
+	// strays that are another spelling of one.
 	TeamNames []string
+	// Strays are the teams of the ownership file that Airflow does not have. Empty
+	// where Airflow has no teams at all.
+	Strays []Stray
 	// Excess is what the fence's role may do and should not, such as "read
 	// variable.val". Empty with SQLite, which has no roles.
 	Excess []string
+}
+
+// Stray is a team that has something by the ownership file and no row in Airflow's
+// team table, so that only the file can make a dag its own.
+type Stray struct {
+	Team string
+	// Row is a team that Airflow has, and that differs in case alone; else empty.
+	// Airflow 3.4 makes the names of all teams lower case (migration 0131).
+	Row string
+}
+
+// String says what is wrong, and the fix.
+func (s Stray) String() string {
+	if s.Row == "" {
+		return fmt.Sprintf("the ownership file names team %q, which is not in Airflow's team table, so no dag of Airflow's teams may use what is its own: correct the name, or create the team", s.Team)
+	}
+	return fmt.Sprintf("the ownership file names team %q, which is not in Airflow's team table, where %q differs in case alone (Airflow 3.4 makes team names lower case): write %q in the file", s.Team, s.Row, s.Row)
 }
 
 // excesses are statements that the fence's role must not be able to run.
@@ -54,9 +77,21 @@ func (d *Directory) Inspect(ctx context.Context) (Inspection, error) {
 	if err != nil {
 		return Inspection{}, fmt.Errorf("database: %w", err)
 	}
-	if found.TeamNames, err = d.teamNames(ctx); err != nil {
+	rows, err := m.teams(ctx)
+	if err != nil {
 		return Inspection{}, fmt.Errorf("database: %w", err)
 	}
+	given := d.owners().teams()
+	found.Strays = strays(given, rows)
+	for _, row := range rows {
+		given[row] = struct{}{}
+	}
+	for _, stray := range found.Strays {
+		if stray.Row != "" {
+			delete(given, stray.Team)
+		}
+	}
+	found.TeamNames = slices.Sorted(maps.Keys(given))
 	if m.dialect.name == sqlite.name {
 		return found, nil
 	}
@@ -72,28 +107,60 @@ func (d *Directory) Inspect(ctx context.Context) (Inspection, error) {
 	return found, nil
 }
 
-// teamNames returns the names of all teams: Airflow's, of which 3.0 has none, and
-// those that the ownership file gives something.
-func (d *Directory) teamNames(ctx context.Context) ([]string, error) {
-	names := d.owners().teams()
-	rows, err := d.metadata.db.QueryContext(ctx, d.metadata.adapt("SELECT t.name FROM team t"))
+// strays returns the teams that are given something and have no row, sorted.
+func strays(given map[string]struct{}, rows []string) (found []Stray) {
+	if len(rows) == 0 {
+		return nil
+	}
+	for _, team := range slices.Sorted(maps.Keys(given)) {
+		if slices.Contains(rows, team) {
+			continue
+		}
+		stray := Stray{Team: team}
+		if i := slices.IndexFunc(rows, func(row string) bool { return strings.EqualFold(row, team) }); i >= 0 {
+			stray.Row = rows[i]
+		}
+		found = append(found, stray)
+	}
+	return found
+}
+
+// warnOfStrays logs them, if the database can be asked.
+func (d *Directory) warnOfStrays(logger *slog.Logger) {
+	if d.ownership == nil || d.metadata == nil || d.metadata.schema.Load() == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), d.timeout)
+	defer cancel()
+	rows, err := d.metadata.teams(ctx)
+	if err != nil {
+		logger.Warn("the teams of the ownership file are not compared with Airflow's", "error", err)
+	}
+	for _, stray := range strays(d.owners().teams(), rows) {
+		logger.Warn(stray.String())
+	}
+}
+
+// teams returns the names of Airflow's teams; 3.0 has none.
+func (m *metadata) teams(ctx context.Context) (names []string, err error) {
+	rows, err := m.db.QueryContext(ctx, m.adapt("SELECT team.name FROM team"))
 	if err == nil {
 		defer rows.Close() //nolint:errcheck // rows.Err below returns every fault of reading
 		for rows.Next() {
 			var name string
 			if err := rows.Scan(&name); err != nil {
-				return nil, d.metadata.explain("reading the names of teams", err)
+				return nil, m.explain("reading the names of teams", err)
 			}
-			names[name] = struct{}{}
+			names = append(names, name)
 		}
 		err = rows.Err()
 	}
 	// In 3.0 the table is absent, which MySQL calls denied. In others the role may
 	// read it, or the queries of the schema would have failed.
 	if t := troubleOf(err); err != nil && t != troubleAbsent && t != troubleDenied {
-		return nil, d.metadata.explain("reading the names of teams", err)
+		return nil, m.explain("reading the names of teams", err)
 	}
-	return slices.Sorted(maps.Keys(names)), nil
+	return names, nil
 }
 
 // mysqlReadOnly is MySQL's ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION: the session

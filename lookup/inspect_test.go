@@ -1,7 +1,10 @@
 package lookup_test
 
 import (
+	"bytes"
+	"log/slog"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -37,6 +40,39 @@ func TestInspectionOfSQLiteTellsSchemaAndTeamsAndNoGrants(t *testing.T) {
 		execute(t, db, "DELETE FROM dag_bundle_team")
 		if found, err := d.Inspect(t.Context()); err != nil || found.Teams {
 			t.Errorf("%s without teams: found %+v, %v", release, found, err)
+		}
+	}
+}
+
+func TestInspection_NamesTeamsOfTheFileThatAirflowDoesNotHave(t *testing.T) {
+	t.Parallel()
+	const owners = "dags: {x: Team_A, y: \"\", z: team_b}\nvariables: {\"z*\": nowhere}"
+	for release, want := range map[string][]lookup.Stray{
+		"3.0": nil, // it has no teams
+		"3.1": {{Team: "Team_A", Row: "team_a"}, {Team: "nowhere"}},
+		"3.4": {{Team: "Team_A", Row: "team_a"}, {Team: "nowhere"}},
+	} {
+		db, url := sqliteFiles().airflow(t, release)
+		var log bytes.Buffer
+		d := directoryOf(t, lookup.Options{Database: url, OwnershipFile: file(t, owners), Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		found, err := d.Inspect(t.Context())
+		if err != nil || !slices.Equal(found.Strays, want) {
+			t.Errorf("%s: found %+v, %v, want %+v", release, found.Strays, err, want)
+		}
+		for _, stray := range want {
+			if !strings.Contains(log.String(), strconv.Quote(stray.String())) {
+				t.Errorf("%s: the start says nothing of %v:\n%s", release, stray, &log)
+			}
+		}
+		if warned := strings.Count(log.String(), "level=WARN"); warned != len(want) {
+			t.Errorf("%s: %d warnings, want %d:\n%s", release, warned, len(want), &log)
+		}
+		if release == "3.0" {
+			continue
+		}
+		execute(t, db, "PRAGMA foreign_keys=OFF; DELETE FROM team") // the file is all that names teams
+		if found, err := d.Inspect(t.Context()); err != nil || len(found.Strays) > 0 {
+			t.Errorf("%s without teams: found %+v, %v", release, found.Strays, err)
 		}
 	}
 }

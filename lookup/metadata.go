@@ -30,7 +30,9 @@ const (
 var (
 	// errSchema marks a database that was reached and can't be read.
 	errSchema = errors.New("not a metadata database that can be read")
-	errBusy   = fmt.Errorf("all %d connections are busy", maxConnections)
+	// errRevision marks a database whose migration revision is none of a schema's.
+	errRevision = errors.New("alembic_version is")
+	errBusy     = fmt.Errorf("all %d connections are busy", maxConnections)
 )
 
 // metadata is Airflow's metadata database, read-only.
@@ -48,8 +50,10 @@ type metadata struct {
 	schema atomic.Pointer[learntSchema]
 	probe  singleflight.Group
 
-	mu      sync.Mutex
-	failing bool
+	mu sync.Mutex
+	// failing has the kinds of trouble that were logged since the database last
+	// answered; empty while it does.
+	failing map[trouble]bool
 }
 
 // learntSchema is a schema that was found, with the dialect's parameters.
@@ -309,16 +313,26 @@ func (m *metadata) report(records []record) {
 	m.reportError(err)
 }
 
+// reportError logs each kind of trouble once until the database answers again: a
+// migration that is under way is another than the grants that it left missing.
 func (m *metadata) reportError(err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	switch failing := err != nil; {
-	case failing && !m.failing:
-		m.logger.Error("the metadata database does not answer; owners are unavailable", "error", err)
-	case !failing && m.failing:
-		m.logger.Info("the metadata database answers again")
+	if err == nil {
+		if m.failing != nil {
+			m.logger.Info("the metadata database answers again")
+		}
+		m.failing = nil
+		return
 	}
-	m.failing = err != nil
+	kind := troubleOf(err)
+	if m.failing == nil {
+		m.failing = make(map[trouble]bool)
+	}
+	if !m.failing[kind] {
+		m.failing[kind] = true
+		m.logger.Error("the metadata database does not answer; owners are unavailable", "error", err)
+	}
 }
 
 // isUUID tells whether the text is a UUID as Airflow writes it: lower case,

@@ -52,74 +52,75 @@ func (m *metadata) learnSchema(ctx context.Context) (*learntSchema, error) {
 	}
 }
 
+// probeSchema finds the first schema whose marker the database takes, and of which
+// it takes every query.
 func (m *metadata) probeSchema(ctx context.Context) (*learntSchema, error) {
 	learnt := m.now()
 	var misses []string
 	for i := range schemas {
-		s := &schemas[i]
-		miss, err := m.tryMarker(ctx, s)
-		if err != nil {
+		s := &learntSchema{schema: &schemas[i], queries: m.adaptAll(schemas[i].queries), learnt: learnt}
+		marked := m.tryMarker(ctx, s.schema)
+		err := marked
+		if err == nil {
+			err = m.tryQueries(ctx, s)
+		}
+		switch t := troubleOf(err); {
+		case err == nil:
+			return s, nil
+		case t == troubleDenied && m.dialect.deniesWhatIs:
+			return nil, m.explain("reading the schema of Airflow "+s.releases, fmt.Errorf("%w: %w", errSchema, err))
+		case t != troubleAbsent && t != troubleDenied && !errors.Is(err, errRevision):
 			return nil, m.explain("reaching the metadata database", err)
 		}
-		if miss == "" {
-			return m.tryQueries(ctx, s, &learntSchema{schema: s, queries: m.adaptAll(s.queries), learnt: learnt})
+		misses = append(misses, fmt.Sprintf("not that of Airflow %s (%v)", s.releases, err))
+		if marked == nil {
+			break // older ones may have queries that run, and know no teams
 		}
-		misses = append(misses, fmt.Sprintf("not that of Airflow %s (%s)", s.releases, miss))
 	}
-	return nil, fmt.Errorf("%w: %w: its schema is none that is known: %s; point database at Airflow's own, run `airflow db migrate`, %s, and upgrade dagfence where Airflow is newer",
-		resolver.ErrUnavailable, errSchema, strings.Join(misses, ", "), m.grantsMend())
+	return nil, fmt.Errorf("%w: %w: its schema is none that is known, which are those of Airflow %s: %s; point database at Airflow's own, or %s",
+		resolver.ErrUnavailable, errSchema, knownReleases(), strings.Join(misses, ", "), m.schemaMend())
 }
 
-// tryMarker tells why the database is not of the schema, or "" if it is.
-func (m *metadata) tryMarker(ctx context.Context, s *schema) (miss string, err error) {
+// tryMarker returns nil if the database has the schema's marker.
+func (m *metadata) tryMarker(ctx context.Context, s *schema) error {
 	rows, err := m.db.QueryContext(ctx, m.adapt(s.marker))
-	if err == nil {
-		defer rows.Close() //nolint:errcheck // rows.Err below tells of every fault of reading
-		var revision string
-		for rows.Next() {
-			if err := rows.Scan(&revision); err != nil {
-				return "", err
-			}
-		}
-		if err = rows.Err(); err == nil {
-			if s.revisions != nil && !slices.Contains(s.revisions, revision) {
-				return fmt.Sprintf("alembic_version is %q", revision), nil
-			}
-			return "", nil
+	if err != nil {
+		return err
+	}
+	defer rows.Close() //nolint:errcheck // rows.Err below returns every fault of reading
+	var revision string
+	for rows.Next() {
+		if err := rows.Scan(&revision); err != nil {
+			return err
 		}
 	}
-	if t := troubleOf(err); t == troubleAbsent || t == troubleDenied {
-		return err.Error(), nil
+	if err := rows.Err(); err != nil {
+		return err
 	}
-	return "", err
+	if s.revisions != nil && !slices.Contains(s.revisions, revision) {
+		return fmt.Errorf("%w %q", errRevision, revision)
+	}
+	return nil
 }
 
 // tryQueries runs each query for a name that nothing has, all at once: where
 // every answer of the database takes long, one after the other would not end in
 // time.
-func (m *metadata) tryQueries(ctx context.Context, s *schema, learnt *learntSchema) (*learntSchema, error) {
+func (m *metadata) tryQueries(ctx context.Context, s *learntSchema) error {
 	var queries errgroup.Group
 	for kind := range s.queries {
 		if isAsset(kind) && kind != resolver.KindAsset { // which asks all that the others do
 			continue
 		}
 		queries.Go(func() error {
-			nothing := resolver.Key{Kind: kind, Name: "00000000-0000-0000-0000-000000000000"}
-			_, err := m.query(ctx, learnt, nothing)
-			if err == nil {
-				return nil
+			_, err := m.query(ctx, s, resolver.Key{Kind: kind, Name: "00000000-0000-0000-0000-000000000000"})
+			if err != nil {
+				return fmt.Errorf("asking for a %s: %w", kind, err)
 			}
-			doing := fmt.Sprintf("asking the metadata database of Airflow %s for a %s", s.releases, kind)
-			if t := troubleOf(err); t == troubleAbsent || t == troubleDenied {
-				return fmt.Errorf("%w: %w", errSchema, m.explain(doing, err))
-			}
-			return m.explain(doing, err)
+			return nil
 		})
 	}
-	if err := queries.Wait(); err != nil {
-		return nil, err
-	}
-	return learnt, nil
+	return queries.Wait()
 }
 
 func (m *metadata) adaptAll(queries map[resolver.Kind]string) map[resolver.Kind]string {
@@ -130,9 +131,8 @@ func (m *metadata) adaptAll(queries map[resolver.Kind]string) map[resolver.Kind]
 	return adapted
 }
 
-// tableName finds the names of tables in our queries, each of which has an alias
-// or a SET behind it.
-var tableName = regexp.MustCompile(`\b(FROM|JOIN|UPDATE) ([a-z_]+) `)
+// tableName finds the names of tables in our queries, and no function's.
+var tableName = regexp.MustCompile(`\b(FROM|JOIN|UPDATE) ([a-z_]+)( |$)`)
 
 // adapt writes parameters and UUIDs of a query as the dialect has them, and tables
 // with their schema, as SQLAlchemy does. A search_path would not do: a pooler may

@@ -10,6 +10,9 @@ import (
 // schema is one way in which Airflow's metadata database has kept owners. The
 // schemas differ in this data alone.
 //
+// No table has an alias, because what a database says of a missing column names
+// the column as the query does.
+//
 // Every query has one parameter, maybe several times, and returns the columns of
 // [record] in the order of its add: the stored name, dag_id, run_id, task_id,
 // map_index, whether it is the current attempt, the dag row's dag_id (NULL: no
@@ -64,43 +67,43 @@ func watchedBy(team string) []watched {
 var schemas = []schema{
 	{
 		releases: "3.4",
-		marker:   "SELECT i.working_set FROM task_instance i WHERE 1 = 0",
+		marker:   "SELECT task_instance.working_set FROM task_instance WHERE 1 = 0",
 		hexIDs:   true,
 		queries: queries(
 			tasksInRegions,
-			"COALESCE(b.team_name, '')", "LEFT JOIN dag_bundle_team b ON b.dag_bundle_name = d.bundle_name",
-			"COALESCE(o.team_name, '')", "",
+			"COALESCE(dag_bundle_team.team_name, '')", joinBundles,
+			"COALESCE({table}.team_name, '')", "",
 		),
 		watched: watchedBy("team_name"),
 		bundles: bundlesByName,
 	},
 	{
 		releases: "3.2 and 3.3",
-		marker:   "SELECT v.team_name FROM variable v WHERE 1 = 0",
+		marker:   "SELECT variable.team_name FROM variable WHERE 1 = 0",
 		hexIDs:   true,
 		queries: queries(
 			tasksAndHistory,
-			"COALESCE(b.team_name, '')", "LEFT JOIN dag_bundle_team b ON b.dag_bundle_name = d.bundle_name",
-			"COALESCE(o.team_name, '')", "",
+			"COALESCE(dag_bundle_team.team_name, '')", joinBundles,
+			"COALESCE({table}.team_name, '')", "",
 		),
 		watched: watchedBy("team_name"),
 		bundles: bundlesByName,
 	},
 	{
 		releases: "3.1",
-		marker:   "SELECT v.team_id FROM variable v WHERE 1 = 0",
+		marker:   "SELECT variable.team_id FROM variable WHERE 1 = 0",
 		queries: queries(
 			tasksAndHistory,
-			"CASE WHEN b.team_id IS NULL THEN '' ELSE t.name END",
-			"LEFT JOIN dag_bundle_team b ON b.dag_bundle_name = d.bundle_name LEFT JOIN team t ON t.id = b.team_id",
-			"CASE WHEN o.team_id IS NULL THEN '' ELSE t.name END", "LEFT JOIN team t ON t.id = o.team_id",
+			"CASE WHEN dag_bundle_team.team_id IS NULL THEN '' ELSE team.name END",
+			joinBundles+" LEFT JOIN team ON team.id = dag_bundle_team.team_id",
+			"CASE WHEN {table}.team_id IS NULL THEN '' ELSE team.name END", "LEFT JOIN team ON team.id = {table}.team_id",
 		),
 		watched: watchedBy("team_id"),
 		bundles: "SELECT b.dag_bundle_name, b.team_id FROM dag_bundle_team b ORDER BY b.dag_bundle_name, b.team_id",
 	},
 	{
 		releases:  "3.0",
-		marker:    "SELECT a.version_num FROM alembic_version a",
+		marker:    "SELECT alembic_version.version_num FROM alembic_version",
 		revisions: []string{"29ce7909c52b", "fe199e1abd77"},
 		queries:   queries(tasksAndHistory, "''", "", "''", ""),
 		watched:   []watched{dagsWatched},
@@ -111,8 +114,10 @@ const (
 	// tasksAndHistory are the task instances up to 3.3. An attempt that was
 	// reported up for retry, or cleared, has left task_instance while its process
 	// still runs its callbacks.
-	tasksAndHistory = "SELECT id, dag_id, run_id, task_id, map_index, 1 AS is_current FROM task_instance WHERE id = ?" +
-		" UNION ALL SELECT task_instance_id, dag_id, run_id, task_id, map_index, 0 FROM task_instance_history WHERE task_instance_id = ?"
+	tasksAndHistory = "SELECT task_instance.id, task_instance.dag_id, task_instance.run_id, task_instance.task_id, task_instance.map_index, 1 AS is_current" +
+		" FROM task_instance WHERE task_instance.id = ?" +
+		" UNION ALL SELECT task_instance_history.task_instance_id, task_instance_history.dag_id, task_instance_history.run_id," +
+		" task_instance_history.task_id, task_instance_history.map_index, 0 FROM task_instance_history WHERE task_instance_history.task_instance_id = ?"
 
 	// tasksInRegions are those of 3.4, which keeps all attempts in one table. The
 	// map index that a client sees is the region's index in the expansion of the
@@ -123,6 +128,8 @@ const (
 		" CASE WHEN task_instance.working_set THEN 1 ELSE 0 END AS is_current" +
 		" FROM task_instance LEFT JOIN dynamic_region ON dynamic_region.id = task_instance.region_id" +
 		" AND dynamic_region.node_id = task_instance.task_id WHERE task_instance.id = ?"
+
+	joinBundles = "LEFT JOIN dag_bundle_team ON dag_bundle_team.dag_bundle_name = dag.bundle_name"
 
 	// nilUUID stands in a query for the dialect's own.
 	nilUUID = "{nilUUID}"
@@ -142,18 +149,18 @@ func knownReleases() string {
 }
 
 // queries makes a schema's queries of the query for a task instance and of its
-// team expressions: dagTeam with dagJoin for what belongs to a dag d, ownTeam with
-// ownJoin for a row o that names its own team.
+// team expressions: dagTeam with dagJoin for what belongs to a dag, ownTeam with
+// ownJoin for a row of {table} that names its own team.
 func queries(tasks, dagTeam, dagJoin, ownTeam, ownJoin string) map[resolver.Kind]string {
 	owned := func(name, table string) string {
-		return "SELECT o." + name + ", '', '', '', 0, 0, '', '', " + ownTeam + " FROM " + table + " o " + ownJoin +
-			" WHERE o." + name + " = ?"
+		return strings.NewReplacer("{table}", table, "{name}", name).Replace(
+			"SELECT {table}.{name}, '', '', '', 0, 0, '', '', " + ownTeam + " FROM {table} " + ownJoin + " WHERE {table}.{name} = ?")
 	}
 	return map[resolver.Kind]string{
-		resolver.KindTask: "SELECT i.id, i.dag_id, i.run_id, i.task_id, i.map_index, i.is_current, d.dag_id, COALESCE(d.bundle_name, ''), " + dagTeam +
-			" FROM (" + tasks + ") i LEFT JOIN dag d ON d.dag_id = i.dag_id " + dagJoin,
-		resolver.KindDag: "SELECT d.dag_id, d.dag_id, '', '', 0, 0, d.dag_id, COALESCE(d.bundle_name, ''), " + dagTeam +
-			" FROM dag d " + dagJoin + " WHERE d.dag_id = ?",
+		resolver.KindTask: "SELECT i.id, i.dag_id, i.run_id, i.task_id, i.map_index, i.is_current, dag.dag_id, COALESCE(dag.bundle_name, ''), " + dagTeam +
+			" FROM (" + tasks + ") i LEFT JOIN dag ON dag.dag_id = i.dag_id " + dagJoin,
+		resolver.KindDag: "SELECT dag.dag_id, dag.dag_id, '', '', 0, 0, dag.dag_id, COALESCE(dag.bundle_name, ''), " + dagTeam +
+			" FROM dag " + dagJoin + " WHERE dag.dag_id = ?",
 		resolver.KindVariable:   owned("key", "variable"),
 		resolver.KindConnection: owned("conn_id", "connection"),
 		resolver.KindAssetName:  assetsByName,
@@ -167,14 +174,17 @@ func queries(tasks, dagTeam, dagJoin, ownTeam, ownJoin string) map[resolver.Kind
 const (
 	// assetsByName finds every asset of the name, active or not: which one is active
 	// may change before upstream looks.
-	assetsByName = "SELECT '', a.name, a.uri FROM asset a WHERE a.name = ?"
+	assetsByName = "SELECT '', asset.name, asset.uri FROM asset WHERE asset.name = ?"
 	// assetsByURI finds the active asset alone, as upstream does; no index has the
 	// URIs of others.
-	assetsByURI = "SELECT '', a.name, a.uri FROM asset_active a WHERE a.uri = ?"
+	assetsByURI = "SELECT '', asset_active.name, asset_active.uri FROM asset_active WHERE asset_active.uri = ?"
 	// assetsByAlias finds the alias, the assets that it is tied to, and those of the
 	// events that came by it.
-	assetsByAlias = "SELECT l.name, COALESCE(a.name, ''), COALESCE(a.uri, '') FROM asset_alias l" +
-		" LEFT JOIN asset_alias_asset t ON t.alias_id = l.id LEFT JOIN asset a ON a.id = t.asset_id WHERE l.name = ?" +
-		" UNION SELECT l.name, a.name, a.uri FROM asset_alias l JOIN asset_alias_asset_event t ON t.alias_id = l.id" +
-		" JOIN asset_event e ON e.id = t.event_id JOIN asset a ON a.id = e.asset_id WHERE l.name = ?"
+	assetsByAlias = "SELECT asset_alias.name, COALESCE(asset.name, ''), COALESCE(asset.uri, '') FROM asset_alias" +
+		" LEFT JOIN asset_alias_asset ON asset_alias_asset.alias_id = asset_alias.id" +
+		" LEFT JOIN asset ON asset.id = asset_alias_asset.asset_id WHERE asset_alias.name = ?" +
+		" UNION SELECT asset_alias.name, asset.name, asset.uri FROM asset_alias" +
+		" JOIN asset_alias_asset_event ON asset_alias_asset_event.alias_id = asset_alias.id" +
+		" JOIN asset_event ON asset_event.id = asset_alias_asset_event.event_id" +
+		" JOIN asset ON asset.id = asset_event.asset_id WHERE asset_alias.name = ?"
 )

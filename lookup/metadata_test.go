@@ -325,7 +325,7 @@ func testLaterSchema(t *testing.T, s server) {
 		resolver.KindAssetAlias: "asset.id asset_alias.id asset_alias.name asset_alias_asset.alias_id asset_alias_asset.asset_id" +
 			" asset_event.id asset_event.asset_id asset_alias_asset_event.alias_id asset_alias_asset_event.event_id",
 	} {
-		for _, read := range strings.Fields(columns) {
+		for read := range strings.FieldsSeq(columns) {
 			table, column, _ := strings.Cut(read, ".")
 			rename := map[bool]string{true: "`%s`", false: `"%s"`}[s.dialect == "mysql"]
 			rename = "ALTER TABLE " + table + " RENAME COLUMN " + rename + " TO " + rename

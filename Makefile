@@ -6,8 +6,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 
 # The releases that the fence is tested against, one of each minor release, the newest last.
-AIRFLOW := 3.0.6 3.1.8 3.2.2 3.3.2
-# The release that airflow-routes looks at.
+AIRFLOW := 3.0.6 3.1.8 3.2.2 3.3.2 3.4.0b2
+# The release that airflow-routes looks at, and fuzz compares with.
 VERSION ?= $(lastword $(AIRFLOW))
 
 GOLANGCI_LINT_VERSION := v2.15.0
@@ -62,8 +62,9 @@ test: build ## installs what the tests need, and runs all of them
 	go test -count=1 -p 2 -timeout 30m ./caddymodule $(DRIVING)
 
 fuzz: export DAGFENCE_TEST_SERVERS := required
-fuzz: ## compares generated requests and tokens with Airflow's own reading, others each time
-	scripts/airflow-env $(lastword $(AIRFLOW))
+fuzz: export DAGFENCE_FUZZ_AIRFLOW := $(VERSION)
+fuzz: ## compares generated requests and tokens with the reading of Airflow VERSION, others each time
+	scripts/airflow-env $(VERSION)
 	DAGFENCE_FUZZ_REQUESTS=$(REQUESTS) DAGFENCE_FUZZ_SEED=$$RANDOM go test -count=1 -v -timeout 3h -run WhatArrives ./tests/router
 	DAGFENCE_FUZZ_TOKENS=$(TOKENS) go test -count=1 -v -timeout 1h -run AcceptsNoToken ./tests/tokens
 

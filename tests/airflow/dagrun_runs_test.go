@@ -38,29 +38,46 @@ func (d *dagRuns) run(t *testing.T, name, date, executionURL string) *dagRun {
 	trigger("b_later")
 	trigger("a_work")
 	trigger("a_reach")
+	if d.regions {
+		trigger("a_loop")
+	}
 	d.await(t, ended+` AND dag_id = 'a_on_asset'`, last)
 	// What tasks wait for comes when nothing else is under way: if one were queued
 	// again before the scheduler heard that it waits, Airflow would fail it.
 	d.await(t, `
-		SELECT bool_and(coalesce(i.state, '') = ANY (CASE dag_id || '.' || task_id
+		SELECT bool_and(coalesce(state, '') = ANY (CASE dag_id || '.' || task_id
 			WHEN 'a_work.approved' THEN '{awaiting_input}' WHEN 'a_reach.senses_deferred' THEN '{deferred}'
 			ELSE '{success,failed,skipped}' END::text[]))
-		FROM task_instance i JOIN dag_run r USING (dag_id, run_id) WHERE r.id > $1 AND dag_id <> 'b_later'`, last)
+		FROM (`+d.attempts()+`) a WHERE run > $1 AND dag_id <> 'b_later'`, last)
 	execute(t, d.database, `UPDATE dag_run SET state = 'success' WHERE dag_id = 'b_later'`)
 	d.call(t, http.MethodPatch, "/api/v2/dags/a_work/dagRuns/"+name+"/taskInstances/approved/-1/hitlDetails",
 		map[string]any{"chosen_options": []string{"yes"}, "params_input": map[string]any{}})
 	d.await(t, ended, last)
+	if d.regions {
+		d.await(t, `SELECT state IN ('success', 'failed') FROM callback ORDER BY created_at DESC LIMIT 1`)
+	}
 	end()
 	return &dagRun{name: name, states: d.states(t, last), teamB: ofTeamB(d.database.take(t).since(before))}
+}
+
+// attempts is the query of the current attempts of all tasks. The place of one is
+// the pass of the loop, if it is in one, and the map index, if it has one.
+func (d *dagRuns) attempts() string {
+	if d.regions {
+		return `SELECT r.id AS run, i.dag_id, i.run_id, task_id, try_number, i.state,
+				coalesce('[' || g.parent_region_index || ']', '') || CASE WHEN region_index < 0 THEN '' ELSE '[' || region_index || ']' END AS place
+			FROM task_instance i JOIN dag_run r USING (dag_id, run_id) LEFT JOIN dynamic_region g ON g.id = i.region_id WHERE working_set`
+	}
+	return `SELECT r.id AS run, dag_id, run_id, task_id, try_number, i.state, CASE WHEN map_index < 0 THEN '' ELSE '[' || map_index || ']' END AS place
+		FROM task_instance i JOIN dag_run r USING (dag_id, run_id)`
 }
 
 // states tells the states of all task instances in runs since the one given.
 func (d *dagRuns) states(t *testing.T, last int) map[string]string {
 	t.Helper()
 	rows, err := d.database.conn.QueryContext(t.Context(), `
-		SELECT dag_id || '.' || task_id || CASE WHEN map_index < 0 THEN '' ELSE '[' || map_index || ']' END,
-			coalesce(i.state, 'none') || CASE WHEN try_number < 2 THEN '' ELSE ' at attempt ' || try_number END
-		FROM task_instance i JOIN dag_run r USING (dag_id, run_id) WHERE r.id > $1 AND run_id NOT LIKE 'taken%'`, last)
+		SELECT dag_id || '.' || task_id || place, coalesce(state, 'none') || CASE WHEN try_number < 2 THEN '' ELSE ' at attempt ' || try_number END
+		FROM (`+d.attempts()+`) a WHERE run > $1 AND run_id NOT LIKE 'taken%'`, last)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,6 +24,7 @@ const tokenLife = 20
 type dagRuns struct {
 	*deployment
 	airflow     *release
+	regions     bool // whether the release has regions, and tokens for callbacks
 	databaseURL string
 	token       string // of the REST API's user
 }
@@ -35,7 +36,7 @@ func startDags(t *testing.T, airflow *release, server *services.PostgresServer) 
 	if err := os.CopyFS(bundles, os.DirFS("dagrun")); err != nil {
 		t.Fatal(err)
 	}
-	d := &dagRuns{databaseURL: server.URL("airflow", "airflow"), airflow: airflow.with(map[string]string{
+	d := &dagRuns{regions: airflow.version >= upcoming, databaseURL: server.URL("airflow", "airflow"), airflow: airflow.with(map[string]string{
 		"AIRFLOW__API_AUTH__JWT_LEEWAY":                  "0",
 		"AIRFLOW__CORE__EXECUTOR":                        "LocalExecutor",
 		"AIRFLOW__CORE__PARALLELISM":                     "8",
@@ -52,6 +53,9 @@ func startDags(t *testing.T, airflow *release, server *services.PostgresServer) 
 	for _, statement := range append(grants(t), "INSERT INTO team VALUES ('team_a'), ('team_b')", secrets) {
 		execute(t, d.database, statement)
 	}
+	if d.regions { // and pools of teams, which airflow teams create makes
+		execute(t, d.database, "INSERT INTO slot_pool (pool, slots, include_deferred, team_name) SELECT 'default_pool_' || name, 128, false, name FROM team")
+	}
 	d.database.remember(t)
 	address := services.Address(t)
 	host, port, _ := strings.Cut(address, ":")
@@ -61,7 +65,11 @@ func startDags(t *testing.T, airflow *release, server *services.PostgresServer) 
 	// Triggers of a team run in a triggerer of that team's alone.
 	d.start(t, d.airflow, "triggerer", "--skip-serve-logs", "--team-name", "team_a")
 	apiServer.WaitReady(t, healthy(d.url+"/execution/health"))
-	d.await(t, "SELECT count(*) = 6 FROM serialized_dag")
+	defined := 6
+	if d.regions {
+		defined++
+	}
+	d.await(t, "SELECT count(*) = $1 FROM serialized_dag", defined)
 	var answer struct {
 		Token string `json:"access_token"`
 	}

@@ -19,20 +19,26 @@ import (
 // not times, nor what the database numbers itself.
 type table struct{ name, columns string }
 
-// changeable is every such table of the newest release, and what 3.1 had instead.
-// Older ones lack some tables and columns.
+// changeable is every such table of the newest release, and what older ones had
+// instead: 3.1 for teams, all before 3.4 for attempts of a task. Older ones lack
+// some tables and columns.
 var changeable = []table{
 	{"variable", "key, val, description, team_name, team_id"},
 	{"connection", "conn_id, conn_type, password, team_name, team_id"},
 	{"xcom", "dag_id, run_id, task_id, map_index, key, value"},
+	{"xcom_v2", "task_instance_id, key, value"},
 	{"dag_run", "dag_id, run_id, state, run_type, logical_date, conf, clear_number"},
-	{"task_instance", "dag_id, run_id, task_id, map_index, state, try_number, max_tries, hostname, pid, rendered_map_index"},
+	{"dag_run_note", "dag_run_id, content"},
+	{"task_instance", "dag_id, run_id, task_id, map_index, region_index, working_set, archived_reason, state, try_number, max_tries, hostname, pid, rendered_map_index"},
 	{"task_instance_history", "dag_id, run_id, task_id, map_index, state, try_number"},
+	{"dynamic_region", "dag_id, run_id, node_id, parent_region_index"},
 	{"rendered_task_instance_fields", "dag_id, run_id, task_id, map_index, rendered_fields"},
+	{"rtif_v2", "task_instance_id, rendered_fields"},
 	{"hitl_detail", "ti_id, options, subject, body, chosen_options, params_input"},
-	{"task_state_store", "dag_id, run_id, task_id, map_index, key, value"},
+	{"task_state_store", "dag_id, run_id, task_id, map_index, region_index, key, value"},
 	{"asset_state_store", "asset_id, key, value"},
 	{"connection_test_request", "id, state, result_message"},
+	{"callback", "id, state"},
 }
 
 // A database is a metadata database, which can be put back to what it was when

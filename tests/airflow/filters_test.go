@@ -6,12 +6,21 @@ import (
 	"testing"
 )
 
-// TestFiltersOfUpstreamAreNotReliedOn has the newest release answer what it filters
-// by facts that it may not share with the fence: straight it hands out what
-// belongs to another team, through the fence it does not.
+// TestFiltersOfUpstreamAreNotReliedOn has the newest releases answer what they
+// filter by facts that they may not share with the fence: straight they hand out
+// what belongs to another team, through the fence they do not.
 func TestFiltersOfUpstreamAreNotReliedOn(t *testing.T) {
 	t.Parallel()
-	airflow := install(t, latest)
+	for _, version := range []string{latest, upcoming} {
+		t.Run(version, func(t *testing.T) {
+			t.Parallel()
+			wantNoFilterReliedOn(t, install(t, version))
+		})
+	}
+}
+
+func wantNoFilterReliedOn(t *testing.T, airflow *release) {
+	t.Helper()
 	server, w := seed(t, airflow)
 	url, owners := server.URL("airflow", "airflow"), server.URL("dagfence", "airflow")
 	upstream, wait := airflow.serve(t, url)

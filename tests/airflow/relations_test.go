@@ -42,8 +42,8 @@ func (rel relation) who(r route.Route) string {
 	switch {
 	case !r.NeedsToken():
 		return nobody
-	case strings.HasPrefix(r.Pattern, "/connection-tests/"):
-		return "workload:" + who
+	case r.Scopes == "workload", r.Scopes == "callback":
+		return r.Scopes + ":" + who
 	}
 	return who
 }
@@ -80,7 +80,7 @@ func (rel relation) request(r route.Route, version string) request {
 	}
 	id := "{" + dag + "." + taskOf(r) + "}"
 	target := strings.NewReplacer("{dag_id}", dag, "{run_id}", run, "{task_id}", "t1", "{key:path}", key, "{offset}", "0",
-		"{variable_key:path}", of("var"), "{connection_id:path}", of("conn"), "{task_instance_id}", id, "{connection_test_id}", id,
+		"{variable_key:path}", of("var"), "{connection_id:path}", of("conn"), "{task_instance_id}", id, "{connection_test_id}", id, "{callback_id}", id,
 	).Replace(r.Pattern)
 	values := map[string]string{
 		"dag_id": dag, "run_id": run1, "logical_date": "2026-01-02T00:00:00Z",
@@ -111,6 +111,7 @@ var bodies = map[string]string{
 	"PUT /task-instances/{task_instance_id}/heartbeat":            alive,
 	"PUT /task-instances/{task_instance_id}/rtif":                 `{"doc":"rendered"}`,
 	"PATCH /task-instances/{task_instance_id}/rendered-map-index": `"one"`,
+	"PATCH /task-instances/{task_instance_id}/dag-run-note":       `{"note":"n"}`,
 	"PUT /variables/{variable_key:path}":                          `{"val":"new"}`,
 	"POST /xcoms/{dag_id}/{run_id}/{task_id}/{key:path}":          `"v"`,
 	"POST /hitlDetails/{task_instance_id}":                        `{"ti_id":"{id}","options":["yes","no"],"subject":"?","params":{}}`,

@@ -16,16 +16,20 @@ import (
 	"github.com/dagfence/dagfence/tests/services"
 )
 
-// latest is the newest Airflow release that the fence knows.
-const latest = "3.3.2"
+const (
+	// latest is the newest final release of Airflow that the fence knows.
+	latest = "3.3.2"
+	// upcoming is the newest of all: a pre-release.
+	upcoming = "3.4.0b2"
+)
 
 // releases are the Airflow releases that the fence is held against, oldest
 // first: one of each minor release.
-var releases = []string{"3.0.6", "3.1.8", "3.2.2", latest}
+var releases = []string{"3.0.6", "3.1.8", "3.2.2", latest, upcoming}
 
 // newestVersion is the newest API version that a release has
 // (airflow/api_fastapi/execution_api/versions).
-var newestVersion = map[string]string{"3.0.6": "2025-08-10", "3.1.8": "2025-11-05", "3.2.2": "2026-04-06", latest: "2026-06-30"}
+var newestVersion = map[string]string{"3.0.6": "2025-08-10", "3.1.8": "2025-11-05", "3.2.2": "2026-04-06", latest: "2026-06-30", upcoming: "2026-10-30"}
 
 // A release is an installed Airflow with the settings of one deployment.
 type release struct {

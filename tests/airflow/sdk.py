@@ -3,7 +3,7 @@
 Usage: sdk.py TOKEN TASK_INSTANCE_ID FILE NAME=URL...   writes {name: {call: outcome}}
 
 Client, supervisor, the messages between it and the task, and the secrets backends are the SDK's own, of the release
-that runs this (1.0.6 to 1.3.2). An outcome begins with who was asked for a secret, "api" once for each request and
+that runs this (1.0.6 to 1.4.0b2). An outcome begins with who was asked for a secret, "api" once for each request and
 "spy" for the backend behind; what follows is the answer or the error that the caller gets.
 """
 

@@ -1,4 +1,4 @@
-"""Fills a migrated metadata database of Airflow 3.0 to 3.3 with two teams, and mints their tasks' tokens.
+"""Fills a migrated metadata database of Airflow 3.0 to 3.4 with two teams, and mints their tasks' tokens.
 
 Usage: world.py seed FILE   writes rows, and {"ids": {name: task instance id}, "tokens": {name: JWT},
                             "owners": what the ownership file has to say beside the database}
@@ -23,12 +23,12 @@ from airflow.models.dagbundle import DagBundleModel
 from airflow.models.serialized_dag import SerializedDagModel
 from airflow.models.xcom import XComModel
 from airflow.providers.standard.operators.empty import EmptyOperator
-from airflow.sdk import DAG
+from airflow.sdk import DAG, task_group
 from airflow.serialization import serialized_objects
 from airflow.utils.session import create_session
 from airflow.utils.state import DagRunState, TaskInstanceState
 from airflow.utils.types import DagRunTriggeredByType, DagRunType
-from sqlalchemy import select
+from sqlalchemy import insert, select
 
 
 def newer(module, name):
@@ -44,6 +44,9 @@ HITLDetail = newer("airflow.models.hitl", "HITLDetail")  # 3.1
 AssetStore = newer("airflow.models.asset_state_store", "AssetStateStoreModel")  # 3.3
 TaskStore = newer("airflow.models.task_state_store", "TaskStateStoreModel")  # 3.3
 ConnectionTest = newer("airflow.models.connection_test", "ConnectionTestRequest")  # 3.3
+DynamicRegion = newer("airflow.models.dynamic_region", "DynamicRegion")  # 3.4
+Callback = DynamicRegion and newer("airflow.models.callback", "Callback")  # of use to a token since 3.4
+INDEX = "region_index" if DynamicRegion else "map_index"
 # Until 3.1 one class is both.
 SerializedDAG = newer("airflow.serialization.definitions.dag", "SerializedDAG") or serialized_objects.SerializedDAG
 DagSerialization = getattr(serialized_objects, "DagSerialization", SerializedDAG)
@@ -115,6 +118,8 @@ def add_dag(session, dag_id, bundle):
         for task_id in TASKS:
             EmptyOperator(task_id=task_id, retries=2)
         EmptyOperator.partial(task_id="mapped").expand(doc=["0", "1", "2", "3"])
+        if DynamicRegion:
+            define_loop()
     dag.relative_fileloc = f"{dag_id}.py"  # 3.0 wants one
     data = DagSerialization.to_dict(dag)
     stored = serialized_objects.LazyDeserializedDAG(data=data)
@@ -122,7 +127,7 @@ def add_dag(session, dag_id, bundle):
     SerializedDagModel.write_dag(stored, bundle, session=session)
     session.flush()
     for date in DATES:
-        DagSerialization.from_dict(data).create_dagrun(
+        run = DagSerialization.from_dict(data).create_dagrun(
             run_id=f"manual__{date.isoformat()}",
             logical_date=date,
             data_interval=(date, date),
@@ -133,7 +138,54 @@ def add_dag(session, dag_id, bundle):
             state=DagRunState.SUCCESS if date == DATES[0] else DagRunState.RUNNING,
             session=session,
         )
+        if DynamicRegion:
+            begin_second_pass(session, run)
     session.flush()
+
+
+def define_loop():
+    """A plain and a mapped task that run in two passes: each pass has them in a region of its own."""
+
+    @task_group
+    def loop():
+        EmptyOperator(task_id="plain") >> EmptyOperator.partial(task_id="mapped").expand(doc=["0", "1"])
+
+    loop.loop(max_iterations=2)
+
+
+def begin_second_pass(session, run):
+    """As the scheduler does, when the gate of the first pass goes on."""
+    group = run.dag.task_group_dict["loop"]
+
+    def in_run(task_id, index):
+        of = TaskInstance.dag_id == run.dag_id, TaskInstance.run_id == run.run_id
+        ti = session.scalars(
+            select(TaskInstance).where(*of, TaskInstance.task_id == task_id, TaskInstance.region_index == index)
+        ).one()
+        ti.task = run.dag.get_task(task_id)
+        return ti
+
+    gate = in_run(group.gate_task_id, 0)
+    run.complete_loop_gate(gate, group, TaskInstanceState.SUCCESS, stop=False, reason=None, session=session)
+    session.flush()
+    in_run("loop.mapped", -1).expand_mapped_task(session=session)
+
+
+def name_of(session, ti):
+    """The Dag, the task, the pass of the loop if it is in one, and the map index if it has one."""
+    place = [ti.map_index] if ti.map_index >= 0 else []
+    region = session.get(DynamicRegion, ti.region_id) if DynamicRegion else None
+    if region and region.parent_region_index is not None:
+        place.insert(0, region.parent_region_index)
+    return f"{ti.dag_id}.{ti.task_id}" + "".join(f"[{index}]" for index in place)
+
+
+def store_xcom(session, ti, key, value):
+    if DynamicRegion:
+        XComModel.set_for_attempt(task_instance_id=ti.id, key=key, value=value, session=session)
+    else:
+        of = {name: getattr(ti, name) for name in ("dag_id", "run_id", "task_id", "map_index")}
+        XComModel.set(key=key, value=value, **of, session=session)
 
 
 def put_to_work(session):
@@ -146,18 +198,10 @@ def put_to_work(session):
         )
         ti.start_date, ti.hostname, ti.pid, ti.try_number = DATES[0], "worker", 100, 1
         for key in ("return_value", "k/slash", "x_put", "x_delete"):
-            XComModel.set(
-                key=key,
-                value=f"{ti.dag_id}.{ti.task_id}[{ti.map_index}]",
-                dag_id=ti.dag_id,
-                run_id=ti.run_id,
-                task_id=ti.task_id,
-                map_index=ti.map_index,
-                session=session,
-            )
+            store_xcom(session, ti, key, f"{ti.dag_id}.{ti.task_id}[{ti.map_index}]")
         if first:
             add_what_tasks_leave(session, ti)
-        name = f"{ti.dag_id}.{ti.task_id}" + (f"[{ti.map_index}]" if ti.map_index >= 0 else "")
+        name = name_of(session, ti)
         ids[name if first else f"{name}@2"] = ti.id
         if ti.task_id == "retry" and first:
             # As a task that reports itself up for retry: it goes on under a new id.
@@ -169,15 +213,18 @@ def put_to_work(session):
 
 
 def add_what_tasks_leave(session, ti):
-    """A question to a human by the task end; a stored value and a connection test, by its own id, of t1."""
+    """A question to a human by the task end; a stored value of t1; a connection test by t1's id, a callback by start's."""
     if ti.task_id == "end" and HITLDetail:
         session.add(HITLDetail(ti_id=ti.id, options=["yes", "no"], subject="?", params={}))
     if ti.task_id == "t1" and TaskStore:
-        of = {name: getattr(ti, name) for name in ("dag_id", "run_id", "task_id", "map_index")}
+        of = {name: getattr(ti, name) for name in ("dag_id", "run_id", "task_id", INDEX)}
         session.add(TaskStore(dag_run_id=ti.dag_run.id, key="stored", value='"v"', **of))
         test = ConnectionTest(connection_id=f"tested_by_{ti.dag_id}", conn_type="http")
         test.id = ti.id
         session.add(test)
+    if ti.task_id == "start" and Callback:
+        queued = {"type": "executor", "fetch_method": "import_path", "data": {}, "state": "queued", "priority_weight": 1}
+        session.execute(insert(Callback.__table__).values(id=ti.id, **queued))
 
 
 def mint(ids):
@@ -193,7 +240,8 @@ def mint(ids):
 
     sub = ids["dag_a.t1"]
     tokens = {name: token(sub=id, scope="execution") for name, id in ids.items()}
-    tokens |= {f"workload:{name}": token(sub=id, scope="workload") for name, id in ids.items()}
+    for scope in ("workload", "callback"):
+        tokens |= {f"{scope}:{name}": token(sub=id, scope=scope) for name, id in ids.items()}
     tokens |= {
         "expired": token(generator_like(valid_for=-60), sub=sub, scope="execution"),
         "other audience": token(generator_like(audience="urn:other"), sub=sub, scope="execution"),

@@ -182,7 +182,7 @@ func sane(o outcome) error {
 }
 
 // compareReading holds what the fence judged against what Airflow will do; older
-// tells that it is not the newest release.
+// reports that the release lacks what newer ones have.
 func compareReading(airflow reading, h handed, older bool) error {
 	switch {
 	case airflow.Behind > 0:

@@ -55,8 +55,8 @@ var methods = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS
 // with a few things in them that parsers differ about.
 type generator struct {
 	*rand.Rand
-	table               []route.Route
-	execution, workload string // tokens
+	table                         []route.Route
+	execution, workload, callback string // tokens
 	// plain leaves out what only headers can do.
 	plain bool
 	// own, for one request, names the own task throughout.
@@ -173,7 +173,7 @@ func (g *generator) value(name string) string {
 		return own
 	}
 	switch name {
-	case "task_instance_id", "connection_test_id":
+	case "task_instance_id", "connection_test_id", "callback_id":
 		return pick(g, []string{
 			ownTask, ownTask, ownTask, ownTask, ownTask, ownTask, ownTask, ownTask, ownTask, ownTask, ownTask, ownTask, ownTask, strings.ToUpper(ownTask), strings.ReplaceAll(ownTask, "-", ""), "{" + ownTask + "}", "urn:uuid:" + ownTask,
 			"018f0000-0000-7000-8000-00000000000b", ownTask + "0", "x", ownTask + " ",
@@ -337,6 +337,9 @@ func (g *generator) version(r route.Route) string {
 
 func (g *generator) headers(r route.Route) []string {
 	token := g.execution
+	if r.TakesScope("callback") {
+		token = g.callback
+	}
 	if r.TakesScope("workload") && (!r.TakesScope("execution") || g.chance(50)) {
 		token = g.workload
 	}

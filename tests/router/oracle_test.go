@@ -18,7 +18,7 @@ import (
 	"github.com/dagfence/dagfence/tests/services"
 )
 
-// latest is the newest release that the fence knows.
+// latest is the newest final release of Airflow that the fence knows.
 const latest = "3.3.2"
 
 // reading is what Airflow makes of a request.

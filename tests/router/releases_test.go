@@ -33,8 +33,8 @@ func newestVersion(t *testing.T, version string) string {
 }
 
 // TestGoldenFilesAreTheReleases makes what was read from a release, its endpoints
-// and its tables, again from the installed one: of the newest that the fence
-// knows, or the one that DAGFENCE_FUZZ_AIRFLOW names.
+// and its tables, again from the installed one: of the latest, or the one that
+// DAGFENCE_FUZZ_AIRFLOW names.
 func TestGoldenFilesAreTheReleases(t *testing.T) {
 	t.Parallel()
 	wanted, made := latest, 0

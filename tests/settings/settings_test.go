@@ -24,7 +24,7 @@ import (
 var update = flag.Bool("update", false, "make the golden questions anew, with Airflow's answers")
 
 const (
-	// latest is the newest Airflow release that the fence knows.
+	// latest is the newest final release of Airflow that the fence knows.
 	latest = "3.3.2"
 	golden = "testdata/golden.jsonl"
 	// inGolden and generated are how many questions there are of each kind.

@@ -60,7 +60,7 @@ func (seen tally) check(t *testing.T, wanted int) {
 		}
 	}
 	for _, d := range slices.Concat(refusals, grants) {
-		if seen[d.name] == 0 {
+		if seen[d.name] == 0 && version() == latest {
 			t.Errorf("%q never happened: take it off the list", d.name)
 		}
 	}

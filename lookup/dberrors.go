@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	driversqlite "modernc.org/sqlite"
 
+	"github.com/dagfence/dagfence/lookup/sqlalchemy"
 	"github.com/dagfence/dagfence/resolver"
 )
 
@@ -83,7 +84,7 @@ func (m *metadata) explain(doing string, err error) error {
 // schemaMend is the fix for a schema that can't be read as any that is known.
 func (m *metadata) schemaMend() string {
 	grants := ""
-	if m.dialect.name != sqlite.name {
+	if m.dialect.name != sqlalchemy.SQLite {
 		grants = m.grantsMend() + ", "
 	}
 	return "wait until `airflow db migrate` has ended, " + grants + "or upgrade dagfence where Airflow is newer"

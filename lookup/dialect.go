@@ -1,13 +1,12 @@
 package lookup
 
 import (
-	"database/sql/driver"
-	"log/slog"
 	"strings"
-	"time"
+
+	"github.com/dagfence/dagfence/lookup/sqlalchemy"
 )
 
-// dialect is a kind of database server.
+// dialect is how a kind of database server is queried.
 type dialect struct {
 	// name is also the name of its grants script.
 	name string
@@ -22,11 +21,6 @@ type dialect struct {
 	stamped bool
 	// deniesWhatIs: a refusal to read a table or column means that it exists.
 	deniesWhatIs bool
-	// connector makes read-only connections whose statements the server ends
-	// after the timeout. It connects to nothing yet.
-	connector func(u databaseURL, timeout time.Duration, logger *slog.Logger) (driver.Connector, error)
-	// files are those that the URL names, and that may be rotated. Nil for none.
-	files func(u *databaseURL) []string
 	// quote is what stands around a quoted identifier.
 	quote string
 }
@@ -36,20 +30,12 @@ func (d dialect) quoted(name string) string {
 	return d.quote + strings.ReplaceAll(name, d.quote, d.quote+d.quote) + d.quote
 }
 
-var (
-	postgresql = dialect{
-		name: "postgresql", numbered: true, nativeUUID: true, nilUUID: "'00000000-0000-0000-0000-000000000000'", stamped: true, deniesWhatIs: true,
-		connector: postgresConnector, files: (*databaseURL).postgresFiles, quote: `"`,
-	}
-	mySQL = dialect{
-		name: "mysql", nilUUID: "UNHEX('00000000000000000000000000000000')",
-		connector: mysqlConnector, files: (*databaseURL).mysqlFiles, quote: "`",
-	}
-	sqlite = dialect{name: "sqlite", nilUUID: "'00000000000000000000000000000000'", connector: sqliteConnector, quote: `"`}
-
-	// dialects by their names in a SQLAlchemy URL; "postgres" is what Airflow
-	// once took.
-	dialects = map[string]dialect{
-		"postgresql": postgresql, "postgres": postgresql, "mysql": mySQL, "mariadb": mySQL, "sqlite": sqlite,
-	}
-)
+// dialects by the servers of a [sqlalchemy.URL].
+var dialects = map[string]dialect{
+	sqlalchemy.PostgreSQL: {
+		name: "postgresql", numbered: true, nativeUUID: true, nilUUID: "'00000000-0000-0000-0000-000000000000'",
+		stamped: true, deniesWhatIs: true, quote: `"`,
+	},
+	sqlalchemy.MySQL:  {name: "mysql", nilUUID: "UNHEX('00000000000000000000000000000000')", quote: "`"},
+	sqlalchemy.SQLite: {name: "sqlite", nilUUID: "'00000000000000000000000000000000'", quote: `"`},
+}

@@ -3,7 +3,6 @@ package lookup
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -13,16 +12,6 @@ import (
 
 // SessionDB gives the pool, to prove what its sessions can't do.
 func SessionDB(d *Directory) *sql.DB { return d.metadata.db }
-
-// PostgresDSN translates a URL for pgx, and gives the password apart.
-func PostgresDSN(raw string) (dsn, password string, err error) {
-	u, err := parseDatabaseURL(raw)
-	if err != nil {
-		return "", "", err
-	}
-	settings, err := u.postgresSettings()
-	return keywords(settings), u.password, errors.Join(err, u.checkOptions(postgresOptions))
-}
 
 // NewHandlerOf serves a stand-in for a directory.
 func NewHandlerOf(d directory, token string) http.Handler {

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/go-sql-driver/mysql"
+
+	"github.com/dagfence/dagfence/lookup/sqlalchemy"
 )
 
 // Inspection is what an operator may want to know of the metadata database,
@@ -92,7 +94,7 @@ func (d *Directory) Inspect(ctx context.Context) (Inspection, error) {
 		}
 	}
 	found.TeamNames = slices.Sorted(maps.Keys(given))
-	if m.dialect.name == sqlite.name {
+	if m.dialect.name == sqlalchemy.SQLite {
 		return found, nil
 	}
 	for _, excess := range excesses {

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sync/singleflight"
 
+	"github.com/dagfence/dagfence/lookup/sqlalchemy"
 	"github.com/dagfence/dagfence/resolver"
 	"github.com/dagfence/dagfence/rotate"
 )
@@ -84,15 +85,15 @@ type record struct {
 
 // openMetadata opens the database and, if it can be reached, learns its schema.
 func openMetadata(options Options) (*metadata, error) {
-	u, err := parseDatabaseURL(options.Database)
+	u, err := sqlalchemy.Parse(options.Database)
 	if err != nil {
 		return nil, err
 	}
 	m := &metadata{
-		dialect: u.dialect, timeout: options.Timeout, now: options.Now, logger: options.Logger, busy: make(chan struct{}, maxConnections),
+		dialect: dialects[u.Server()], timeout: options.Timeout, now: options.Now, logger: options.Logger, busy: make(chan struct{}, maxConnections),
 	}
 	if schema := options.DatabaseSchema; strings.TrimSpace(schema) != "" { // as Airflow takes it (models/base.py, _get_schema)
-		m.tables = u.dialect.quoted(schema) + "."
+		m.tables = m.dialect.quoted(schema) + "."
 	}
 	connector, err := m.connector(options)
 	if err != nil {
@@ -115,10 +116,10 @@ func openMetadata(options Options) (*metadata, error) {
 // connector connects with what the URL and the files that it names say at the
 // time.
 func (m *metadata) connector(options Options) (driver.Connector, error) {
-	parse := func(text string) (databaseURL, error) {
-		u, err := parseDatabaseURL(text)
-		if err == nil && u.dialect.name != m.dialect.name {
-			err = fmt.Errorf("the dialect was %s and is %s; restart to change it", m.dialect.name, u.dialect.name)
+	parse := func(text string) (sqlalchemy.URL, error) {
+		u, err := sqlalchemy.Parse(text)
+		if err == nil && u.Server() != m.dialect.name {
+			err = fmt.Errorf("the dialect was %s and is %s; restart to change it", m.dialect.name, u.Server())
 		}
 		return u, err
 	}
@@ -126,17 +127,17 @@ func (m *metadata) connector(options Options) (driver.Connector, error) {
 		Name: "database", Logger: options.Logger, Text: options.Refresh,
 		Files: func(text string) []string {
 			u, err := parse(text)
-			if err != nil || u.dialect.files == nil {
+			if err != nil {
 				return nil
 			}
-			return u.dialect.files(&u)
+			return u.Files()
 		},
 		Make: func(text string) (driver.Connector, error) {
 			u, err := parse(text)
 			if err != nil {
 				return nil, err
 			}
-			return u.dialect.connector(u, options.Timeout, options.Logger)
+			return u.Connector(options.Timeout, options.Logger)
 		},
 		Retire: func(driver.Connector) { // with the idle connections that it has made
 			m.db.SetMaxIdleConns(0)

@@ -1,4 +1,4 @@
-package lookup
+package sqlalchemy
 
 import (
 	"errors"
@@ -32,7 +32,7 @@ var postgresWants = []struct {
 
 // parsePostgres is pgx's parser, but for its errors, which quote all that it was
 // given.
-func (u *databaseURL) parsePostgres(settings map[string]string) (*pgx.ConnConfig, error) {
+func (u *URL) parsePostgres(settings map[string]string) (*pgx.ConnConfig, error) {
 	config, err := pgx.ParseConfig(keywords(settings))
 	if err != nil {
 		return nil, u.optionError(settings, err)
@@ -42,7 +42,7 @@ func (u *databaseURL) parsePostgres(settings map[string]string) (*pgx.ConnConfig
 
 // optionError names the option that is wrong: the one without which all others can
 // be read; or else, where several are wrong, the first that can't be read by itself.
-func (u *databaseURL) optionError(settings map[string]string, cause error) error {
+func (u *URL) optionError(settings map[string]string, cause error) error {
 	fails := func(settings map[string]string) error {
 		_, err := pgx.ParseConfig(keywords(settings))
 		return err
@@ -71,7 +71,7 @@ func (u *databaseURL) optionError(settings map[string]string, cause error) error
 	return errors.New("its options can't be used together; leave out those that libpq does not take beside each other")
 }
 
-func (u *databaseURL) wrongOption(names []string, want string, cause error) error {
+func (u *URL) wrongOption(names []string, want string, cause error) error {
 	given := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !u.query.Has(name) })
 	if len(given) == 0 {
 		given = names[:1] // the port, which stands before the path

@@ -1,6 +1,7 @@
-package lookup
+package sqlalchemy
 
 import (
+	"cmp"
 	"context"
 	"database/sql/driver"
 	"errors"
@@ -44,17 +45,17 @@ var postgresFiles = map[string][2]string{
 	"servicefile": {"PGSERVICEFILE", ".pg_service.conf"},
 }
 
-func (u *databaseURL) postgresFiles() []string {
+func (u *URL) postgresFiles() []string {
 	home, _ := os.UserHomeDir() // without one there are no such files
 	var files []string
 	for option, elsewhere := range postgresFiles {
-		files = append(files, orElse(u.option(option), orElse(os.Getenv(elsewhere[0]), filepath.Join(home, elsewhere[1]))))
+		files = append(files, cmp.Or(u.option(option), cmp.Or(os.Getenv(elsewhere[0]), filepath.Join(home, elsewhere[1]))))
 	}
 	slices.Sort(files)
 	return files
 }
 
-func postgresConnector(u databaseURL, timeout time.Duration, logger *slog.Logger) (driver.Connector, error) {
+func (u *URL) postgresConnector(timeout time.Duration, logger *slog.Logger) (driver.Connector, error) {
 	if err := u.checkOptions(postgresOptions); err != nil {
 		return nil, err
 	}
@@ -67,7 +68,7 @@ func postgresConnector(u databaseURL, timeout time.Duration, logger *slog.Logger
 	if err != nil {
 		return nil, err
 	}
-	config.Password = orElse(u.option("password"), orElse(u.password, config.Password))
+	config.Password = cmp.Or(u.option("password"), cmp.Or(u.password, config.Password))
 	chooseServer(config, timeout)
 	plain := config.Copy()
 	plain.DefaultQueryExecMode = pgx.QueryExecModeExec
@@ -100,7 +101,7 @@ func chooseServer(config *pgx.ConnConfig, timeout time.Duration) {
 // SQLAlchemy reads them (dialects/postgresql/base.py, _split_multihost_from_url):
 // options win over what stands before the path. A socket's directory may have
 // colons in it.
-func (u *databaseURL) postgresHosts() (hosts, ports string, err error) {
+func (u *URL) postgresHosts() (hosts, ports string, err error) {
 	hosts, ports = u.host, u.port
 	if named := u.query["host"]; len(named) > 0 {
 		var hostList, portList []string
@@ -132,13 +133,13 @@ func (u *databaseURL) postgresHosts() (hosts, ports string, err error) {
 }
 
 // postgresSettings are the URL's, but for the password, by libpq's keywords.
-func (u *databaseURL) postgresSettings() (map[string]string, error) {
+func (u *URL) postgresSettings() (map[string]string, error) {
 	hosts, ports, err := u.postgresHosts()
 	if err != nil {
 		return nil, err
 	}
 	pairs := map[string]string{
-		"host": hosts, "port": ports, "user": orElse(u.option("user"), u.user), "database": orElse(u.option("dbname"), u.databaseName),
+		"host": hosts, "port": ports, "user": cmp.Or(u.option("user"), u.user), "database": cmp.Or(u.option("dbname"), u.databaseName),
 		"application_name": "dagfence", "sslmode": u.option("ssl"),
 	}
 	for name, passed := range postgresOptions {

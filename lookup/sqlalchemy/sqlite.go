@@ -1,10 +1,9 @@
-package lookup
+package sqlalchemy
 
 import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/url"
 	"path/filepath"
 	"strings"
@@ -19,8 +18,8 @@ var sqliteOptions = map[string]bool{
 	"timeout": false, "check_same_thread": false, "isolation_level": false, "detect_types": false, "cached_statements": false,
 }
 
-// sqliteConnector opens the file read-only: one that is missing is not made.
-func sqliteConnector(u databaseURL, timeout time.Duration, _ *slog.Logger) (driver.Connector, error) {
+// sqliteConnector opens the file read-only: one that is missing is not created.
+func (u *URL) sqliteConnector(timeout time.Duration) (driver.Connector, error) {
 	if err := u.checkOptions(sqliteOptions); err != nil {
 		return nil, err
 	}

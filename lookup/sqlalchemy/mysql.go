@@ -1,12 +1,12 @@
-package lookup
+package sqlalchemy
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"database/sql/driver"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"strings"
 	"time"
@@ -26,11 +26,11 @@ var mysqlOptions = map[string]bool{
 	"binary_prefix": false, "local_infile": false, "autocommit": false, "init_command": false, "program_name": false, "conv": false,
 }
 
-func (u *databaseURL) mysqlFiles() []string {
+func (u *URL) mysqlFiles() []string {
 	return []string{u.option("ssl_ca"), u.option("ssl_cert"), u.option("ssl_key")}
 }
 
-func mysqlConnector(u databaseURL, timeout time.Duration, _ *slog.Logger) (driver.Connector, error) {
+func (u *URL) mysqlConnector(timeout time.Duration) (driver.Connector, error) {
 	if err := u.checkOptions(mysqlOptions); err != nil {
 		return nil, err
 	}
@@ -40,7 +40,7 @@ func mysqlConnector(u databaseURL, timeout time.Duration, _ *slog.Logger) (drive
 	config := mysql.NewConfig()
 	config.User, config.Passwd, config.DBName = u.user, u.password, u.databaseName
 	config.Logger = new(mysql.NopLogger) // errors come back by themselves
-	config.Net, config.Addr = "tcp", net.JoinHostPort(orElse(u.host, "127.0.0.1"), orElse(u.port, "3306"))
+	config.Net, config.Addr = "tcp", net.JoinHostPort(cmp.Or(u.host, "127.0.0.1"), cmp.Or(u.port, "3306"))
 	if socket := u.option("unix_socket"); socket != "" {
 		config.Net, config.Addr = "unix", socket
 	}
@@ -60,7 +60,7 @@ func mysqlConnector(u databaseURL, timeout time.Duration, _ *slog.Logger) (drive
 
 // mysqlTLS secures the connection as mysqlclient would, or better: by default
 // if the server can, and with a CA always, the server's name verified.
-func (u *databaseURL) mysqlTLS(config *mysql.Config) error {
+func (u *URL) mysqlTLS(config *mysql.Config) error {
 	mode := strings.ToUpper(u.option("ssl_mode"))
 	ca, cert, key := u.option("ssl_ca"), u.option("ssl_cert"), u.option("ssl_key")
 	switch {
@@ -118,11 +118,4 @@ func (s *mysqlSession) Connect(ctx context.Context) (driver.Conn, error) {
 		}
 	}
 	return conn, nil
-}
-
-func orElse(value, fallback string) string {
-	if value == "" {
-		return fallback
-	}
-	return value
 }

@@ -1,19 +1,36 @@
-package lookup
+// Package sqlalchemy opens the database that a SQLAlchemy URL names, read-only: it
+// reads the URLs of Airflow's sql_alchemy_conn as SQLAlchemy and the Python drivers
+// do, and makes connectors for Go's own drivers of them.
+package sqlalchemy
 
 import (
+	"database/sql/driver"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"net/url"
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 )
 
-// databaseURL is a database URL taken apart. It holds a password: never print
-// it.
-type databaseURL struct {
-	dialect        dialect
+// The servers that a URL may name. MariaDB is a [MySQL].
+const (
+	PostgreSQL = "postgresql"
+	MySQL      = "mysql"
+	SQLite     = "sqlite"
+)
+
+// servers by the names of their dialects; "postgres" is what Airflow once took.
+var servers = map[string]string{
+	"postgresql": PostgreSQL, "postgres": PostgreSQL, "mysql": MySQL, "mariadb": MySQL, "sqlite": SQLite,
+}
+
+// URL is a database URL in its parts. It holds a password: never print it.
+type URL struct {
+	server         string
 	user, password string
 	// host and port are lists, separated by commas, where several are named.
 	host, port, databaseName string
@@ -30,33 +47,61 @@ var sqlAlchemyURL = regexp.MustCompile(`^([\w+]+)://` +
 
 var escape = regexp.MustCompile(`%[0-9A-Fa-f]{2}`)
 
-// parseDatabaseURL takes apart what Airflow's sql_alchemy_conn may hold. No
-// error shows any part of it but the dialect.
-func parseDatabaseURL(raw string) (databaseURL, error) {
+// Parse parses what Airflow's sql_alchemy_conn may hold. No error shows any part of
+// it but the dialect.
+func Parse(raw string) (URL, error) {
 	m := sqlAlchemyURL.FindStringSubmatch(raw)
 	if m == nil {
-		return databaseURL{}, errors.New("it is not a URL; write dialect://user:password@host/database, as Airflow's sql_alchemy_conn")
+		return URL{}, errors.New("it is not a URL; write dialect://user:password@host/database, as Airflow's sql_alchemy_conn")
 	}
 	name, _, _ := strings.Cut(m[1], "+")
-	d, known := dialects[name]
+	server, known := servers[name]
 	if !known {
-		return databaseURL{}, fmt.Errorf("dialect %q is unknown; use postgresql, mysql, mariadb or sqlite", name)
+		return URL{}, fmt.Errorf("dialect %q is unknown; use postgresql, mysql, mariadb or sqlite", name)
 	}
-	u := databaseURL{dialect: d, user: unquote(m[2]), password: unquote(m[3]), databaseName: unquote(m[5])}
+	u := URL{server: server, user: unquote(m[2]), password: unquote(m[3]), databaseName: unquote(m[5])}
 	if strings.Contains(m[4], "@") {
 		// What follows the first @ is taken for the host, and hosts are shown.
-		return databaseURL{}, errors.New("the user or password has an @ in it; write it as %40")
+		return URL{}, errors.New("the user or password has an @ in it; write it as %40")
 	}
 	var err error
 	if u.host, u.port, err = splitHosts(m[4]); err != nil {
-		return databaseURL{}, err
+		return URL{}, err
 	}
 	query, err := url.ParseQuery(m[6])
 	if err != nil {
-		return databaseURL{}, errors.New("the options after ? can't be read; write name=value&name=value, percent-encoded")
+		return URL{}, errors.New("the options after ? can't be read; write name=value&name=value, percent-encoded")
 	}
 	u.query = query
 	return u, nil
+}
+
+// Server returns which kind of server it is: [PostgreSQL], [MySQL] or [SQLite].
+func (u *URL) Server() string { return u.server }
+
+// Files returns the files that the URL names, or its driver reads, and that may be
+// replaced while the database is in use.
+func (u *URL) Files() []string {
+	switch u.server {
+	case PostgreSQL:
+		return u.postgresFiles()
+	case MySQL:
+		return u.mysqlFiles()
+	}
+	return nil
+}
+
+// Connector returns what makes read-only connections whose statements the server
+// ends after the timeout. It connects to nothing yet. An error names the option
+// that is wrong, and no secret.
+func (u *URL) Connector(timeout time.Duration, logger *slog.Logger) (driver.Connector, error) {
+	switch u.server {
+	case PostgreSQL:
+		return u.postgresConnector(timeout, logger)
+	case MySQL:
+		return u.mysqlConnector(timeout)
+	}
+	return u.sqliteConnector(timeout)
 }
 
 // splitHosts splits host:port, or a list of them. A port behind the last of
@@ -116,8 +161,8 @@ func unquote(text string) string {
 	})
 }
 
-// option gives the option's last value, "" where it is not set.
-func (u *databaseURL) option(name string) string {
+// option returns the option's last value, "" where it is not set.
+func (u *URL) option(name string) string {
 	values := u.query[name]
 	if len(values) == 0 {
 		return ""
@@ -127,7 +172,7 @@ func (u *databaseURL) option(name string) string {
 
 // checkOptions refuses an option that the dialect does not know: one that
 // secures the connection must not be dropped in silence.
-func (u *databaseURL) checkOptions(known map[string]bool) error {
+func (u *URL) checkOptions(known map[string]bool) error {
 	for name := range u.query {
 		if _, ok := known[name]; !ok {
 			return fmt.Errorf("option %q in the URL is unknown here; remove it, or give dagfence a URL of its own", name)

@@ -1,4 +1,4 @@
-package lookup_test
+package sqlalchemy_test
 
 import (
 	"fmt"
@@ -7,7 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/dagfence/dagfence/lookup"
+	"github.com/dagfence/dagfence/lookup/sqlalchemy"
 )
 
 // Where a URL leads, as SQLAlchemy's psycopg dialects and libpq have it.
@@ -31,7 +31,7 @@ func TestPostgresURLsNameServers(t *testing.T) {
 		"postgresql:///?host=h&user=u&password=p&dbname=db":                             "h 5432",
 		"postgresql://u@h/db?target_session_attrs=read-write&load_balance_hosts=random": "h 5432",
 	} {
-		dsn, _, err := lookup.PostgresDSN(url)
+		dsn, _, err := sqlalchemy.PostgresDSN(url)
 		if err != nil {
 			t.Errorf("%s: %v", url, err)
 			continue
@@ -52,7 +52,7 @@ func TestPostgresURLsNameServers(t *testing.T) {
 	for _, url := range []string{
 		"postgresql://u@h/db?host=a:secret", "postgresql://u@h/db?port=secret", "postgresql://u@a:1,b:secret/db", "postgresql://u@h/db?requirepeer=secret", "postgresql://u@h/db?sslcrl=secret",
 	} {
-		if _, _, err := lookup.PostgresDSN(url); err == nil || strings.Contains(err.Error(), "secret") {
+		if _, _, err := sqlalchemy.PostgresDSN(url); err == nil || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%s: %v", url, err)
 		}
 	}

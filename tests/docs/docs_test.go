@@ -1,4 +1,4 @@
-// Package docs_test holds the pages against the tree.
+// Package docs_test compares the pages with the tree.
 package docs_test
 
 import (
@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -53,14 +54,42 @@ func TestEveryTestThatAPageNamesExists(t *testing.T) {
 	}
 }
 
-func TestLinksBetweenPagesLeadSomewhere(t *testing.T) {
+func TestLinksBetweenPages_LeadToWhatExists(t *testing.T) {
 	t.Parallel()
-	link := regexp.MustCompile(`\]\(([^)#:]+)(#[^)]*)?\)`)
-	for path, content := range files(t, ".md") {
+	pages := files(t, ".md")
+	link := regexp.MustCompile(`\]\(([^)#:]*)(?:#([^)]*))?\)`)
+	for path, content := range pages {
 		for _, match := range link.FindAllStringSubmatch(content, -1) {
-			if _, err := os.Stat(filepath.Join(filepath.Dir(path), match[1])); err != nil {
+			target := path
+			if match[1] != "" {
+				target = filepath.Join(filepath.Dir(path), match[1])
+			}
+			if _, err := os.Stat(target); err != nil {
 				t.Errorf("%s links to %s: %v", path, match[1], err)
 			}
+			if anchor := match[2]; anchor != "" && !slices.Contains(anchors(pages[target]), anchor) {
+				t.Errorf("%s links to %s, which has no heading %q", path, target, anchor)
+			}
 		}
+	}
+}
+
+// anchors returns the ids of a page's headings, as GitHub makes them.
+func anchors(page string) (ids []string) {
+	heading, dropped := regexp.MustCompile(`(?m)^#+ (.*)$`), regexp.MustCompile(`[^\p{L}\p{N} _-]`)
+	for _, match := range heading.FindAllStringSubmatch(page, -1) {
+		ids = append(ids, strings.ReplaceAll(dropped.ReplaceAllString(strings.ToLower(match[1]), ""), " ", "-"))
+	}
+	return ids
+}
+
+func TestReadme_IsShort(t *testing.T) {
+	t.Parallel()
+	content, err := os.ReadFile(filepath.Join(root, "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if words := len(strings.Fields(string(content))); words > 900 {
+		t.Errorf("the README has %d words, more than 900: details belong in docs/", words)
 	}
 }

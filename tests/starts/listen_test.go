@@ -24,9 +24,7 @@ func (p *process) refuses(tb testing.TB, words string) {
 	if code := p.wait(tb, ready); code != 1 {
 		tb.Errorf("%v ended with code %d, want 1", p.cmd.Args[1:], code)
 	}
-	if took := time.Since(p.began); took > soon {
-		tb.Errorf("%v took %v to fail", p.cmd.Args[1:], took)
-	}
+	p.endedWithin(tb, soon, time.Since(p.began))
 	lines := strings.Split(strings.TrimSpace(p.settled()), "\n")
 	if last := lines[len(lines)-1]; !strings.HasPrefix(last, "Error: ") || !strings.Contains(last, words) {
 		tb.Errorf("%v says %q, want an error with %q", p.cmd.Args[1:], last, words)

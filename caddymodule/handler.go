@@ -83,7 +83,7 @@ func (h *Handler) judge(r *http.Request, request route.Request, j *judged) {
 	}
 	j.Decision = h.decide(r.Context(), questions, j)
 	refused := j.Outcome == decide.Deny || j.Outcome == decide.NotFound
-	if refused && !j.Learnt.IsZero() && time.Since(j.Learnt) > resolver.RecentAge && !askedFor(j, asked) {
+	if refused && !j.AsOf.IsZero() && time.Since(j.AsOf) > resolver.RecentAge && !askedFor(j, asked) {
 		// Both resolves together take no longer than one may.
 		ctx, cancel := context.WithDeadline(r.Context(), asked.Add(h.timeout))
 		defer cancel()
@@ -104,7 +104,7 @@ func actsWithoutBody(m *route.Match) bool {
 // a request that came at the given time: no newer ones can be had, however
 // long the source took. An age on the wire is rounded up, and what Redis returns
 // counts as at least RecentAge old: half of that distinguishes the two.
-func askedFor(j *judged, at time.Time) bool { return at.Sub(j.Learnt) < resolver.RecentAge/2 }
+func askedFor(j *judged, at time.Time) bool { return at.Sub(j.AsOf) < resolver.RecentAge/2 }
 
 // recoverFrom, deferred, turns a panic into a refusal. It logs the type and the
 // place; the text might quote a secret.

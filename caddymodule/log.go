@@ -91,8 +91,8 @@ func (j *judged) fields(r *http.Request) []zap.Field {
 	if j.task.ID != "" {
 		fields = append(fields, zap.String("task_instance_id", j.task.ID), zap.String("task_team", j.TaskTeam))
 	}
-	if !j.Learnt.IsZero() {
-		fields = append(fields, zap.Duration("age", time.Since(j.Learnt)))
+	if !j.AsOf.IsZero() {
+		fields = append(fields, zap.Duration("age", time.Since(j.AsOf)))
 	}
 	if j.refusal != nil {
 		fields = append(fields, zap.Error(j.refusal))

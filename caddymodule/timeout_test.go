@@ -34,7 +34,7 @@ func (s *slowLookup) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	var answers []resolver.Answer
 	for _, q := range asked.Questions {
-		a := resolver.Answer{Outcome: resolver.Found, Team: s.team.Load().(string), Learnt: time.Now()}
+		a := resolver.Answer{Outcome: resolver.Found, Team: s.team.Load().(string), AsOf: time.Now()}
 		if q.Kind == "task_instance" || q.Kind == "task" {
 			a.Team, a.Task = "team_b", resolver.Task{DagID: "dag_b", RunID: "r", TaskID: "t", MapIndex: -1}
 		}

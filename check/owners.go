@@ -56,7 +56,7 @@ func (r *run) checkOwnershipFile() {
 	const check = "ownership_file"
 	switch {
 	case r.settings.OwnershipFile == "":
-	case setup.KnowsNoTasks(r.settings) && (r.task == nil || r.task.Claimed.DagID == ""):
+	case setup.KnowsNoTasks(r.settings) && (r.task == nil || r.task.Claims.DagID == ""):
 		r.problem(check, "it is the only source, and no file knows task instances: whatever depends on a task's dag or team is refused as unavailable, "+
 			"unless the token carries a signed dag_id, which Airflow's own do not: set database or lookup too")
 	default:

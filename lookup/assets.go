@@ -21,23 +21,23 @@ func isAsset(kind resolver.Kind) bool {
 // assetWithoutDatabase answers about an asset where the database adds nothing, or
 // there is none. Without a database an asset is what it is called, and what an
 // alias leads to can't be told.
-func (d *Directory) assetWithoutDatabase(key resolver.Key, owners *owners, learnt time.Time) (answer resolver.Answer, settled bool) {
+func (d *Directory) assetWithoutDatabase(key resolver.Key, owners *owners, asOf time.Time) (answer resolver.Answer, settled bool) {
 	switch {
 	case !owners.ownAssets():
-		return resolver.Answer{Outcome: resolver.NotFound, Learnt: learnt}, true
+		return resolver.Answer{Outcome: resolver.NotFound, AsOf: asOf}, true
 	case d.metadata != nil && storable(key.Name):
 		return resolver.Answer{}, false
 	case d.metadata == nil && key.Kind == resolver.KindAssetAlias:
 		return unavailable("only the metadata database knows which assets an alias leads to, and none is configured; set database"), true
 	}
-	return judgeAsset(key, record{}, owners, learnt), true
+	return judgeAsset(key, record{}, owners, asOf), true
 }
 
 // judgeAsset answers with everyone to whom the file gives the name that was asked
 // for, or a name or URI of a row that it leads to. A row that is nobody's adds
 // no owner, and takes none away.
-func judgeAsset(key resolver.Key, r record, owners *owners, learnt time.Time) resolver.Answer {
-	answer := resolver.Answer{Outcome: resolver.NotFound, Learnt: learnt}
+func judgeAsset(key resolver.Key, r record, owners *owners, asOf time.Time) resolver.Answer {
+	answer := resolver.Answer{Outcome: resolver.NotFound, AsOf: asOf}
 	if r.found {
 		answer.Outcome = resolver.Found
 	}

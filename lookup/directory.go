@@ -121,7 +121,7 @@ func (d *Directory) Ready(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, d.timeout)
 	defer cancel()
-	if _, err := d.metadata.learnSchema(ctx); err != nil {
+	if _, err := d.metadata.detectSchema(ctx); err != nil {
 		return fmt.Errorf("database: %w", err)
 	}
 	return nil
@@ -150,14 +150,14 @@ func (d *Directory) Resolve(ctx context.Context, questions []resolver.Question) 
 		}
 		return answers
 	}
-	learnt, owners := d.now(), d.owners()
+	asOf, owners := d.now(), d.owners()
 	var (
 		keys   []resolver.Key
 		places []int
 	)
 	for i, q := range questions {
 		var settled bool
-		if answers[i], settled = d.withoutDatabase(q.Key, owners, learnt); !settled {
+		if answers[i], settled = d.withoutDatabase(q.Key, owners, asOf); !settled {
 			keys, places = append(keys, q.Key), append(places, i)
 		}
 	}
@@ -167,26 +167,26 @@ func (d *Directory) Resolve(ctx context.Context, questions []resolver.Question) 
 	ctx, cancel := context.WithTimeout(ctx, d.timeout)
 	defer cancel()
 	for i, record := range d.metadata.ask(ctx, keys) {
-		answers[places[i]] = judge(keys[i], record, owners, learnt)
+		answers[places[i]] = judge(keys[i], record, owners, asOf)
 	}
 	return answers
 }
 
 // withoutDatabase answers what needs no database, or can't have one.
-func (d *Directory) withoutDatabase(key resolver.Key, owners *owners, learnt time.Time) (answer resolver.Answer, settled bool) {
+func (d *Directory) withoutDatabase(key resolver.Key, owners *owners, asOf time.Time) (answer resolver.Answer, settled bool) {
 	if isAsset(key.Kind) {
-		return d.assetWithoutDatabase(key, owners, learnt)
+		return d.assetWithoutDatabase(key, owners, asOf)
 	}
 	team, named := owners.of(key)
 	switch {
 	case key.Kind == 0:
 		return unavailable("%w", resolver.ErrNotUnderstood), true
 	case named:
-		return resolver.Answer{Outcome: resolver.Found, Team: team, Learnt: learnt}, true
+		return resolver.Answer{Outcome: resolver.Found, Team: team, AsOf: asOf}, true
 	case key.Kind == resolver.KindTask && d.metadata == nil:
 		return unavailable("only the metadata database knows task instances, and none is configured; set database"), true
 	case d.metadata == nil, !storable(key.Name):
-		return notStored(key, owners, learnt), true
+		return notStored(key, owners, asOf), true
 	}
 	return resolver.Answer{}, false
 }
@@ -204,20 +204,20 @@ func (d *Directory) owners() *owners {
 
 // judge turns what the database said into an answer: the file's word on the
 // task's dag, then on the dag's bundle, then the database's.
-func judge(key resolver.Key, r record, owners *owners, learnt time.Time) resolver.Answer {
+func judge(key resolver.Key, r record, owners *owners, asOf time.Time) resolver.Answer {
 	if r.err != nil {
 		return resolver.Answer{Err: r.err}
 	}
 	if !r.found && !isAsset(key.Kind) {
-		return notStored(key, owners, learnt)
+		return notStored(key, owners, asOf)
 	}
-	answer := resolver.Answer{Outcome: resolver.Found, Team: r.team, Learnt: learnt}
+	answer := resolver.Answer{Outcome: resolver.Found, Team: r.team, AsOf: asOf}
 	switch key.Kind {
 	case resolver.KindTask:
 		answer.Task, answer.Current, answer.StoredTeam = r.task, r.current, r.team
 	case resolver.KindDag:
 	case resolver.KindAsset, resolver.KindAssetName, resolver.KindAssetURI, resolver.KindAssetAlias:
-		return judgeAsset(key, r, owners, learnt)
+		return judgeAsset(key, r, owners, asOf)
 	case resolver.KindVariable, resolver.KindConnection:
 		// The file may name the row that the database took the key for.
 		if team, named := owners.of(resolver.Key{Kind: key.Kind, Name: r.stored}); named {
@@ -232,7 +232,7 @@ func judge(key resolver.Key, r record, owners *owners, learnt time.Time) resolve
 	if !r.dagExists {
 		// A task whose dag's row is gone belongs to some team that nobody can
 		// name: answering "nobody" would open what is global to it.
-		return resolver.Answer{Outcome: resolver.NotFound, Learnt: learnt}
+		return resolver.Answer{Outcome: resolver.NotFound, AsOf: asOf}
 	}
 	if team, named := owners.ofBundle(r.bundle); named {
 		answer.Team = team
@@ -241,14 +241,14 @@ func judge(key resolver.Key, r record, owners *owners, learnt time.Time) resolve
 }
 
 // notStored answers about what has no row: the file may own another spelling.
-func notStored(key resolver.Key, owners *owners, learnt time.Time) resolver.Answer {
+func notStored(key resolver.Key, owners *owners, asOf time.Time) resolver.Answer {
 	switch team, named, split := owners.inEnvironment(key); {
 	case split:
 		return unavailable("the ownership file gives two spellings of this %v to two teams, and Airflow reads both from one environment variable; keep one", key.Kind)
 	case named:
-		return resolver.Answer{Outcome: resolver.Found, Team: team, Learnt: learnt}
+		return resolver.Answer{Outcome: resolver.Found, Team: team, AsOf: asOf}
 	}
-	return resolver.Answer{Outcome: resolver.NotFound, Learnt: learnt}
+	return resolver.Answer{Outcome: resolver.NotFound, AsOf: asOf}
 }
 
 // storable tells whether Airflow's database can hold the name at all: what is

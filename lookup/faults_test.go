@@ -46,7 +46,7 @@ func (c *clock) Add(d time.Duration) {
 // sentinel, and shows no secret.
 func wantUnavailable(tb testing.TB, got resolver.Answer, says string) {
 	tb.Helper()
-	if got.Outcome != resolver.Unavailable || !errors.Is(got.Err, resolver.ErrUnavailable) || !got.Learnt.IsZero() {
+	if got.Outcome != resolver.Unavailable || !errors.Is(got.Err, resolver.ErrUnavailable) || !got.AsOf.IsZero() {
 		tb.Fatalf("got %v (%v), want unavailable", got.Outcome, got.Err)
 	}
 	if text := got.Err.Error(); strings.Contains(text, password) || !strings.Contains(text, says) {

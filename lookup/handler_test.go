@@ -104,7 +104,7 @@ func TestEveryOutcomeOnTheWire(t *testing.T) {
 	h := lookup.NewHandlerOf(standIn{Func: func(_ context.Context, questions []resolver.Question) []resolver.Answer {
 		secret := fmt.Errorf("%w: %s", resolver.ErrUnavailable, password)
 		return []resolver.Answer{
-			{}, {Err: secret}, {Outcome: resolver.Denied, Team: "team_x"}, {Outcome: resolver.NotFound, Learnt: time.Now().Add(-time.Second)}, {Outcome: resolver.Found, Learnt: time.Now().Add(time.Hour)},
+			{}, {Err: secret}, {Outcome: resolver.Denied, Team: "team_x"}, {Outcome: resolver.NotFound, AsOf: time.Now().Add(-time.Second)}, {Outcome: resolver.Found, AsOf: time.Now().Add(time.Hour)},
 		}
 	}}, bearer)
 	body := `{"questions":[` + strings.Repeat(`{"kind":"dag","name":"d"},`, 4) + `{"kind":"dag","name":"d"}]}`

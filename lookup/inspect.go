@@ -70,7 +70,7 @@ func (d *Directory) Inspect(ctx context.Context) (Inspection, error) {
 		return Inspection{}, errors.New("database: none is set")
 	}
 	m := d.metadata
-	s, err := m.learnSchema(ctx)
+	s, err := m.detectSchema(ctx)
 	if err != nil {
 		return Inspection{}, fmt.Errorf("database: %w", err)
 	}

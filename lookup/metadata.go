@@ -48,7 +48,7 @@ type metadata struct {
 	// busy holds one for each question that has a connection.
 	busy chan struct{}
 
-	schema atomic.Pointer[learntSchema]
+	schema atomic.Pointer[knownSchema]
 	probe  singleflight.Group
 
 	mu sync.Mutex
@@ -57,12 +57,12 @@ type metadata struct {
 	failing map[trouble]bool
 }
 
-// learntSchema is a schema that was found, with the dialect's parameters.
-type learntSchema struct {
+// knownSchema is a schema that was found, with the dialect's parameters.
+type knownSchema struct {
 	*schema
 
 	queries map[resolver.Kind]string
-	learnt  time.Time
+	asOf    time.Time
 }
 
 // record is what the database has for one key.
@@ -106,7 +106,7 @@ func openMetadata(options Options) (*metadata, error) {
 	m.db.SetConnMaxLifetime(30 * time.Minute)
 	ctx, cancel := context.WithTimeout(context.Background(), options.Timeout)
 	defer cancel()
-	if _, err := m.learnSchema(ctx); errors.Is(err, errSchema) {
+	if _, err := m.detectSchema(ctx); errors.Is(err, errSchema) {
 		m.close()
 		return nil, err
 	}
@@ -186,7 +186,7 @@ func (m *metadata) ask(ctx context.Context, keys []resolver.Key) []record {
 }
 
 // askOne asks for one key. A schema that proves wrong is forgotten.
-func (m *metadata) askOne(ctx context.Context, s *learntSchema, key resolver.Key) record {
+func (m *metadata) askOne(ctx context.Context, s *knownSchema, key resolver.Key) record {
 	r, err := m.queryInTurn(ctx, s, key)
 	if err != nil {
 		if troubleOf(err) == troubleAbsent {
@@ -201,7 +201,7 @@ func (m *metadata) askOne(ctx context.Context, s *learntSchema, key resolver.Key
 // question has: begun later, it would often be given up half-way, and its
 // connection with it, so that the database would answer the less the more it is
 // asked.
-func (m *metadata) queryInTurn(ctx context.Context, s *learntSchema, key resolver.Key) (record, error) {
+func (m *metadata) queryInTurn(ctx context.Context, s *knownSchema, key resolver.Key) (record, error) {
 	timer := time.NewTimer(m.timeout / 2)
 	defer timer.Stop()
 	select {
@@ -219,7 +219,7 @@ func (m *metadata) queryInTurn(ctx context.Context, s *learntSchema, key resolve
 // collations may equate case, accents and trailing blanks. Airflow asks in the
 // same way, and hands out the value of the row it gets: so that row's owner is
 // the one that counts, whatever the name that was asked for.
-func (m *metadata) query(ctx context.Context, s *learntSchema, key resolver.Key) (record, error) {
+func (m *metadata) query(ctx context.Context, s *knownSchema, key resolver.Key) (record, error) {
 	text, known := s.queries[key.Kind]
 	if !known {
 		return record{}, fmt.Errorf("%v has no query", key.Kind)

@@ -222,8 +222,8 @@ func testOwners(t *testing.T, s server) {
 				if got.Outcome != c.outcome || got.Team != c.team || got.Task != c.task || got.Others != nil || got.Err != nil {
 					t.Errorf("%v %q: got %v, team %q, %+v, %v; want %v, team %q, %+v", c.kind, c.name, got.Outcome, got.Team, got.Task, got.Err, c.outcome, c.team, c.task)
 				}
-				if got.Learnt.Before(before) || got.Learnt.After(time.Now()) {
-					t.Errorf("%v %q: learnt at %v", c.kind, c.name, got.Learnt)
+				if got.AsOf.Before(before) || got.AsOf.After(time.Now()) {
+					t.Errorf("%v %q: as of %v", c.kind, c.name, got.AsOf)
 				}
 			}
 		})
@@ -393,7 +393,7 @@ func TestAirflowIsUpgradedBesideUs(t *testing.T) {
 		s.migrate(t, db, "3.2")
 		return d, now
 	}
-	t.Run("what broke is learnt anew at once", func(t *testing.T) {
+	t.Run("what broke is fetched again at once", func(t *testing.T) {
 		t.Parallel()
 		d, _ := upgrade(t, "3.1")
 		if got := one(t, d, resolver.KindVariable, "var_a"); got.Outcome != resolver.Unavailable {
@@ -403,7 +403,7 @@ func TestAirflowIsUpgradedBesideUs(t *testing.T) {
 			t.Errorf("by the new schema: %v, team %q, %v", got.Outcome, got.Team, got.Err)
 		}
 	})
-	t.Run("what still runs is learnt anew within a minute", func(t *testing.T) {
+	t.Run("what still runs is fetched again within a minute", func(t *testing.T) {
 		t.Parallel()
 		d, now := upgrade(t, "3.0")
 		now.Add(time.Minute)

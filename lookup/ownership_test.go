@@ -67,7 +67,7 @@ func TestTheOwnershipFileWins(t *testing.T) {
 		{resolver.KindAsset, "s3://team-a/x", resolver.Found, "team_a"},
 		{resolver.KindAsset, "s3://team-b/x", resolver.NotFound, ""},
 	} {
-		if got := one(t, d, c.kind, c.name); got.Outcome != c.outcome || got.Team != c.team || got.Learnt.IsZero() {
+		if got := one(t, d, c.kind, c.name); got.Outcome != c.outcome || got.Team != c.team || got.AsOf.IsZero() {
 			t.Errorf("%v %q: %v, team %q (%v); want %v, team %q", c.kind, c.name, got.Outcome, got.Team, got.Err, c.outcome, c.team)
 		}
 	}

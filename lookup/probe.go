@@ -13,19 +13,19 @@ import (
 	"github.com/dagfence/dagfence/resolver"
 )
 
-// currentSchema gives the schema that was learnt lately, or learns it.
-func (m *metadata) currentSchema(ctx context.Context) (*learntSchema, error) {
-	if s := m.schema.Load(); s != nil && m.now().Sub(s.learnt) < schemaFor {
+// currentSchema returns the schema that was detected within schemaFor, or detects it.
+func (m *metadata) currentSchema(ctx context.Context) (*knownSchema, error) {
+	if s := m.schema.Load(); s != nil && m.now().Sub(s.asOf) < schemaFor {
 		return s, nil
 	}
-	return m.learnSchema(ctx)
+	return m.detectSchema(ctx)
 }
 
-// learnSchema tells the database's schema and tries every query on it, so that
+// detectSchema tells the database's schema and tries every query on it, so that
 // a missing grant shows at once. Callers at the same time share one probe,
 // which outlives a caller that gives up. Errors wrap
 // [resolver.ErrUnavailable], and errSchema where the database was reached.
-func (m *metadata) learnSchema(ctx context.Context) (*learntSchema, error) {
+func (m *metadata) detectSchema(ctx context.Context) (*knownSchema, error) {
 	shared := m.probe.DoChan("", func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), m.timeout)
 		defer cancel()
@@ -44,7 +44,7 @@ func (m *metadata) learnSchema(ctx context.Context) (*learntSchema, error) {
 	case <-ctx.Done():
 		return nil, m.explain("reaching the metadata database", ctx.Err())
 	case result := <-shared:
-		s, ok := result.Val.(*learntSchema)
+		s, ok := result.Val.(*knownSchema)
 		if result.Err != nil || !ok {
 			return nil, result.Err
 		}
@@ -54,11 +54,11 @@ func (m *metadata) learnSchema(ctx context.Context) (*learntSchema, error) {
 
 // probeSchema finds the first schema whose marker the database takes, and of which
 // it takes every query.
-func (m *metadata) probeSchema(ctx context.Context) (*learntSchema, error) {
-	learnt := m.now()
+func (m *metadata) probeSchema(ctx context.Context) (*knownSchema, error) {
+	asOf := m.now()
 	var misses []string
 	for i := range schemas {
-		s := &learntSchema{schema: &schemas[i], queries: m.adaptAll(schemas[i].queries), learnt: learnt}
+		s := &knownSchema{schema: &schemas[i], queries: m.adaptAll(schemas[i].queries), asOf: asOf}
 		marked := m.tryMarker(ctx, s.schema)
 		err := marked
 		if err == nil {
@@ -106,7 +106,7 @@ func (m *metadata) tryMarker(ctx context.Context, s *schema) error {
 // tryQueries runs each query for a name that nothing has, all at once: where
 // every answer of the database takes long, one after the other would not end in
 // time.
-func (m *metadata) tryQueries(ctx context.Context, s *learntSchema) error {
+func (m *metadata) tryQueries(ctx context.Context, s *knownSchema) error {
 	var queries errgroup.Group
 	for kind := range s.queries {
 		if isAsset(kind) && kind != resolver.KindAsset { // which asks all that the others do

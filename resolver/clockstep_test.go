@@ -33,7 +33,7 @@ func TestAnswerFromRedisIsNotOfTheFutureAfterTheClockIsSet(t *testing.T) {
 	source := resolver.Func(func(_ context.Context, questions []resolver.Question) []resolver.Answer {
 		answers := make([]resolver.Answer, len(questions))
 		for i := range answers {
-			answers[i] = resolver.Answer{Outcome: resolver.Found, Team: team.Load().(string), Learnt: clock.now()}
+			answers[i] = resolver.Answer{Outcome: resolver.Found, Team: team.Load().(string), AsOf: clock.now()}
 		}
 		return answers
 	})

@@ -37,8 +37,8 @@ func NewSealer(secret []byte, deployment string) (Sealer, error) {
 	return Sealer{s, deployment}, err
 }
 
-func (s Sealer) Seal(name string, learnt time.Time, body []byte) []byte {
-	return s.seal(name, learnt, body)
+func (s Sealer) Seal(name string, asOf time.Time, body []byte) []byte {
+	return s.seal(name, asOf, body)
 }
 
 func (s Sealer) Open(name string, now time.Time, value []byte) ([]byte, time.Time, bool) {
@@ -49,7 +49,7 @@ func (s Sealer) Open(name string, now time.Time, value []byte) ([]byte, time.Tim
 func (s Sealer) SealAnswer(question Question, answer Answer) (key string, value []byte) {
 	body, _ := encodeAnswer(&answer)
 	name := slot(&question)
-	return (&Bus{prefix: prefixOf(s.deployment)}).redisKey(name), s.seal(name, answer.Learnt, body)
+	return (&Bus{prefix: prefixOf(s.deployment)}).redisKey(name), s.seal(name, answer.AsOf, body)
 }
 
 // SealMessage seals an invalidation as the bus does.

@@ -115,7 +115,7 @@ func TestFloodOfUnknownNamesTakesNoMoreWithTime(t *testing.T) {
 	nobody := resolver.Func(func(_ context.Context, questions []resolver.Question) []resolver.Answer {
 		answers := make([]resolver.Answer, len(questions))
 		for i := range answers {
-			answers[i] = resolver.Answer{Outcome: resolver.NotFound, Learnt: now.Now()}
+			answers[i] = resolver.Answer{Outcome: resolver.NotFound, AsOf: now.Now()}
 		}
 		return answers
 	})
@@ -142,7 +142,7 @@ func TestNameKeepsNothingOfTheRequestThatItWasCutFrom(t *testing.T) {
 	chain := newChain(t, resolver.Options{Source: resolver.Func(func(_ context.Context, questions []resolver.Question) []resolver.Answer {
 		answers := make([]resolver.Answer, len(questions))
 		for i := range answers {
-			answers[i] = resolver.Answer{Outcome: resolver.Outcome(2 + len(questions[i].Name)%2), Learnt: time.Now()}
+			answers[i] = resolver.Answer{Outcome: resolver.Outcome(2 + len(questions[i].Name)%2), AsOf: time.Now()}
 		}
 		return answers
 	})})

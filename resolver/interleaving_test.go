@@ -27,11 +27,11 @@ type slowSource struct {
 func (s *slowSource) change(name int) { s.changes[name].Add(1) }
 
 func (s *slowSource) Resolve(_ context.Context, questions []resolver.Question) []resolver.Answer {
-	answers, learnt := make([]resolver.Answer, len(questions)), time.Now()
+	answers, asOf := make([]resolver.Answer, len(questions)), time.Now()
 	time.Sleep(s.random(20 * ms))
 	for i := range questions {
 		name, _ := strconv.Atoi(questions[i].Name)
-		answers[i] = resolver.Answer{Outcome: resolver.Found, Team: strconv.FormatInt(s.changes[name].Load(), 10), Learnt: learnt}
+		answers[i] = resolver.Answer{Outcome: resolver.Found, Team: strconv.FormatInt(s.changes[name].Load(), 10), AsOf: asOf}
 		if questions[i].Kind == resolver.KindTask {
 			answers[i].Task = resolver.Task{DagID: "0", RunID: "run_1", TaskID: "t", MapIndex: -1}
 		}

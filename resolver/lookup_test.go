@@ -202,8 +202,8 @@ func TestLookupSendsItsTokenAndBelievesTheAge(t *testing.T) {
 	}), resolver.LookupOptions{Token: "a-token", Clock: now.Now})
 	asked := now.Now()
 	answer := resolve(t, lookup, ask(resolver.KindVariable, variableKey))
-	if got := asked.Sub(answer.Learnt); got > age || got < age-time.Microsecond {
-		t.Errorf("the answer was learnt %v before the question: want %v", got, age)
+	if got := asked.Sub(answer.AsOf); got > age || got < age-time.Microsecond {
+		t.Errorf("the answer is as of %v before the question: want %v", got, age)
 	}
 }
 
@@ -309,8 +309,8 @@ func TestOwnersResponseRoundTrip(t *testing.T) {
 	now := time.Now()
 	task := resolver.Task{DagID: "d", RunID: "r", TaskID: "t", MapIndex: -1}
 	answers := []resolver.Answer{
-		{Outcome: resolver.Found, Team: "team_a", Task: task, Learnt: now.Add(-1500*time.Microsecond - 1)},
-		{Outcome: resolver.NotFound, Learnt: now.Add(time.Hour)},
+		{Outcome: resolver.Found, Team: "team_a", Task: task, AsOf: now.Add(-1500*time.Microsecond - 1)},
+		{Outcome: resolver.NotFound, AsOf: now.Add(time.Hour)},
 		{Outcome: resolver.Denied, Err: errors.New("a secret of the service")},
 		{},
 	}
@@ -332,11 +332,11 @@ func TestOwnersResponseRoundTrip(t *testing.T) {
 			t.Errorf("%+v comes back as %+v", answers[i], parsed[i])
 		}
 	}
-	if got := now.Sub(parsed[0].Learnt); got != 2*time.Millisecond {
+	if got := now.Sub(parsed[0].AsOf); got != 2*time.Millisecond {
 		t.Errorf("an age of just over 1.5 ms comes back as %v: want it rounded up", got)
 	}
-	if !parsed[1].Learnt.Equal(now) {
-		t.Errorf("an answer from the future was learnt at %v: want %v", parsed[1].Learnt, now)
+	if !parsed[1].AsOf.Equal(now) {
+		t.Errorf("an answer from the future is as of %v: want %v", parsed[1].AsOf, now)
 	}
 }
 

@@ -39,7 +39,7 @@ type memoryTier struct {
 // entry is what is kept about a key. It is small, as there may be a million; so
 // the name of a team is held once, whatever it owns.
 type entry struct {
-	learnt instant
+	asOf instant
 	// team of anything but a task. Zero in a dag's entry that comes from one of
 	// its tasks, which named no team: so a global dag and one
 	// without a row look the same.
@@ -112,7 +112,7 @@ func (m *memoryTier) look(q *Question, now instant, answer *Answer) string {
 	switch {
 	case kept == nil:
 		return ResultMiss
-	case q.Freshness == Cached, now-kept.learnt <= instant(RecentAge), kept.task != nil:
+	case q.Freshness == Cached, now-kept.asOf <= instant(RecentAge), kept.task != nil:
 		return ResultHit
 	case q.Freshness == Confirm && now-instant(kept.failed.Load()) <= instant(RecentAge):
 		return ResultStale
@@ -128,7 +128,7 @@ func (m *memoryTier) recall(q *Question, now instant, answer *Answer) *entry {
 	kept := m.valid(m.found, q.Key, now)
 	if kept == nil || kept.inferred() {
 		if kept = m.valid(m.absent, q.Key, now); kept != nil {
-			*answer = Answer{Outcome: NotFound, Learnt: m.invalidations.time(kept.learnt)}
+			*answer = Answer{Outcome: NotFound, AsOf: m.invalidations.time(kept.asOf)}
 		}
 		return kept
 	}
@@ -141,7 +141,7 @@ func (m *memoryTier) recall(q *Question, now instant, answer *Answer) *entry {
 		}
 		answer.Task = *task
 	}
-	answer.Outcome, answer.Team, answer.Learnt = Found, kept.teamName(), m.invalidations.time(kept.learnt)
+	answer.Outcome, answer.Team, answer.AsOf = Found, kept.teamName(), m.invalidations.time(kept.asOf)
 	return kept
 }
 
@@ -159,7 +159,7 @@ func (m *memoryTier) valid(cache *otter.Cache[Key, *entry], key Key, now instant
 	}
 	hash := m.invalidations.hash(key.Name)
 	ttl -= ttl / jitterShare / 1024 * time.Duration(hash>>54)
-	if kept.learnt <= m.invalidations.since(key) || kept.learnt > now || now-kept.learnt > instant(ttl) {
+	if kept.asOf <= m.invalidations.since(key) || kept.asOf > now || now-kept.asOf > instant(ttl) {
 		return nil
 	}
 	return kept
@@ -180,7 +180,7 @@ func (m *memoryTier) store(ctx context.Context, q *Question, answer Answer) Answ
 		}
 		m.keepFound(key, q.IdentityOnly, &answer)
 	case NotFound:
-		m.keep(m.absent, m.found, key, &entry{learnt: m.invalidations.instant(answer.Learnt)})
+		m.keep(m.absent, m.found, key, &entry{asOf: m.invalidations.instant(answer.AsOf)})
 	case Denied:
 		m.forgetDenied(q)
 	case Unavailable:
@@ -192,15 +192,15 @@ func (m *memoryTier) store(ctx context.Context, q *Question, answer Answer) Answ
 }
 
 func (m *memoryTier) keepFound(key Key, identityOnly bool, answer *Answer) {
-	learnt := m.invalidations.instant(answer.Learnt)
+	asOf := m.invalidations.instant(answer.AsOf)
 	if key.Kind != KindTask {
-		m.keep(m.found, m.absent, key, &entry{learnt: learnt, team: unique.Make(answer.Team)})
+		m.keep(m.found, m.absent, key, &entry{asOf: asOf, team: unique.Make(answer.Team)})
 		return
 	}
 	task := answer.Task
-	m.keep(m.found, m.absent, key, &entry{learnt: learnt, task: &task})
+	m.keep(m.found, m.absent, key, &entry{asOf: asOf, task: &task})
 	if dag := (Key{KindDag, task.DagID}); !identityOnly && len(task.DagID) <= maxName {
-		owned := &entry{learnt: learnt}
+		owned := &entry{asOf: asOf}
 		if answer.Team != "" {
 			owned.team = unique.Make(answer.Team)
 		}
@@ -213,7 +213,7 @@ func (m *memoryTier) keepFound(key Key, identityOnly bool, answer *Answer) {
 // stores before it looks at the other's cache, so one of them sees both.
 func (m *memoryTier) keep(cache, other *otter.Cache[Key, *entry], key Key, fresh *entry) {
 	cache.Compute(key, func(old *entry, found bool) (*entry, otter.ComputeOp) {
-		if found && (old.learnt > fresh.learnt || old.learnt == fresh.learnt && fresh.inferred()) {
+		if found && (old.asOf > fresh.asOf || old.asOf == fresh.asOf && fresh.inferred()) {
 			return old, otter.CancelOp
 		}
 		return fresh, otter.WriteOp
@@ -222,11 +222,11 @@ func (m *memoryTier) keep(cache, other *otter.Cache[Key, *entry], key Key, fresh
 	if !ok {
 		return
 	}
-	if rival.learnt > fresh.learnt {
+	if rival.asOf > fresh.asOf {
 		other = cache
 	}
 	other.ComputeIfPresent(key, func(old *entry) (*entry, otter.ComputeOp) {
-		if old.learnt > fresh.learnt {
+		if old.asOf > fresh.asOf {
 			return old, otter.CancelOp
 		}
 		return nil, otter.InvalidateOp

@@ -88,7 +88,7 @@ func TestMemoryKeepsAnAnswerForItsTime(t *testing.T) {
 			expectCalls(t, world, test.calls)
 			for i, question := range known {
 				if question == test.question && test.calls == 0 && !reflect.DeepEqual(answer, before[i]) {
-					t.Errorf("the answer is %+v: want the one that was learnt, %+v", answer, before[i])
+					t.Errorf("the answer is %+v: want the one that was fetched, %+v", answer, before[i])
 				}
 			}
 		})
@@ -118,13 +118,13 @@ func TestMemoryComposesATaskOfItsIdentityAndItsDag(t *testing.T) {
 	resolve(t, memory, ask(resolver.KindTask, task1))
 	now.pass(time.Minute)
 	world.Own(resolver.KindDag, "dag_a", "team_new")
-	learnt := resolve(t, memory, ask(resolver.KindDag, "dag_a")).Learnt
+	asOf := resolve(t, memory, ask(resolver.KindDag, "dag_a")).AsOf
 	world.Forget()
 	now.pass(900 * ms)
 	answer := resolve(t, memory, as(resolver.Recent, ask(resolver.KindTask, task1)))
 	expect(t, answer, resolver.Found, "team_new")
-	if answer.Task != ran || !answer.Learnt.Equal(learnt) {
-		t.Errorf("the answer is %+v: want %+v, as old as the dag's owner (%v)", answer, ran, learnt)
+	if answer.Task != ran || !answer.AsOf.Equal(asOf) {
+		t.Errorf("the answer is %+v: want %+v, as old as the dag's owner (%v)", answer, ran, asOf)
 	}
 	// An identity that is asked for again says nothing about the dag.
 	now.pass(10 * time.Minute)
@@ -236,11 +236,11 @@ func TestMemoryLetsTheYoungerAnswerStand(t *testing.T) {
 	now := newClock()
 	question := ask(resolver.KindVariable, variableKey)
 	old, young := now.Now(), now.Now()
-	found := func(team string, learnt time.Time) resolver.Answer {
-		return resolver.Answer{Outcome: resolver.Found, Team: team, Learnt: learnt}
+	found := func(team string, asOf time.Time) resolver.Answer {
+		return resolver.Answer{Outcome: resolver.Found, Team: team, AsOf: asOf}
 	}
-	missing := func(learnt time.Time) resolver.Answer {
-		return resolver.Answer{Outcome: resolver.NotFound, Learnt: learnt}
+	missing := func(asOf time.Time) resolver.Answer {
+		return resolver.Answer{Outcome: resolver.NotFound, AsOf: asOf}
 	}
 	for name, test := range map[string]struct{ first, second, want resolver.Answer }{
 		"older owner":        {found("a", young), found("b", old), found("a", young)},

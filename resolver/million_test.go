@@ -55,7 +55,7 @@ func holdAMillion(t *testing.T) {
 		answers := make([]resolver.Answer, len(questions))
 		for i := range questions {
 			// As a source has read it: a text of its own.
-			answers[i] = resolver.Answer{Outcome: resolver.Found, Team: fmt.Sprintf("team_%04d", calls%1000), Learnt: time.Now()}
+			answers[i] = resolver.Answer{Outcome: resolver.Found, Team: fmt.Sprintf("team_%04d", calls%1000), AsOf: time.Now()}
 		}
 		return answers
 	}), resolver.Options{Size: million, TTL: time.Hour})

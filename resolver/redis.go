@@ -198,7 +198,7 @@ func (r *redisTier) take(q *Question, reply *redis.StringCmd, answer *Answer) st
 		return ResultMiss
 	}
 	now := r.options.Clock()
-	body, learnt, ok := r.bus.sealer.open(slot(q), now, value)
+	body, asOf, ok := r.bus.sealer.open(slot(q), now, value)
 	if !ok {
 		return ResultError
 	}
@@ -206,12 +206,12 @@ func (r *redisTier) take(q *Question, reply *redis.StringCmd, answer *Answer) st
 	if !ok || known.Outcome == Found && q.Kind == KindTask && known.Task.DagID == "" {
 		return ResultError
 	}
-	if known.Outcome != Found && known.Outcome != NotFound || now.Sub(learnt) > r.ttl(q, known.Outcome) {
+	if known.Outcome != Found && known.Outcome != NotFound || now.Sub(asOf) > r.ttl(q, known.Outcome) {
 		return ResultMiss
 	}
 	// Relative to now, whose monotonic reading it so gets: the wall clock, which
 	// is all that Redis knows, may be set back or forth.
-	known.Learnt = now.Add(-max(now.Sub(learnt), RecentAge+1))
+	known.AsOf = now.Add(-max(now.Sub(asOf), RecentAge+1))
 	if r.isInvalidated(q, &known) {
 		return ResultMiss
 	}
@@ -230,9 +230,9 @@ func (r *redisTier) ttl(q *Question, outcome Outcome) time.Duration {
 // invalidated, or the dag whose team a task's answer carries.
 func (r *redisTier) isInvalidated(q *Question, answer *Answer) bool {
 	f := r.invalidations
-	learnt := f.instant(answer.Learnt)
-	if learnt <= f.since(q.Key) {
+	asOf := f.instant(answer.AsOf)
+	if asOf <= f.since(q.Key) {
 		return true
 	}
-	return q.Kind == KindTask && !q.IdentityOnly && learnt <= f.since(Key{KindDag, answer.Task.DagID})
+	return q.Kind == KindTask && !q.IdentityOnly && asOf <= f.since(Key{KindDag, answer.Task.DagID})
 }

@@ -45,7 +45,7 @@ func TestRedisSharesWhatOneProcessLearnt(t *testing.T) {
 	after := other.Resolve(t.Context(), questions)
 	for i := range questions {
 		expect(t, after[i], before[i].Outcome, before[i].Team)
-		if after[i].Task != before[i].Task || after[i].Learnt.After(before[i].Learnt) {
+		if after[i].Task != before[i].Task || after[i].AsOf.After(before[i].AsOf) {
 			t.Errorf("%v is %+v: want %+v, no younger", questions[i], after[i], before[i])
 		}
 	}
@@ -101,7 +101,7 @@ func TestRedisJudgesNoWrite(t *testing.T) {
 	// What it does answer is no younger than such a question takes.
 	answer := resolve(t, tier, question)
 	expectCalls(t, world, 0)
-	if age := time.Since(answer.Learnt); age <= resolver.RecentAge {
+	if age := time.Since(answer.AsOf); age <= resolver.RecentAge {
 		t.Errorf("an answer from redis is %v old: want more than %v", age, resolver.RecentAge)
 	}
 }
@@ -111,7 +111,7 @@ func TestRedisKeepsAnAnswerForItsTime(t *testing.T) {
 	server := services.Redis(t)
 	client, sealer := server.Client(t), newSealer(t, secret)
 	found := func(age time.Duration) resolver.Answer {
-		return resolver.Answer{Outcome: resolver.Found, Team: "team_b", Task: ran, Learnt: time.Now().Add(-age)}
+		return resolver.Answer{Outcome: resolver.Found, Team: "team_b", Task: ran, AsOf: time.Now().Add(-age)}
 	}
 	variable, task := ask(resolver.KindVariable, variableKey), ask(resolver.KindTask, task1)
 	for name, test := range map[string]struct {
@@ -123,15 +123,15 @@ func TestRedisKeepsAnAnswerForItsTime(t *testing.T) {
 		"owner past ttl":              {variable, found(5100 * ms), 1},
 		"owner a second ahead":        {variable, found(-time.Second), 0},
 		"owner from the future":       {variable, found(-10 * time.Second), 1},
-		"not found past ttl":          {variable, resolver.Answer{Outcome: resolver.NotFound, Learnt: time.Now().Add(-6 * time.Second)}, 1},
-		"denied was never kept":       {variable, resolver.Answer{Outcome: resolver.Denied, Learnt: time.Now()}, 1},
-		"unavailable was never kept":  {variable, resolver.Answer{Learnt: time.Now()}, 1},
+		"not found past ttl":          {variable, resolver.Answer{Outcome: resolver.NotFound, AsOf: time.Now().Add(-6 * time.Second)}, 1},
+		"denied was never kept":       {variable, resolver.Answer{Outcome: resolver.Denied, AsOf: time.Now()}, 1},
+		"unavailable was never kept":  {variable, resolver.Answer{AsOf: time.Now()}, 1},
 		"task":                        {task, found(3 * time.Second), 0},
 		"task past ttl":               {task, found(5100 * ms), 1},
 		"identity":                    {identityOf(task1), found(4 * time.Minute), 0},
 		"identity past task_ttl":      {identityOf(task1), found(5*time.Minute + time.Second), 1},
-		"identity not found past ttl": {identityOf(task1), resolver.Answer{Outcome: resolver.NotFound, Learnt: time.Now().Add(-6 * time.Second)}, 1},
-		"a task of no dag":            {task, resolver.Answer{Outcome: resolver.Found, Team: "team_b", Learnt: time.Now()}, 1},
+		"identity not found past ttl": {identityOf(task1), resolver.Answer{Outcome: resolver.NotFound, AsOf: time.Now().Add(-6 * time.Second)}, 1},
+		"a task of no dag":            {task, resolver.Answer{Outcome: resolver.Found, Team: "team_b", AsOf: time.Now()}, 1},
 	} {
 		world := owned()
 		tier := newRedis(t, server.URL(), world, resolver.Options{}.Patient())
@@ -150,7 +150,7 @@ func TestRedisGrantsNothingThatItDidNotSeal(t *testing.T) {
 	server := services.Redis(t)
 	client, sealer := server.Client(t), newSealer(t, secret)
 	question := ask(resolver.KindVariable, variableKey)
-	grant := resolver.Answer{Outcome: resolver.Found, Team: "team_x", Learnt: time.Now()}
+	grant := resolver.Answer{Outcome: resolver.Found, Team: "team_x", AsOf: time.Now()}
 	key, sealed := sealer.SealAnswer(question, grant)
 	_, forged := newSealer(t, []byte("another secret")).SealAnswer(question, grant)
 	_, replayed := sealer.SealAnswer(ask(resolver.KindConnection, variableKey), grant)
@@ -290,7 +290,7 @@ func TestRedisEntryPutBackAfterAnInvalidationIsAMiss(t *testing.T) {
 	} {
 		world := owned()
 		tier := newRedis(t, server.URL(), world, resolver.Options{}.Patient())
-		key, value := sealer.SealAnswer(test.question, resolver.Answer{Outcome: resolver.Found, Team: "team_x", Task: ran, Learnt: time.Now()})
+		key, value := sealer.SealAnswer(test.question, resolver.Answer{Outcome: resolver.Found, Team: "team_x", Task: ran, AsOf: time.Now()})
 		if err := tier.Invalidate(t.Context(), test.invalidated); err != nil {
 			t.Fatal(err)
 		}
@@ -520,7 +520,7 @@ func TestRedisThatRefusesWritesIsStillRead(t *testing.T) {
 	server := services.Redis(t)
 	client := server.Client(t)
 	question := ask(resolver.KindVariable, variableKey)
-	key, value := newSealer(t, secret).SealAnswer(question, resolver.Answer{Outcome: resolver.Found, Team: "team_b", Learnt: time.Now()})
+	key, value := newSealer(t, secret).SealAnswer(question, resolver.Answer{Outcome: resolver.Found, Team: "team_b", AsOf: time.Now()})
 	client.Set(t.Context(), key, value, 0)
 	client.ConfigSet(t.Context(), "maxmemory", "1")
 	world, observer := owned(), new(counts)

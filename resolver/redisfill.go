@@ -101,7 +101,7 @@ func (r *redisTier) send(ctx context.Context, fills []fill) error {
 
 // set adds one fill to the pipe, unless it is too old or invalidated by now.
 func (r *redisTier) set(ctx context.Context, pipe redis.Pipeliner, f *fill, now time.Time) {
-	left := r.ttl(&f.question, f.answer.Outcome) - now.Sub(f.answer.Learnt)
+	left := r.ttl(&f.question, f.answer.Outcome) - now.Sub(f.answer.AsOf)
 	if left < time.Millisecond || r.isInvalidated(&f.question, &f.answer) {
 		return
 	}
@@ -114,5 +114,5 @@ func (r *redisTier) set(ctx context.Context, pipe redis.Pipeliner, f *fill, now 
 		args.Mode = ""
 	}
 	name := slot(&f.question)
-	pipe.SetArgs(ctx, r.bus.redisKey(name), r.bus.sealer.seal(name, f.answer.Learnt, body), args)
+	pipe.SetArgs(ctx, r.bus.redisKey(name), r.bus.sealer.seal(name, f.answer.AsOf, body), args)
 }

@@ -85,7 +85,7 @@ const (
 	// zero value, because it is the strictest: by it is judged what must still be
 	// true at the moment of the question.
 	Fresh Freshness = iota
-	// Recent wants an answer learnt at most [RecentAge] ago: writes, deletes,
+	// Recent wants an answer fetched at most [RecentAge] ago: writes, deletes,
 	// triggers and clears are judged by it before their body is read.
 	Recent
 	// Confirm wants the same, but where the source is unavailable an answer
@@ -173,10 +173,10 @@ type Answer struct {
 	// [Fresh] question has them.
 	Current    bool
 	StoredTeam string
-	// Learnt is when the authority was asked (before it answered, so that an
+	// AsOf is when the authority was asked (before it answered, so that an
 	// answer is never taken for younger than it is). Zero when Outcome is
 	// Unavailable or Denied.
-	Learnt time.Time
+	AsOf time.Time
 	// Err says why, when Outcome is Unavailable or Denied. It wraps
 	// [ErrUnavailable] or [ErrDenied] and carries no secret.
 	Err error

@@ -267,7 +267,7 @@ func TestLookupCredentialsThatRotate(t *testing.T) {
 			return
 		}
 		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(resolver.NewOwnersResponse([]resolver.Answer{{Outcome: resolver.Found, Team: "team_a", Learnt: time.Now()}}, time.Now()))
+		_ = json.NewEncoder(w).Encode(resolver.NewOwnersResponse([]resolver.Answer{{Outcome: resolver.Found, Team: "team_a", AsOf: time.Now()}}, time.Now()))
 	}))
 	var serves atomic.Pointer[tls.Config]
 	serve := func(dir, clients string) {

@@ -13,7 +13,7 @@ import (
 
 const (
 	sealVersion = 2
-	// sealHeader is the version and the time learnt.
+	// sealHeader is the version and the time of the answer.
 	sealHeader = 1 + 8
 	// maxSkew is how far ahead of ours the clock of another sidecar may be.
 	maxSkew = 2 * time.Second
@@ -27,7 +27,7 @@ const (
 // if it was sealed with the same secret, for the same deployment, under the same
 // name. The layout is
 //
-//	version (1 byte) | learnt (Unix nanoseconds, 8 bytes) | body | HMAC-SHA256 (32 bytes)
+//	version (1 byte) | as of (Unix nanoseconds, 8 bytes) | body | HMAC-SHA256 (32 bytes)
 //
 // with the length of the name, the name and everything before the HMAC under
 // it. The key of the HMAC is derived from the secret with HKDF (RFC 5869), so
@@ -46,18 +46,18 @@ func newSealer(secret []byte, deployment string) (*sealer, error) {
 }
 
 // seal gives the sealed body.
-func (s *sealer) seal(name string, learnt time.Time, body []byte) []byte {
+func (s *sealer) seal(name string, asOf time.Time, body []byte) []byte {
 	sealed := make([]byte, 0, sealHeader+len(body)+sha256.Size)
 	sealed = append(sealed, sealVersion)
-	sealed = binary.BigEndian.AppendUint64(sealed, uint64(learnt.UnixNano()))
+	sealed = binary.BigEndian.AppendUint64(sealed, uint64(asOf.UnixNano()))
 	sealed = append(sealed, body...)
 	return s.sum(sealed, name, sealed)
 }
 
-// open gives the body and when it was learnt, if the value was sealed under
+// open returns the body and the time of its answer, if the value was sealed under
 // the name and is not from the future. How old it may be is the caller's to
 // judge.
-func (s *sealer) open(name string, now time.Time, value []byte) (body []byte, learnt time.Time, ok bool) {
+func (s *sealer) open(name string, now time.Time, value []byte) (body []byte, asOf time.Time, ok bool) {
 	if len(value) < sealHeader+sha256.Size || value[0] != sealVersion {
 		return nil, time.Time{}, false
 	}
@@ -66,11 +66,11 @@ func (s *sealer) open(name string, now time.Time, value []byte) (body []byte, le
 	if !hmac.Equal(mac, s.sum(want[:0], name, sealed)) {
 		return nil, time.Time{}, false
 	}
-	learnt = time.Unix(0, int64(binary.BigEndian.Uint64(sealed[1:]))) //nolint:gosec // the same bits that seal wrote
-	if learnt.After(now.Add(maxSkew)) {
+	asOf = time.Unix(0, int64(binary.BigEndian.Uint64(sealed[1:]))) //nolint:gosec // the same bits that seal wrote
+	if asOf.After(now.Add(maxSkew)) {
 		return nil, time.Time{}, false
 	}
-	return sealed[sealHeader:], learnt, true
+	return sealed[sealHeader:], asOf, true
 }
 
 // sum appends the HMAC of a name and what is sealed under it.

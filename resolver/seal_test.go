@@ -66,9 +66,9 @@ func TestSealOpensWhatItSealedAndNothingElse(t *testing.T) {
 		"longer":                {sealer, sealedName, now, append(slices.Clone(sealed), 0), false},
 		"nothing":               {sealer, sealedName, now, nil, false},
 	} {
-		opened, learnt, ok := test.sealer.Open(test.name, test.now, test.value)
-		if ok != test.ok || ok && (!bytes.Equal(opened, body) || !learnt.Equal(now)) || !ok && opened != nil {
-			t.Errorf("%s: it opens as %q, learnt at %v, %v: want %v", name, opened, learnt, ok, test.ok)
+		opened, asOf, ok := test.sealer.Open(test.name, test.now, test.value)
+		if ok != test.ok || ok && (!bytes.Equal(opened, body) || !asOf.Equal(now)) || !ok && opened != nil {
+			t.Errorf("%s: it opens as %q, as of %v, %v: want %v", name, opened, asOf, ok, test.ok)
 		}
 	}
 	// The name's length is sealed: none of it can pass for the value's start.
@@ -119,7 +119,7 @@ func TestAnswerRoundTrip(t *testing.T) {
 func FuzzOpen(f *testing.F) {
 	now := time.Now()
 	sealer := newSealer(f, secret)
-	_, whole := sealer.SealAnswer(ask(resolver.KindTask, task1), resolver.Answer{Outcome: resolver.Found, Team: "team_a", Task: ran, Learnt: now})
+	_, whole := sealer.SealAnswer(ask(resolver.KindTask, task1), resolver.Answer{Outcome: resolver.Found, Team: "team_a", Task: ran, AsOf: now})
 	message := sealer.SealMessage(now, resolver.Key{Kind: resolver.KindDag, Name: "dag_a"})
 	for _, seed := range [][]byte{nil, {1}, whole, whole[:len(whole)-1], message, bytes.Repeat([]byte{0xff}, 64), []byte("*3\r\n$3\r\nSET\r\n")} {
 		f.Add(seed)

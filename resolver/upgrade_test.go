@@ -302,7 +302,7 @@ func TestSeveralOwnersAndAliasesAreNotKept(t *testing.T) {
 		calls += len(questions)
 		answers := make([]resolver.Answer, len(questions))
 		for i := range answers {
-			answers[i] = resolver.Answer{Outcome: resolver.Found, Team: "team_a", Others: others, Learnt: time.Now()}
+			answers[i] = resolver.Answer{Outcome: resolver.Found, Team: "team_a", Others: others, AsOf: time.Now()}
 		}
 		return answers
 	})

@@ -131,7 +131,7 @@ func NewOwnersResponse(answers []Answer, now time.Time) OwnersResponse {
 			continue
 		}
 		// Rounded up: an answer is never taken for younger than it is.
-		out.AgeMS = max(0, (now.Sub(answer.Learnt) + time.Millisecond - 1).Milliseconds())
+		out.AgeMS = max(0, (now.Sub(answer.AsOf) + time.Millisecond - 1).Milliseconds())
 		if answer.Outcome != Found {
 			continue
 		}
@@ -170,12 +170,12 @@ func (a *OwnersAnswer) parse(kind Kind, asked time.Time) (Answer, error) {
 	if a.AgeMS < 0 || a.AgeMS > math.MaxInt64/int64(time.Millisecond) {
 		return Answer{}, errors.New("age_ms is out of range")
 	}
-	learnt := asked.Add(-time.Duration(a.AgeMS) * time.Millisecond)
+	asOf := asked.Add(-time.Duration(a.AgeMS) * time.Millisecond)
 	switch a.Outcome {
 	case Found.String():
-		return a.parseFound(kind, learnt)
+		return a.parseFound(kind, asOf)
 	case NotFound.String():
-		return Answer{Outcome: NotFound, Learnt: learnt}, nil
+		return Answer{Outcome: NotFound, AsOf: asOf}, nil
 	case Denied.String():
 		return Answer{Outcome: Denied, Err: fmt.Errorf("%w: the lookup service says so", ErrDenied)}, nil
 	case Unavailable.String():
@@ -184,8 +184,8 @@ func (a *OwnersAnswer) parse(kind Kind, asked time.Time) (Answer, error) {
 	return Answer{}, errors.New("its outcome is not known")
 }
 
-func (a *OwnersAnswer) parseFound(kind Kind, learnt time.Time) (Answer, error) {
-	answer := Answer{Outcome: Found, Learnt: learnt}
+func (a *OwnersAnswer) parseFound(kind Kind, asOf time.Time) (Answer, error) {
+	answer := Answer{Outcome: Found, AsOf: asOf}
 	switch several := len(a.Teams) > 1; {
 	case a.Team != nil && len(a.Teams) == 0:
 		answer.Team = *a.Team

@@ -22,10 +22,10 @@ const (
 	newest   = "2026-10-30"
 )
 
-var learnt = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+var asOf = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
 func found(team string, others ...string) resolver.Answer {
-	return resolver.Answer{Outcome: resolver.Found, Team: team, Others: others, Learnt: learnt}
+	return resolver.Answer{Outcome: resolver.Found, Team: team, Others: others, AsOf: asOf}
 }
 
 func task(dag, team string, mapIndex int) resolver.Answer {
@@ -69,7 +69,7 @@ func ask(questions []resolver.Question) []resolver.Answer {
 	for i, q := range questions {
 		answer, known := world[q.Key]
 		if !known {
-			answer = resolver.Answer{Outcome: resolver.NotFound, Learnt: learnt}
+			answer = resolver.Answer{Outcome: resolver.NotFound, AsOf: asOf}
 		}
 		answers[i] = answer
 	}
@@ -401,10 +401,10 @@ func TestScopesAreTakenWhereAirflowTakesThem(t *testing.T) {
 
 func TestSignedClaimsAreBelievedWithoutALookUp(t *testing.T) {
 	t.Parallel()
-	signed := func(c identity.Claimed) *identity.Task {
-		return &identity.Task{ID: unknown, Scope: identity.ScopeExecution, Claimed: c}
+	signed := func(c identity.TaskClaims) *identity.Task {
+		return &identity.Task{ID: unknown, Scope: identity.ScopeExecution, Claims: c}
 	}
-	whole := identity.Claimed{DagID: "dag_a", RunID: run, TaskID: "t1", MapIndex: -1, HasMapIndex: true}
+	whole := identity.TaskClaims{DagID: "dag_a", RunID: run, TaskID: "t1", MapIndex: -1, HasMapIndex: true}
 	r := rules{T: t, version: newest}
 	xcom := "POST /xcoms/dag_a/" + run + "/t1/k"
 
@@ -423,23 +423,23 @@ func TestSignedClaimsAreBelievedWithoutALookUp(t *testing.T) {
 		{signed(whole), "GET /variables/var_a", decide.Allow, decide.OwnResource},
 		{signed(whole), "GET /variables/var_b", decide.Deny, decide.OtherTeam},
 		{signed(whole), "GET /dags/dag_a", decide.Allow, decide.OwnResource},
-		{signed(identity.Claimed{DagID: "dag_nowhere"}), "GET /variables/var_g", decide.Deny, decide.UnknownTask},
-		{signed(identity.Claimed{DagID: "dag_a"}), xcom, decide.Deny, decide.UnknownTask},
+		{signed(identity.TaskClaims{DagID: "dag_nowhere"}), "GET /variables/var_g", decide.Deny, decide.UnknownTask},
+		{signed(identity.TaskClaims{DagID: "dag_a"}), xcom, decide.Deny, decide.UnknownTask},
 		{
-			&identity.Task{ID: taskA, Scope: identity.ScopeExecution, Claimed: identity.Claimed{DagID: "dag_b"}},
+			&identity.Task{ID: taskA, Scope: identity.ScopeExecution, Claims: identity.TaskClaims{DagID: "dag_b"}},
 			xcom, decide.Deny, decide.ClaimsDiffer,
 		},
 		{
-			&identity.Task{ID: taskA, Scope: identity.ScopeExecution, Claimed: identity.Claimed{DagID: "dag_a"}},
+			&identity.Task{ID: taskA, Scope: identity.ScopeExecution, Claims: identity.TaskClaims{DagID: "dag_a"}},
 			xcom, decide.Allow, decide.OwnResource,
 		},
 	} {
 		d := r.decide(c.who, c.request)
 		if d.Outcome != c.outcome || d.Reason != c.want {
-			t.Errorf("%s with claims %+v: %v (%s), want %v (%s)", c.request, c.who.Claimed, d.Outcome, d.Reason, c.outcome, c.want)
+			t.Errorf("%s with claims %+v: %v (%s), want %v (%s)", c.request, c.who.Claims, d.Outcome, d.Reason, c.outcome, c.want)
 		}
 	}
-	for writer, claims := range map[decide.XComWriter]identity.Claimed{
+	for writer, claims := range map[decide.XComWriter]identity.TaskClaims{
 		decide.OwnTask: {DagID: "dag_a", RunID: run, TaskID: "t1"},
 		decide.OwnDag:  {DagID: "dag_a"},
 	} {
@@ -541,10 +541,10 @@ func TestDecisionIsAsOldAsItsOldestAnswer(t *testing.T) {
 	match := find(t, "GET /variables/var_b", newest)
 	questions := decide.Needs(&match, execution(taskA), &decide.Policy{})
 	answers := ask(questions)
-	answers[0].Learnt = learnt.Add(-3 * time.Second)
+	answers[0].AsOf = asOf.Add(-3 * time.Second)
 	d := decide.Judge(&match, execution(taskA), &decide.Policy{}, questions, answers)
-	if !d.Learnt.Equal(learnt.Add(-3 * time.Second)) {
-		t.Errorf("learnt %v, want the older answer's time", d.Learnt)
+	if !d.AsOf.Equal(asOf.Add(-3 * time.Second)) {
+		t.Errorf("as of %v, want the older answer's time", d.AsOf)
 	}
 }
 

@@ -81,9 +81,9 @@ type Decision struct {
 	TaskTeam string
 	// Err says why a source denied or could not answer.
 	Err error
-	// Learnt is when the oldest answer behind the decision was learnt; zero
+	// AsOf is when the oldest answer behind the decision was fetched; zero
 	// where none was needed.
-	Learnt time.Time
+	AsOf time.Time
 
 	apiVersion string
 }
@@ -154,8 +154,8 @@ func quote(name string) string { return fmt.Sprintf("%.250q", name) }
 func (d *Decision) noAnswer(a resolver.Answer) (decided bool) {
 	switch a.Outcome {
 	case resolver.Found, resolver.NotFound:
-		if d.Learnt.IsZero() || a.Learnt.Before(d.Learnt) {
-			d.Learnt = a.Learnt
+		if d.AsOf.IsZero() || a.AsOf.Before(d.AsOf) {
+			d.AsOf = a.AsOf
 		}
 		return false
 	case resolver.Denied:

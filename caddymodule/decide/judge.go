@@ -91,7 +91,7 @@ func (d *Decision) judge(task *identity.Task, p *Policy, known facts) {
 
 // judgeOwnXCom compares an XCom that is written or deleted with the task's identity.
 func (d *Decision) judgeOwnXCom(task *identity.Task, p *Policy, known facts) {
-	c := &task.Claimed
+	c := &task.Claims
 	own := resolver.Task{DagID: c.DagID, RunID: c.RunID, TaskID: c.TaskID, MapIndex: c.MapIndex}
 	if !claimed(task, p.XComWrites) {
 		answer := known.about(resolver.Key{Kind: resolver.KindTask, Name: task.ID})
@@ -146,7 +146,7 @@ func (d *Decision) isLegacyDelete() bool {
 }
 
 // differ reports whether the token's claims contradict what is known of its task.
-func differ(c *identity.Claimed, known resolver.Task) bool {
+func differ(c *identity.TaskClaims, known resolver.Task) bool {
 	return c.DagID != "" && c.DagID != known.DagID ||
 		c.RunID != "" && c.RunID != known.RunID ||
 		c.TaskID != "" && c.TaskID != known.TaskID ||
@@ -156,8 +156,8 @@ func differ(c *identity.Claimed, known resolver.Task) bool {
 // judgeTeams compares the owners of what a request touches with the task's team.
 func (d *Decision) judgeTeams(task *identity.Task, p *Policy, known facts) {
 	key := resolver.Key{Kind: resolver.KindTask, Name: task.ID}
-	if task.Claimed.DagID != "" {
-		key = resolver.Key{Kind: resolver.KindDag, Name: task.Claimed.DagID}
+	if task.Claims.DagID != "" {
+		key = resolver.Key{Kind: resolver.KindDag, Name: task.Claims.DagID}
 	}
 	row := known.about(key)
 	if d.unknownTask(row) {
@@ -213,7 +213,7 @@ func (d *Decision) judgeList(task *identity.Task, row resolver.Answer, p *Policy
 	case d.noAnswer(row):
 	case !row.Current:
 		d.refuse(Deny, NotCurrentTask)
-	case differ(&task.Claimed, row.Task):
+	case differ(&task.Claims, row.Task):
 		d.refuse(Deny, ClaimsDiffer)
 	case row.StoredTeam != d.TaskTeam:
 		d.refuse(Deny, TeamNotStored)

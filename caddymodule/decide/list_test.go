@@ -28,30 +28,30 @@ func TestVariableKeysAreListedByTasksOfATeam(t *testing.T) {
 func TestVariableKeysAreListedByFactsThatUpstreamShares(t *testing.T) {
 	t.Parallel()
 	known := decide.Policy{MultiTeamKnown: true}
-	signed := identity.Claimed{DagID: "dag_b"}
+	signed := identity.TaskClaims{DagID: "dag_b"}
 	for name, test := range map[string]struct {
 		policy  decide.Policy
-		claimed identity.Claimed
+		claimed identity.TaskClaims
 		change  func(row *resolver.Answer)
 		outcome decide.Outcome
 		reason  decide.Reason
 	}{
-		"all of them":                        {known, identity.Claimed{}, func(*resolver.Answer) {}, decide.Allow, decide.OwnResource},
+		"all of them":                        {known, identity.TaskClaims{}, func(*resolver.Answer) {}, decide.Allow, decide.OwnResource},
 		"all of them, and a signed dag":      {known, signed, func(*resolver.Answer) {}, decide.Allow, decide.OwnResource},
-		"multi_team is assumed":              {decide.Policy{}, identity.Claimed{}, func(*resolver.Answer) {}, decide.Deny, decide.MultiTeamUnset},
-		"an attempt of the past":             {known, identity.Claimed{}, func(row *resolver.Answer) { row.Current = false }, decide.Deny, decide.NotCurrentTask},
+		"multi_team is assumed":              {decide.Policy{}, identity.TaskClaims{}, func(*resolver.Answer) {}, decide.Deny, decide.MultiTeamUnset},
+		"an attempt of the past":             {known, identity.TaskClaims{}, func(row *resolver.Answer) { row.Current = false }, decide.Deny, decide.NotCurrentTask},
 		"the past of a signed dag":           {known, signed, func(row *resolver.Answer) { row.Current = false }, decide.Deny, decide.NotCurrentTask},
 		"no task, and a signed dag":          {known, signed, func(row *resolver.Answer) { *row = resolver.Answer{Outcome: resolver.NotFound} }, decide.Deny, decide.NotCurrentTask},
 		"the task of another dag":            {known, signed, func(row *resolver.Answer) { row.Task.DagID = "dag_b2" }, decide.Deny, decide.ClaimsDiffer},
-		"a team by the file alone":           {known, identity.Claimed{}, func(row *resolver.Answer) { row.StoredTeam = "" }, decide.Deny, decide.TeamNotStored},
-		"another team by the file":           {known, identity.Claimed{}, func(row *resolver.Answer) { row.StoredTeam = "team_a" }, decide.Deny, decide.TeamNotStored},
+		"a team by the file alone":           {known, identity.TaskClaims{}, func(row *resolver.Answer) { row.StoredTeam = "" }, decide.Deny, decide.TeamNotStored},
+		"another team by the file":           {known, identity.TaskClaims{}, func(row *resolver.Answer) { row.StoredTeam = "team_a" }, decide.Deny, decide.TeamNotStored},
 		"a source that can't be reached":     {known, signed, func(row *resolver.Answer) { *row = resolver.Answer{} }, decide.Unavailable, decide.SourceDown},
-		"a source of an older release":       {known, identity.Claimed{}, func(row *resolver.Answer) { row.Current, row.StoredTeam = false, "" }, decide.Deny, decide.NotCurrentTask},
-		"audited, an attempt of the past":    {decide.Policy{MultiTeamKnown: true, Variables: decide.Audit}, identity.Claimed{}, func(row *resolver.Answer) { row.Current = false }, decide.Deny, decide.NotCurrentTask},
-		"off, though nothing of it is known": {decide.Policy{Variables: decide.Off}, identity.Claimed{}, func(row *resolver.Answer) { *row = resolver.Answer{} }, decide.Allow, decide.RuleOff},
+		"a source of an older release":       {known, identity.TaskClaims{}, func(row *resolver.Answer) { row.Current, row.StoredTeam = false, "" }, decide.Deny, decide.NotCurrentTask},
+		"audited, an attempt of the past":    {decide.Policy{MultiTeamKnown: true, Variables: decide.Audit}, identity.TaskClaims{}, func(row *resolver.Answer) { row.Current = false }, decide.Deny, decide.NotCurrentTask},
+		"off, though nothing of it is known": {decide.Policy{Variables: decide.Off}, identity.TaskClaims{}, func(row *resolver.Answer) { *row = resolver.Answer{} }, decide.Allow, decide.RuleOff},
 	} {
 		match, who := find(t, list, newest), execution(taskB)
-		who.Claimed = test.claimed
+		who.Claims = test.claimed
 		questions := decide.Needs(&match, who, &test.policy)
 		answers := ask(questions)
 		for i, question := range questions {

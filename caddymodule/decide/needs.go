@@ -141,8 +141,8 @@ func resources(r *route.Reading) [2]resolver.Key {
 // by its id.
 func needTeam(into []resolver.Question, task *identity.Task, freshness resolver.Freshness) []resolver.Question {
 	key := resolver.Key{Kind: resolver.KindTask, Name: task.ID}
-	if task.Claimed.DagID != "" {
-		key = resolver.Key{Kind: resolver.KindDag, Name: task.Claimed.DagID}
+	if task.Claims.DagID != "" {
+		key = resolver.Key{Kind: resolver.KindDag, Name: task.Claims.DagID}
 	}
 	return add(into, resolver.Question{Key: key, Freshness: freshness})
 }
@@ -161,7 +161,7 @@ func needIdentity(into []resolver.Question, task *identity.Task, p *Policy) []re
 
 // claimed reports whether the token itself signs what an XCom write is compared with.
 func claimed(task *identity.Task, writer XComWriter) bool {
-	c := &task.Claimed
+	c := &task.Claims
 	switch writer {
 	case OwnDag:
 		return c.DagID != ""

@@ -71,7 +71,7 @@ func (v *Verifier) judge(claims jwt.MapClaims) (Task, span, error) {
 	if task.Scope, err = readScope(claims); err != nil {
 		return Task{}, span{}, err
 	}
-	if task.Claimed, err = readClaimed(claims); err != nil {
+	if task.Claims, err = readTaskClaims(claims); err != nil {
 		return Task{}, span{}, err
 	}
 	return task, during, nil
@@ -147,10 +147,10 @@ func readScope(claims jwt.MapClaims) (Scope, error) {
 	return 0, ErrScope
 }
 
-// readClaimed refuses a claim that is there but can't be what it says, rather
+// readTaskClaims refuses a claim that is there but can't be what it says, rather
 // than to go on as if the token were silent.
-func readClaimed(claims jwt.MapClaims) (Claimed, error) {
-	var claimed Claimed
+func readTaskClaims(claims jwt.MapClaims) (TaskClaims, error) {
+	var claimed TaskClaims
 	for _, text := range [...]struct {
 		name  string
 		field *string
@@ -161,7 +161,7 @@ func readClaimed(claims jwt.MapClaims) (Claimed, error) {
 		}
 		name, ok := claim.(string)
 		if !ok || name == "" {
-			return Claimed{}, fmt.Errorf("%w: claim %s is not a name", ErrMalformed, text.name)
+			return TaskClaims{}, fmt.Errorf("%w: claim %s is not a name", ErrMalformed, text.name)
 		}
 		*text.field = name
 	}
@@ -171,7 +171,7 @@ func readClaimed(claims jwt.MapClaims) (Claimed, error) {
 	}
 	index, ok := claim.(float64)
 	if !ok || index != math.Trunc(index) || index < -1 || index > math.MaxInt32 {
-		return Claimed{}, fmt.Errorf("%w: claim map_index is not a map index", ErrMalformed)
+		return TaskClaims{}, fmt.Errorf("%w: claim map_index is not a map index", ErrMalformed)
 	}
 	claimed.MapIndex, claimed.HasMapIndex = int(index), true
 	return claimed, nil

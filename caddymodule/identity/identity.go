@@ -43,10 +43,10 @@ func (s Scope) String() string {
 	return fmt.Sprintf("scope(%d)", uint8(s))
 }
 
-// Claimed is what a token says, under its signature, about the task itself.
+// TaskClaims is what a token says, under its signature, about the task itself.
 // Airflow up to 3.3 signs none of it; a token that does is believed without a
-// look-up. An empty field, and the zero Claimed, means that the token is silent.
-type Claimed struct {
+// look-up. An empty field, and the zero TaskClaims, means that the token is silent.
+type TaskClaims struct {
 	DagID  string
 	RunID  string
 	TaskID string
@@ -61,9 +61,9 @@ type Claimed struct {
 type Task struct {
 	// ID is the token's subject, the task instance's id, as a canonical
 	// lower-case UUID.
-	ID      string
-	Scope   Scope
-	Claimed Claimed
+	ID     string
+	Scope  Scope
+	Claims TaskClaims
 	// Expires is the token's exp, without leeway.
 	Expires time.Time
 }

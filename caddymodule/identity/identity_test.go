@@ -290,22 +290,22 @@ func TestSubjectIsReadAsPydanticReadsIt(t *testing.T) {
 func TestClaimed(t *testing.T) {
 	t.Parallel()
 	v := verifier(secretKeys(t))
-	says := func(want identity.Claimed) judgement {
-		return allow(func(t identity.Task) bool { return t.Claimed == want })
+	says := func(want identity.TaskClaims) judgement {
+		return allow(func(t identity.Task) bool { return t.Claims == want })
 	}
 	for name, tc := range map[string]struct {
 		payload string
 		want    judgement
 	}{
-		"nothing, as Airflow up to 3.3": {claims(), says(identity.Claimed{})},
-		"the dag alone":                 {claims("dag_id", `"d"`), says(identity.Claimed{DagID: "d"})},
+		"nothing, as Airflow up to 3.3": {claims(), says(identity.TaskClaims{})},
+		"the dag alone":                 {claims("dag_id", `"d"`), says(identity.TaskClaims{DagID: "d"})},
 		"all of it": {
 			claims("dag_id", `"d"`, "run_id", `"r"`, "task_id", `"t"`, "map_index", `3`),
-			says(identity.Claimed{DagID: "d", RunID: "r", TaskID: "t", MapIndex: 3, HasMapIndex: true}),
+			says(identity.TaskClaims{DagID: "d", RunID: "r", TaskID: "t", MapIndex: 3, HasMapIndex: true}),
 		},
-		"not mapped":         {claims("map_index", `-1`), says(identity.Claimed{MapIndex: -1, HasMapIndex: true})},
-		"map index 0":        {claims("map_index", `0`), says(identity.Claimed{HasMapIndex: true})},
-		"in another case":    {claims("Dag_Id", `"d"`), says(identity.Claimed{})},
+		"not mapped":         {claims("map_index", `-1`), says(identity.TaskClaims{MapIndex: -1, HasMapIndex: true})},
+		"map index 0":        {claims("map_index", `0`), says(identity.TaskClaims{HasMapIndex: true})},
+		"in another case":    {claims("Dag_Id", `"d"`), says(identity.TaskClaims{})},
 		"dag null":           {claims("dag_id", `null`), deny(identity.ErrMalformed)},
 		"dag empty":          {claims("dag_id", `""`), deny(identity.ErrMalformed)},
 		"run a number":       {claims("run_id", `1`), deny(identity.ErrMalformed)},

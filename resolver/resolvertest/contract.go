@@ -107,8 +107,8 @@ func fourOutcomes(t *testing.T, _ *World, r resolver.Resolver) {
 			if answer.Outcome != outcome {
 				t.Fatalf("%q is %v (%v): want %v", name, answer.Outcome, answer.Err, outcome)
 			}
-			if learnt := answer.Learnt.After(started); learnt != (outcome >= resolver.NotFound) {
-				t.Errorf("%q is %v and learnt at %v", name, outcome, answer.Learnt)
+			if asOf := answer.AsOf.After(started); asOf != (outcome >= resolver.NotFound) {
+				t.Errorf("%q is %v as of %v", name, outcome, answer.AsOf)
 			}
 			if errors.Is(answer.Err, resolver.ErrDenied) != (outcome == resolver.Denied) ||
 				errors.Is(answer.Err, resolver.ErrUnavailable) != (outcome == resolver.Unavailable) ||

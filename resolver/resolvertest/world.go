@@ -17,7 +17,7 @@ import (
 // World is an authority made of maps, which remembers what it was asked. The
 // zero World knows nothing: every answer is NotFound. Safe for concurrent use.
 type World struct {
-	// Clock tells when an answer was learnt. Nil is [time.Now].
+	// Clock returns the time of an answer. Nil is [time.Now].
 	Clock func() time.Time
 	// Before, if set, is called before each answer: to wait, or to change the
 	// world at that moment. Its error makes every answer Unavailable.
@@ -105,7 +105,7 @@ func (w *World) Resolve(ctx context.Context, questions []resolver.Question) []re
 	if len(questions) == 0 {
 		return []resolver.Answer{}
 	}
-	learnt := w.now()
+	asOf := w.now()
 	w.mu.Lock()
 	w.asked = append(w.asked, slices.Clone(questions))
 	w.mu.Unlock()
@@ -122,7 +122,7 @@ func (w *World) Resolve(ctx context.Context, questions []resolver.Question) []re
 			answers[i].Err = fmt.Errorf("%w: %w", resolver.ErrUnavailable, fault)
 			continue
 		}
-		answers[i] = w.answer(question, learnt)
+		answers[i] = w.answer(question, asOf)
 	}
 	return answers
 }
@@ -134,7 +134,7 @@ func (w *World) now() time.Time {
 	return w.Clock()
 }
 
-func (w *World) answer(question resolver.Question, learnt time.Time) resolver.Answer {
+func (w *World) answer(question resolver.Question, asOf time.Time) resolver.Answer {
 	if outcome, ok := w.refuse[question.Key]; ok && outcome == resolver.Denied {
 		return resolver.Answer{Outcome: outcome, Err: fmt.Errorf("%w: by the world", resolver.ErrDenied)}
 	} else if ok && outcome == resolver.Unavailable {
@@ -143,18 +143,18 @@ func (w *World) answer(question resolver.Question, learnt time.Time) resolver.An
 	if question.Kind != resolver.KindTask {
 		for _, key := range []resolver.Key{question.Key, asset(question.Key)} {
 			if team, ok := w.owners[key]; ok {
-				return resolver.Answer{Outcome: resolver.Found, Team: team, Learnt: learnt}
+				return resolver.Answer{Outcome: resolver.Found, Team: team, AsOf: asOf}
 			}
 		}
-		return resolver.Answer{Outcome: resolver.NotFound, Learnt: learnt}
+		return resolver.Answer{Outcome: resolver.NotFound, AsOf: asOf}
 	}
 	task, ok := w.tasks[question.Name]
 	if !ok {
-		return resolver.Answer{Outcome: resolver.NotFound, Learnt: learnt}
+		return resolver.Answer{Outcome: resolver.NotFound, AsOf: asOf}
 	}
 	team := w.owners[resolver.Key{Kind: resolver.KindDag, Name: task.DagID}]
 	return resolver.Answer{
-		Outcome: resolver.Found, Team: team, Task: task, Learnt: learnt,
+		Outcome: resolver.Found, Team: team, Task: task, AsOf: asOf,
 		Current: !w.past[question.Name], StoredTeam: team,
 	}
 }

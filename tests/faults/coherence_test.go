@@ -201,9 +201,9 @@ func testPoison(t *testing.T, c *coherence) {
 	for i := range own {
 		own[i] = first.sealed(t, client, fmt.Sprintf("v_%d", i))
 	}
-	learnt := time.Now()
+	asOf := time.Now()
 	c.execute(t, "UPDATE variable SET team_name = 'team_b' WHERE key LIKE 'v!_%' ESCAPE '!'")
-	for time.Since(learnt) < ttlBound {
+	for time.Since(asOf) < ttlBound {
 		time.Sleep(100 * time.Millisecond) // the clock of the fence is the machine's
 	}
 	second, random := c.fence(t, c.redis.Addr), rand.New(rand.NewPCG(1, 2))

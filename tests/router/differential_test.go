@@ -63,7 +63,7 @@ func lookupService(t *testing.T, owners map[string]string) string {
 	server := httptest.NewServer(resolvertest.Service(resolver.Func(func(_ context.Context, questions []resolver.Question) []resolver.Answer {
 		answers := make([]resolver.Answer, len(questions))
 		for i, question := range questions {
-			answer := resolver.Answer{Outcome: resolver.Found, Team: teamOf(question.Name), Learnt: time.Now()}
+			answer := resolver.Answer{Outcome: resolver.Found, Team: teamOf(question.Name), AsOf: time.Now()}
 			if question.Kind == resolver.KindTask {
 				answer.Team = teamOf(ownDag)
 				answer.Current, answer.StoredTeam = true, answer.Team

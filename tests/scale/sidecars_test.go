@@ -127,7 +127,7 @@ func TestReadsOfMoreSidecarsAskTheDatabaseNoMore(t *testing.T) {
 		freshness resolver.Freshness
 		perSecond int // of each sidecar
 		sidecars  []int
-		// shared: what one has learnt serves all.
+		// shared: what one has fetched serves all.
 		shared bool
 	}{
 		{"reads", resolver.Cached, 200, []int{1, 2, 5, 10}, true},

@@ -22,7 +22,7 @@ BEGIN = datetime(2026, 1, 1, tzinfo=timezone.utc)
 
 
 def tried(context):
-    """Runs after the attempt was reported: its row has left the table of task instances by then."""
+    """Runs, before Task SDK 1.4, after the attempt was reported: it is no longer the current one by then."""
     Variable.set("a_tried", Variable.get("global_var"))
 
 

@@ -72,6 +72,8 @@ type Options struct {
 	// where that has Caddy's admin endpoint listen on TCP; empty where it does not.
 	Configured bool
 	Admin      string
+	// Routes are the findings about the routes of that file.
+	Routes []Finding
 	// UpstreamHost is the Host header that the fence sends to upstream, and
 	// UpstreamCA are the PEM files that it checks upstream's certificate against.
 	// Empty, they are upstream's own, and the machine's.
@@ -134,7 +136,7 @@ func AtFence(ctx context.Context, options Options, report func(Finding)) {
 	r := &run{Options: options, report: report}
 	defer r.close()
 	r.each(
-		ctx, r.checkConfiguration, r.checkLimits, r.checkAdmin, r.checkUpstream, r.checkKeys, r.checkSignature, r.checkClock, r.checkToken,
+		ctx, r.checkConfiguration, r.checkLimits, r.checkAdmin, r.checkRoutes, r.checkUpstream, r.checkKeys, r.checkSignature, r.checkClock, r.checkToken,
 		r.checkOwners, r.checkRedis, r.checkVariableKeys, r.checkTasks, r.checkAround,
 	)
 }

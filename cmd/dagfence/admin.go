@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
@@ -13,12 +14,13 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/dagfence/dagfence/caddymodule"
+	"github.com/dagfence/dagfence/check"
 )
 
-// warnOfAdmin logs where the configuration that a command is about to load has a
-// fence beside an admin endpoint that others may reach. What is wrong with the
-// configuration itself is the command's to say.
-func warnOfAdmin(cmd *cobra.Command, _ []string) {
+// warnOfBypasses logs where the configuration that a command is about to load has a
+// fence beside an admin endpoint that others may reach, or routes that lead past
+// the fence. What is wrong with the configuration itself is the command's to say.
+func warnOfBypasses(cmd *cobra.Command, _ []string) {
 	flag := func(name string) string {
 		value, _ := cmd.Flags().GetString(name) // "" where there is none
 		return value
@@ -27,17 +29,24 @@ func warnOfAdmin(cmd *cobra.Command, _ []string) {
 	if err != nil {
 		return
 	}
-	var document any
-	if json.Unmarshal(configuration, &document) != nil {
+	servers, err := serversIn(configuration)
+	if err != nil || !hasFence(servers) {
 		return
 	}
-	for _, handler := range caddymodule.HandlersIn(document) {
-		if address := adminAddress(configuration); handler["handler"] == "dagfence" && address != "" {
-			caddy.Log().Named("dagfence").Warn("any process that reaches the admin endpoint can take the fence away: "+
-				"write `admin off` into the global options; SIGUSR1 then reloads the configuration", zap.String("admin", address))
-			return
+	logger := caddy.Log().Named("dagfence")
+	if address := adminAddress(configuration); address != "" {
+		logger.Warn("any process that reaches the admin endpoint can take the fence away: "+
+			"write `admin off` into the global options; SIGUSR1 then reloads the configuration", zap.String("admin", address))
+	}
+	for _, finding := range check.Routes(servers) {
+		if finding.State != check.OK {
+			logger.Warn(finding.Text, zap.Stringer("state", finding.State))
 		}
 	}
+}
+
+func hasFence(servers map[string]any) bool {
+	return slices.ContainsFunc(caddymodule.HandlersIn(servers), func(handler map[string]any) bool { return handler["handler"] == "dagfence" })
 }
 
 // adapted returns a configuration file as Caddy reads it, in JSON. It logs

@@ -31,17 +31,11 @@ func configuredFences(file string) ([]check.Options, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--config: %w", err)
 	}
-	var document struct {
-		Apps struct {
-			HTTP struct {
-				Servers map[string]any `json:"servers"`
-			} `json:"http"`
-		} `json:"apps"`
-	}
-	if err := json.Unmarshal(content, &document); err != nil {
+	servers, err := serversIn(content)
+	if err != nil {
 		return nil, fmt.Errorf("--config: reading the JSON: %w", err)
 	}
-	admin, servers := adminAddress(content), document.Apps.HTTP.Servers
+	admin := adminAddress(content)
 	var found []check.Options
 	for _, name := range slices.Sorted(maps.Keys(servers)) {
 		fences, err := fencesIn(servers[name])
@@ -56,7 +50,21 @@ func configuredFences(file string) ([]check.Options, error) {
 	if len(found) == 0 {
 		return nil, errors.New("--config: there is no fence in it: write the directive dagfence into a site")
 	}
+	found[0].Routes = check.Routes(servers)
 	return found, nil
+}
+
+// serversIn returns the HTTP servers of a configuration in JSON.
+func serversIn(configuration []byte) (map[string]any, error) {
+	var document struct {
+		Apps struct {
+			HTTP struct {
+				Servers map[string]any `json:"servers"`
+			} `json:"http"`
+		} `json:"apps"`
+	}
+	err := json.Unmarshal(configuration, &document)
+	return document.Apps.HTTP.Servers, err
 }
 
 // fencesIn returns the fences of a server, as parsed JSON.

@@ -88,7 +88,7 @@ runs it without a configuration file, "dagfence demo" shows it.`,
 			cmd.Flags().AddGoFlagSet(registered.Flags)
 		}
 		if registered.Name == "run" || registered.Name == "reload" {
-			cmd.PreRun = warnOfAdmin
+			cmd.PreRun = warnOfBypasses
 		}
 		root.AddCommand(cmd)
 	}

@@ -44,6 +44,22 @@ func TestAdminEndpointBesideAFence_IsWarnedOf(t *testing.T) {
 	}
 }
 
+func TestRun_WarnsOfRoutesPastTheFence(t *testing.T) {
+	t.Parallel()
+	const warning = "without the fence: write dagfence before it"
+	fenced := strings.ReplaceAll(guarded, "OWNERS", write(t, "owners.yaml", "dags: {dag_a: team_a}\n"))
+	for before, warned := range map[string]bool{"": false, "reverse_proxy /execution/variables/* 127.0.0.1:1\n": true} {
+		config := write(t, "Caddyfile", "{\nadmin off\n}\n"+site(services.Address(t), "route {\n"+before+fenced+"\nreverse_proxy 127.0.0.1:1\n}"))
+		p := fence(t, "run", "--config", config)
+		p.says(t, running)
+		if got := strings.Contains(p.said(), warning); got != warned {
+			t.Errorf("%q before it: warned %v, want %v", before, got, warned)
+		}
+		p.signal(t, syscall.SIGKILL)
+		p.wait(t, ready)
+	}
+}
+
 // With the admin endpoint off, SIGUSR1 is the way to load another configuration.
 func TestSIGUSR1_LoadsTheRulesAnew(t *testing.T) {
 	t.Parallel()

@@ -45,7 +45,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		h.judge(r, request, j)
 	}
 	if j.entered {
-		defer h.inFlight.leave(j.task.ID)
+		defer underWay.leave(j.task.ID)
 	}
 	h.finalize(j)
 	passes := h.passes(j)
@@ -72,7 +72,7 @@ func (h *Handler) judge(r *http.Request, request route.Request, j *judged) {
 			j.refusal = refusalOf(err)
 			return
 		}
-		if j.entered = h.inFlight.enter(j.task.ID); !j.entered {
+		if j.entered = underWay.enter(j.task.ID); !j.entered {
 			j.refusal = errInFlight
 			return
 		}

@@ -18,6 +18,10 @@ var errInFlight = &refusal{
 	message: "too many requests of this task instance are under way; try again",
 }
 
+// underWay is for all fences of the process: neither a reload nor another site lets
+// a task instance have more.
+var underWay inFlight
+
 // inFlight counts the requests of each task instance that are under way. The
 // zero value has none. Safe for concurrent use.
 type inFlight struct {

@@ -54,7 +54,6 @@ type Handler struct {
 	// configuration is what all modules of one loaded configuration have in common.
 	configuration *prometheus.Registry
 
-	inFlight *inFlight
 	startup  *startup.App
 	drain    *drain
 	cleanups []func()
@@ -75,7 +74,7 @@ func (Handler) CaddyModule() caddy.ModuleInfo {
 // placeholders and the environment stay out of h.Config.
 func (h *Handler) Provision(ctx caddy.Context) error {
 	startup.Begin()
-	h.logger, h.drain, h.inFlight = ctx.Logger(), new(drain), new(inFlight)
+	h.logger, h.drain = ctx.Logger(), new(drain)
 	settings, origins, err := setup.Complete(h.Config, os.LookupEnv)
 	if err != nil {
 		return err

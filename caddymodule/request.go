@@ -37,7 +37,7 @@ var processID = rand.Text()
 
 // Why a request can't be judged before its path is even matched.
 var (
-	errBadTarget        = badRequest("bad_target", "the request target is not a path without a fragment")
+	errBadTarget        = badRequest("bad_target", "the request target is not a path without a fragment, or its query has a space in it")
 	errTrailers         = badRequest("trailers", "the request announces trailers, which the Execution API does not read")
 	errOtherProtocol    = badRequest("other_protocol", "the request asks for another protocol than HTTP, which the Execution API does not speak")
 	errTwoHeaders       = badRequest("duplicate_header", "Authorization or Airflow-API-Version is given more than once")
@@ -58,8 +58,9 @@ var (
 func (h *Handler) read(r *http.Request) (request route.Request, inside bool, refused *refusal) {
 	target := r.RequestURI
 	// Absolute-form and authority-form are routed by one of uvicorn's parsers and
-	// not by the other; so is what stands behind a #.
-	if target == "" || target[0] != '/' || strings.IndexByte(target, '#') >= 0 {
+	// not by the other; so is what stands behind a #. A space in the query, which
+	// HTTP/2 and HTTP/3 can carry, would end the target where HTTP/1 goes on.
+	if target == "" || target[0] != '/' || strings.IndexByte(target, '#') >= 0 || strings.IndexByte(r.URL.RawQuery, ' ') >= 0 {
 		return request, true, errBadTarget
 	}
 	switch connection := r.Header["Connection"]; {

@@ -11,10 +11,6 @@ import (
 	"github.com/dagfence/dagfence/setup"
 )
 
-// probe is asked of the lookup service. No dag can be called so: Airflow allows
-// letters, digits, dots, dashes and underscores.
-var probe = []resolver.Question{{Key: resolver.Key{Kind: resolver.KindDag, Name: "dagfence check"}}}
-
 // checkOwners asks who owns what, as the fence does: the lookup service, or the
 // database and the ownership file.
 func (r *run) checkOwners(ctx context.Context) {
@@ -66,7 +62,7 @@ func (r *run) checkOwnershipFile() {
 
 func (r *run) checkLookup(ctx context.Context, source resolver.Resolver) {
 	const check = "lookup"
-	switch answer := source.Resolve(ctx, probe)[0]; answer.Outcome {
+	switch answer := source.Resolve(ctx, []resolver.Question{resolver.Probe})[0]; answer.Outcome {
 	case resolver.Found, resolver.NotFound:
 		r.owners = source
 		r.ok(check, "the service takes the fence's credentials, and answers")

@@ -209,7 +209,7 @@ func TestLookupServiceIsAsked(t *testing.T) {
 	overTLS.StartTLS()
 	t.Cleanup(overTLS.Close)
 	down := new(resolvertest.World)
-	down.Refuse(resolver.KindDag, "dagfence check", resolver.Unavailable)
+	down.Refuse(resolver.KindDag, resolver.Probe.Name, resolver.Unavailable)
 	for name, tc := range map[string]struct {
 		lookup config.Lookup
 		state  check.State

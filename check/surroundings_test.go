@@ -88,7 +88,7 @@ func TestEveryProblemOfTheConfigurationIsTold(t *testing.T) {
 			t.Errorf("found %s", f)
 		}
 	}
-	for i, want := range []string{"mode: ", "base_path: ", "token: no key"} {
+	for i, want := range []string{"invalid mode ", "invalid base_path ", "no token key "} {
 		if len(texts) != 3 || !strings.HasPrefix(texts[i], want) {
 			t.Fatalf("told are %q", texts)
 		}

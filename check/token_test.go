@@ -59,7 +59,7 @@ func TestTasksTokenTellsWhichSettingIsWrong(t *testing.T) {
 		"not before": {jwt.MapClaims{"nbf": later}, nil, nil, "token is not valid yet: its nbf is "},
 		"subject":    {jwt.MapClaims{"sub": "somebody"}, nil, nil, "its sub names no task instance"},
 		"scope":      {jwt.MapClaims{"scope": "other"}, nil, nil, `its scope is "other"`},
-		"no claims":  {jwt.MapClaims{"aud": nil}, nil, nil, "token lacks a required claim: aud"},
+		"no claims":  {jwt.MapClaims{"aud": nil}, nil, nil, "token is missing a required claim: aud"},
 		"key pair here": {nil, nil, func(f *config.Token) {
 			f.Secret, f.JWKS = "", jwks(t, testKey(t), "k1")
 		}, `it is signed by "HS512": set token secret`},

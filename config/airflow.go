@@ -149,7 +149,7 @@ func basePathBelow(baseURL string) (string, error) {
 	}
 	path := strings.TrimSuffix(upTo(rest, "?#"), "/")
 	if path != "" && path[0] != '/' {
-		return "", errors.New("no URL with a scheme and a host, so Airflow mounts nothing where tasks could reach it: write it as https://host/path")
+		return "", errors.New("not an absolute URL, without which Airflow serves tasks nothing: must be such as https://host/path")
 	}
 	return path + defaultBasePath, nil
 }
@@ -180,7 +180,7 @@ func onOff(value string) (string, error) {
 	case "f", "false", "0":
 		return Off, nil
 	}
-	return "", fmt.Errorf("%q is no boolean of Airflow's: write true or false", value)
+	return "", fmt.Errorf("invalid boolean %q: must be true or false", value)
 }
 
 // list splits at commas. Nobody signs an empty name, so none is kept.
@@ -192,7 +192,7 @@ func list(value string) ([]string, error) {
 		}
 	}
 	if len(names) == 0 {
-		return nil, fmt.Errorf("%q names nothing: write a name", value)
+		return nil, fmt.Errorf("invalid list %q: must contain a name", value)
 	}
 	return names, nil
 }
@@ -205,7 +205,7 @@ func seconds(value string) (*caddy.Duration, error) {
 	digits := strings.TrimSpace(value)
 	whole, err := strconv.ParseInt(strings.ReplaceAll(digits, "_", ""), 10, 32)
 	if err != nil || !wholeNumber.MatchString(digits) {
-		return nil, fmt.Errorf("%q is no whole number of seconds: write one", value)
+		return nil, fmt.Errorf("invalid duration %q: must be a whole number of seconds", value)
 	}
 	leeway := caddy.Duration(time.Duration(whole) * time.Second)
 	return &leeway, nil

@@ -165,11 +165,11 @@ var wrongEnvironments = map[string]struct {
 }{
 	"a boolean Airflow refuses": {
 		variables{envMultiTeam: "yes"},
-		`AIRFLOW__CORE__MULTI_TEAM: "yes" is no boolean of Airflow's: write true or false, or set multi_team in the configuration`,
+		`AIRFLOW__CORE__MULTI_TEAM: invalid boolean "yes": must be true or false, or set multi_team in the configuration`,
 	},
 	"a leeway with a unit": {
 		variables{envLeeway: "10s"},
-		`AIRFLOW__API_AUTH__JWT_LEEWAY: "10s" is no whole number of seconds: write one, or set token leeway in the configuration`,
+		`AIRFLOW__API_AUTH__JWT_LEEWAY: invalid duration "10s": must be a whole number of seconds, or set token leeway in the configuration`,
 	},
 	"a secret from a command": {
 		variables{envSecret + "_CMD": "cat /run/secret"},
@@ -189,12 +189,12 @@ var wrongEnvironments = map[string]struct {
 	},
 	"all at once": {
 		variables{envMultiTeam: "2", envLeeway: "-"},
-		`AIRFLOW__CORE__MULTI_TEAM: "2" is no boolean of Airflow's: write true or false, or set multi_team in the configuration` + "\n" +
-			`AIRFLOW__API_AUTH__JWT_LEEWAY: "-" is no whole number of seconds: write one, or set token leeway in the configuration`,
+		`AIRFLOW__CORE__MULTI_TEAM: invalid boolean "2": must be true or false, or set multi_team in the configuration` + "\n" +
+			`AIRFLOW__API_AUTH__JWT_LEEWAY: invalid duration "-": must be a whole number of seconds, or set token leeway in the configuration`,
 	},
 }
 
-// Each is told in a line that names the variable, what is wrong and the mend.
+// Each is told in a line that names the variable, what is wrong and the fix.
 func TestEnvironmentThatIsWrong(t *testing.T) {
 	t.Parallel()
 	for name, tc := range wrongEnvironments {

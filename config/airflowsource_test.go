@@ -174,7 +174,7 @@ func TestAirflowCfgThatIsWrong(t *testing.T) {
 	const indirect = ": the fence runs no commands and asks no secrets backend: set "
 	const single = ": a single % in it: write %% for a percent sign, or set token secret in the configuration"
 	for content, want := range map[string]string{
-		"[core]\nmulti_team = yes":                `: [core] multi_team: "yes" is no boolean of Airflow's: write true or false, or set multi_team in the configuration`,
+		"[core]\nmulti_team = yes":                `: [core] multi_team: invalid boolean "yes": must be true or false, or set multi_team in the configuration`,
 		"[api_auth]\njwt_secret_cmd = cat hidden": ": [api_auth] jwt_secret_cmd" + indirect + envSecret + ", or token secret in the configuration",
 		"[api_auth]\njwt_secret_secret = hidden":  ": [api_auth] jwt_secret_secret" + indirect + envSecret + ", or token secret in the configuration",
 		"[core]\nsql_alchemy_conn_cmd = hidden":   ": [core] sql_alchemy_conn_cmd" + indirect + envDatabase + ", or database in the configuration",
@@ -185,9 +185,9 @@ func TestAirflowCfgThatIsWrong(t *testing.T) {
 		"[api_auth]\njwt_secret = hidden%(word)s": ": [api_auth] jwt_secret: a %(reference)s in it is to an option that its section does not have: " +
 			"write %% for a percent sign, or set token secret in the configuration",
 		"[api_auth]\njwt_secret = %(jwt_secret)s": ": [api_auth] jwt_secret: its %(references)s are more than 10 deep: write the value out, or set token secret in the configuration",
-		"[api]\nbase_url = airflow.example/a": ": [api] base_url: no URL with a scheme and a host, so Airflow mounts nothing where tasks could reach it: " +
-			"write it as https://host/path, or set base_path in the configuration",
-		"[execution_api]\njwt_audience = ,": `: [execution_api] jwt_audience: "," names nothing: write a name, or set token audience in the configuration`,
+		"[api]\nbase_url = airflow.example/a": ": [api] base_url: not an absolute URL, without which Airflow serves tasks nothing: " +
+			"must be such as https://host/path, or set base_path in the configuration",
+		"[execution_api]\njwt_audience = ,": `: [execution_api] jwt_audience: invalid list ",": must contain a name, or set token audience in the configuration`,
 	} {
 		t.Run(content, func(t *testing.T) {
 			t.Parallel()

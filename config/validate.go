@@ -11,7 +11,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 )
 
-// The bounds that Validate holds values to.
+// The bounds of values.
 const (
 	maxCacheSize = 10_000_000
 	maxTTL       = time.Minute
@@ -23,10 +23,10 @@ const (
 	minKeyLength = 16
 )
 
-// Validate tells everything that is wrong with c, which must have its defaults:
-// a switch that is not set is wrong too. Each problem is a line of its own that
-// names the option as a Caddyfile has it, what is wrong, and the mend; none
-// shows a secret, a password or the query of a URL. Files are not looked at.
+// Validate returns everything that is wrong with c, which must have its defaults:
+// an empty switch is wrong too. Each problem is a line of its own that names the
+// option as a Caddyfile has it, what is wrong, and the fix; none shows a secret.
+// What a URL must look like is checked by the package that parses it.
 func (c Config) Validate() error {
 	p := new(problems)
 	p.oneOf("mode", c.Mode, Enforce, Audit)
@@ -44,26 +44,26 @@ func (c Config) Validate() error {
 
 type problems struct{ errs []error }
 
-func (p *problems) addf(option, format string, args ...any) {
-	p.errs = append(p.errs, fmt.Errorf(option+": "+format, args...))
+func (p *problems) addf(format string, args ...any) {
+	p.errs = append(p.errs, fmt.Errorf(format, args...))
 }
 
 func (p *problems) oneOf(option, value string, words ...string) {
 	if slices.Contains(words, value) {
 		return
 	}
-	last := len(words) - 1
-	p.addf(option, "%q is not a word it takes: write %s or %s", value, strings.Join(words[:last], ", "), words[last])
+	p.addf("invalid %s %q: must be %s", option, value, orList(words))
 }
 
-// within holds a time to (0, longest]; why ends the sentence.
-func (p *problems) within(option string, value caddy.Duration, longest time.Duration, why string) {
-	d := time.Duration(value)
-	switch {
-	case d <= 0:
-		p.addf(option, "%v is no time: write one above 0s and up to %v", d, longest)
-	case d > longest:
-		p.addf(option, "%v is more than %v, %s: write %v or less", d, longest, why, longest)
+// orList joins words as in "enforce, audit or off".
+func orList(words []string) string {
+	last := len(words) - 1
+	return strings.Join(words[:last], ", ") + " or " + words[last]
+}
+
+func (p *problems) within(option string, value caddy.Duration, longest time.Duration) {
+	if d := time.Duration(value); d <= 0 || d > longest {
+		p.addf("invalid %s %v: must be a positive duration of at most %v", option, d, longest)
 	}
 }
 
@@ -87,22 +87,22 @@ func (p *problems) rules(r Rules) {
 
 func (p *problems) cache(c Cache) {
 	if c.Size <= 0 || c.Size > maxCacheSize {
-		p.addf("cache size", "%d is not from 1 to %d: write a number of entries that is", c.Size, maxCacheSize)
+		p.addf("invalid cache size %d: must be from 1 to %d", c.Size, maxCacheSize)
 	}
-	p.within("cache ttl", c.TTL, maxTTL, "the longest that a changed owner may go unnoticed")
-	p.within("cache task_ttl", c.TaskTTL, maxTaskTTL, "the longest that a task's identity is kept")
+	p.within("cache ttl", c.TTL, maxTTL)
+	p.within("cache task_ttl", c.TaskTTL, maxTaskTTL)
 	if c.Key != "" && len(c.Key) < minKeyLength {
-		p.addf("cache key", "shorter than %d characters: make one with `openssl rand -base64 32`", minKeyLength)
+		p.addf("cache key must have at least %d characters: create one with `openssl rand -base64 32`", minKeyLength)
 	}
 	if err := CheckDeployment(c.Deployment); err != nil {
-		p.addf("cache deployment", "%w", err)
+		p.addf("cache deployment: %w", err)
 	}
 }
 
 var deployments = regexp.MustCompile(`^[A-Za-z0-9._-]{0,64}$`)
 
 // CheckDeployment returns an error if a deployment can't have the name. The empty
-// name is one too.
+// name is valid.
 func CheckDeployment(name string) error {
 	if !deployments.MatchString(name) {
 		return fmt.Errorf("invalid name %.80q: must be up to 64 letters, digits, dots, dashes and underscores", name)
@@ -110,27 +110,24 @@ func CheckDeployment(name string) error {
 	return nil
 }
 
-// segment is one step of a path that no two parsers read differently: the
-// characters of RFC 3986's segment, percent escapes left out.
+// segment is a segment of a path (RFC 3986), without percent escapes, which two
+// parsers may read differently.
 var segment = regexp.MustCompile(`^[A-Za-z0-9._~!$&'()*+,;=:@-]+$`)
 
 func (p *problems) basePath(path string) {
-	const mend = "write the path where upstream mounts the Execution API, such as /execution"
+	const fix = "must be the path where upstream mounts the Execution API, such as /execution"
 	rest, absolute := strings.CutPrefix(path, "/")
 	switch {
-	case !absolute:
-		p.addf("base_path", "%q does not start with a slash: %s", path, mend)
-		return
-	case rest == "":
-		p.addf("base_path", "the fence can't stand in front of everything: %s", mend)
+	case !absolute, rest == "":
+		p.addf("invalid base_path %q: %s", path, fix)
 		return
 	case strings.HasSuffix(rest, "/"):
-		p.addf("base_path", "%q ends in a slash: leave it out", path)
+		p.addf("invalid base_path %q: must not end with a slash", path)
 		return
 	}
 	for step := range strings.SplitSeq(rest, "/") {
-		if step == "" || step == "." || step == ".." || !segment.MatchString(step) {
-			p.addf("base_path", "%q holds %q, which is no plain step of a path: %s", path, step, mend)
+		if step == "." || step == ".." || !segment.MatchString(step) {
+			p.addf("invalid base_path %q: segment %q is not allowed; %s", path, step, fix)
 		}
 	}
 }

@@ -37,7 +37,7 @@ func withLookup(url string) config.Config {
 	return c
 }
 
-func TestValid(t *testing.T) {
+func TestValidate_AcceptsValidSettings(t *testing.T) {
 	t.Parallel()
 	public := func(c *config.Config) { c.Token = config.Token{PublicKey: "/key.pem"}; *c = c.WithDefaults() }
 	cases := map[string]edit{
@@ -68,7 +68,7 @@ func TestValid(t *testing.T) {
 		"cluster":      func(c *config.Config) { c.Redis = "rediss-cluster://a:6379,b:6379" },
 		"most of all":  func(c *config.Config) { c.Cache.Size, c.Cache.TTL = 10_000_000, caddy.Duration(time.Minute) },
 		"least of all": func(c *config.Config) { c.Cache.Size, c.Cache.TTL, c.Cache.TaskTTL = 1, 1, 1 },
-		"every other word": func(c *config.Config) {
+		"every other value": func(c *config.Config) {
 			c.Mode, c.MultiTeam, c.OnUnavailable, c.Rules = "audit", "off", "deny", full().Rules
 		},
 	}
@@ -84,184 +84,138 @@ func TestValid(t *testing.T) {
 
 type c = config.Config
 
-const basePathMend = "write the path where upstream mounts the Execution API, such as /execution"
+const basePathFix = "must be the path where upstream mounts the Execution API, such as /execution"
 
 var wrong = map[string]struct {
 	change edit
 	want   string
 }{
-	"mode":       {func(c *c) { c.Mode = "off" }, `mode: "off" is not a word it takes: write enforce or audit`},
-	"case":       {func(c *c) { c.Mode = "Enforce" }, `mode: "Enforce" is not a word it takes: write enforce or audit`},
-	"multi_team": {func(c *c) { c.MultiTeam = "true" }, `multi_team: "true" is not a word it takes: write on or off`},
+	"mode":       {func(c *c) { c.Mode = "off" }, `invalid mode "off": must be enforce or audit`},
+	"case":       {func(c *c) { c.Mode = "Enforce" }, `invalid mode "Enforce": must be enforce or audit`},
+	"multi_team": {func(c *c) { c.MultiTeam = "true" }, `invalid multi_team "true": must be on or off`},
 	"on_unavailable": {
-		func(c *c) { c.OnUnavailable = "allow" }, `on_unavailable: "allow" is not a word it takes: write retry or deny`,
+		func(c *c) { c.OnUnavailable = "allow" }, `invalid on_unavailable "allow": must be retry or deny`,
 	},
 	"group": {
-		func(c *c) { c.Rules.Variables = "on" }, `rules variables: "on" is not a word it takes: write enforce, audit or off`,
+		func(c *c) { c.Rules.Variables = "on" }, `invalid rules variables "on": must be enforce, audit or off`,
 	},
 	"xcom_writes": {
 		func(c *c) { c.Rules.XComWrites = "run" },
-		`rules xcom_writes: "run" is not a word it takes: write task_instance, task, dag or off`,
+		`invalid rules xcom_writes "run": must be task_instance, task, dag or off`,
 	},
 	"unknown_routes": {
 		func(c *c) { c.Rules.UnknownRoutes = "allow" },
-		`rules unknown_routes: "allow" is not a word it takes: write deny or unsafe_allow`,
+		`invalid rules unknown_routes "allow": must be deny or unsafe_allow`,
 	},
 	"documentation": {
-		func(c *c) { c.Rules.Documentation = "off" }, `rules documentation: "off" is not a word it takes: write deny or allow`,
+		func(c *c) { c.Rules.Documentation = "off" }, `invalid rules documentation "off": must be deny or allow`,
 	},
-	"a switch that is not set": {func(c *c) { c.Mode = "" }, `mode: "" is not a word it takes: write enforce or audit`},
+	"a switch that is not set": {func(c *c) { c.Mode = "" }, `invalid mode "": must be enforce or audit`},
 
 	"relative base path": {
-		func(c *c) { c.BasePath = "execution" }, `base_path: "execution" does not start with a slash: ` + basePathMend,
+		func(c *c) { c.BasePath = "execution" }, `invalid base_path "execution": ` + basePathFix,
 	},
-	"root": {func(c *c) { c.BasePath = "/" }, `base_path: the fence can't stand in front of everything: ` + basePathMend},
+	"root": {func(c *c) { c.BasePath = "/" }, `invalid base_path "/": ` + basePathFix},
 	"trailing slash": {
-		func(c *c) { c.BasePath = "/execution/" }, `base_path: "/execution/" ends in a slash: leave it out`,
+		func(c *c) { c.BasePath = "/execution/" }, `invalid base_path "/execution/": must not end with a slash`,
 	},
 	"empty segment": {
-		func(c *c) { c.BasePath = "/a//b" }, `base_path: "/a//b" holds "", which is no plain step of a path: ` + basePathMend,
+		func(c *c) { c.BasePath = "/a//b" }, `invalid base_path "/a//b": segment "" is not allowed; ` + basePathFix,
 	},
 	"dots": {
-		func(c *c) { c.BasePath = "/a/../b" }, `base_path: "/a/../b" holds "..", which is no plain step of a path: ` + basePathMend,
+		func(c *c) { c.BasePath = "/a/../b" }, `invalid base_path "/a/../b": segment ".." is not allowed; ` + basePathFix,
 	},
 	"escape": {
-		func(c *c) { c.BasePath = "/a%2fb" }, `base_path: "/a%2fb" holds "a%2fb", which is no plain step of a path: ` + basePathMend,
+		func(c *c) { c.BasePath = "/a%2fb" }, `invalid base_path "/a%2fb": segment "a%2fb" is not allowed; ` + basePathFix,
 	},
 	"query": {
-		func(c *c) { c.BasePath = "/a?b" }, `base_path: "/a?b" holds "a?b", which is no plain step of a path: ` + basePathMend,
+		func(c *c) { c.BasePath = "/a?b" }, `invalid base_path "/a?b": segment "a?b" is not allowed; ` + basePathFix,
 	},
 	"control byte": {
-		func(c *c) { c.BasePath = "/a\n" }, `base_path: "/a\n" holds "a\n", which is no plain step of a path: ` + basePathMend,
+		func(c *c) { c.BasePath = "/a\n" }, `invalid base_path "/a\n": segment "a\n" is not allowed; ` + basePathFix,
 	},
 	"placeholder": {
 		func(c *c) { c.BasePath = "/{env.X}" },
-		`base_path: "/{env.X}" holds "{env.X}", which is no plain step of a path: ` + basePathMend,
+		`invalid base_path "/{env.X}": segment "{env.X}" is not allowed; ` + basePathFix,
 	},
 
 	"no key": {
 		func(c *c) { c.Token.Secret = "" },
-		`token: no key to verify the tokens of tasks with: set token secret or AIRFLOW__API_AUTH__JWT_SECRET, ` +
-			`token public_key or AIRFLOW__API_AUTH__JWT_PRIVATE_KEY_PATH, ` +
-			`token jwks or AIRFLOW__API_AUTH__TRUSTED_JWKS_URL, as upstream has it`,
+		`no token key configured: set token secret (AIRFLOW__API_AUTH__JWT_SECRET), ` +
+			`token public_key (AIRFLOW__API_AUTH__JWT_PRIVATE_KEY_PATH) or ` +
+			`token jwks (AIRFLOW__API_AUTH__TRUSTED_JWKS_URL), as in Airflow's api-server`,
 	},
 	"two secrets": {
-		func(c *c) { c.Token.SecretFile = "/s" }, `token secret: set beside token secret_file: leave one of them out`,
+		func(c *c) { c.Token.SecretFile = "/s" }, `token secret and token secret_file are mutually exclusive`,
 	},
-	"blank secret": {
-		func(c *c) { c.Token.Secret = " \n" }, `token secret: only blanks: write the secret that Airflow signs with`,
-	},
-	"jwks without a host": {
-		func(c *c) { c.Token.JWKS, c.Token.Algorithms = "https:///jwks.json", nil },
-		`token jwks: no http or https URL with a host: write one, or a file without a scheme`,
-	},
-	"jwks with another scheme": {
-		func(c *c) { c.Token.JWKS, c.Token.Algorithms = "file:///jwks.json", nil },
-		`token jwks: no http or https URL with a host: write one, or a file without a scheme`,
+	"secret of whitespace": {
+		func(c *c) { c.Token.Secret = " \n" }, `token secret must not be only whitespace`,
 	},
 	"unknown algorithm": {
 		func(c *c) { c.Token.Algorithms = []string{"none"} },
-		`token algorithms: "none" is not known: write HS256, HS384, HS512`,
+		`invalid token algorithms "none": must be HS256, HS384 or HS512 with a secret`,
 	},
 	"a secret with public keys' algorithm": {
 		func(c *c) { c.Token.Algorithms = []string{"HS512", "RS256"} },
-		`token algorithms: RS256 does not go with a secret: write HS256, HS384, HS512`,
+		`invalid token algorithms "RS256": must be HS256, HS384 or HS512 with a secret`,
 	},
 	"public keys with a secret's algorithm": {
 		func(c *c) { c.Token.JWKS = "jwks.json" },
-		`token algorithms: HS512 does not go with public keys: write ` +
-			`RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA`,
+		`invalid token algorithms "HS512": must be ` +
+			`RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512 or EdDSA with public keys`,
 	},
-	"no algorithm":   {func(c *c) { c.Token.Algorithms = nil }, `token algorithms: none: name one`},
-	"no audience":    {func(c *c) { c.Token.Audience = nil }, `token audience: none: name one`},
-	"empty audience": {func(c *c) { c.Token.Audience = []string{"a", ""} }, `token audience: "" is no name: write one, or leave it out`},
-	"empty issuer":   {func(c *c) { c.Token.Issuer = []string{" "} }, `token issuer: " " is no name: write one, or leave it out`},
-	"no leeway set":  {func(c *c) { c.Token.Leeway = nil }, `token leeway: not set: write a time from 0s to 5m0s`},
+	"no algorithm":   {func(c *c) { c.Token.Algorithms = nil }, `token algorithms must not be empty`},
+	"no audience":    {func(c *c) { c.Token.Audience = nil }, `token audience must not be empty`},
+	"empty audience": {func(c *c) { c.Token.Audience = []string{"a", ""} }, `invalid token audience "": must be a name`},
+	"empty issuer":   {func(c *c) { c.Token.Issuer = []string{" "} }, `invalid token issuer " ": must be a name`},
+	"no leeway set":  {func(c *c) { c.Token.Leeway = nil }, `token leeway is not set`},
 	"negative leeway": {
-		func(c *c) { c.Token.Leeway = duration(-time.Second) }, `token leeway: -1s is not from 0s to 5m0s: write a time that is`,
+		func(c *c) { c.Token.Leeway = duration(-time.Second) }, `invalid token leeway -1s: must be from 0s to 5m0s`,
 	},
 	"long leeway": {
 		func(c *c) { c.Token.Leeway = duration(math.MaxInt64) },
-		`token leeway: 2562047h47m16.854775807s is not from 0s to 5m0s: write a time that is`,
+		`invalid token leeway 2562047h47m16.854775807s: must be from 0s to 5m0s`,
 	},
 
-	"nobody to ask": {
+	"no ownership source": {
 		func(c *c) { c.Database = "" },
-		`database: nobody to ask who owns what: set database or AIRFLOW__DATABASE__SQL_ALCHEMY_CONN, lookup, or ownership_file`,
+		`no ownership source configured: set database (AIRFLOW__DATABASE__SQL_ALCHEMY_CONN), lookup or ownership_file`,
 	},
 	"database and lookup": {
 		func(c *c) { c.Lookup.URL = "http://lookup" },
-		`database: set beside lookup, which would answer in its place: leave one of them out`,
+		`database and lookup are mutually exclusive: the lookup service has its own database`,
 	},
 	"ownership file and lookup": {
 		func(c *c) { *c = withLookup("http://lookup"); c.OwnershipFile = "/owners" },
-		`ownership_file: set beside lookup, which reads its own: give the file to the service, or leave one of them out`,
-	},
-	"another database": {
-		func(c *c) { c.Database = "mssql+pyodbc://u:db-password@db" },
-		`database: no URL of a database that Airflow runs on: write postgresql://, mysql:// or sqlite://, as in Airflow's sql_alchemy_conn`,
-	},
-	"no database URL": {
-		func(c *c) { c.Database = "u:db-password@db" },
-		`database: no URL of a database that Airflow runs on: write postgresql://, mysql:// or sqlite://, as in Airflow's sql_alchemy_conn`,
+		`ownership_file and lookup are mutually exclusive: the lookup service has its own ownership file`,
 	},
 
 	"lookup options alone": {
-		func(c *c) { c.Lookup.Token = "t" }, `lookup: it has options but no URL: write http:// or https:// and a host`,
-	},
-	"lookup at an IPv6 address and a port": {
-		func(c *c) { *c = withLookup("http://::1:8082") }, `lookup: an IPv6 address needs brackets: write it as [::1], or [::1]:port`,
-	},
-	"lookup at an IPv6 address": {
-		func(c *c) { *c = withLookup("https://2001:db8::7/") }, `lookup: an IPv6 address needs brackets: write it as [::1], or [::1]:port`,
-	},
-	"lookup without a scheme": {
-		func(c *c) { *c = withLookup("lookup:8082") }, `lookup: no http or https URL with a host: write one`,
-	},
-	"lookup that does not parse": {
-		func(c *c) { *c = withLookup("http://u:lookup#password@lookup") }, `lookup: no http or https URL with a host: write one`,
-	},
-	"lookup with a user": {
-		func(c *c) { *c = withLookup("http://u:password@lookup") }, `lookup: its URL holds a user: leave it out, and set lookup token`,
-	},
-	"lookup with a query": {
-		func(c *c) { *c = withLookup("http://lookup?key=password") }, `lookup: its URL holds a query or a fragment: leave it out`,
+		func(c *c) { c.Lookup.Token = "t" }, `lookup has options but no URL: set it to the lookup service's, such as https://lookup:8082`,
 	},
 	"lookup over http with TLS options": {
 		func(c *c) { *c = withLookup("http://lookup"); c.Lookup.CA = "/ca" },
-		`lookup: ca and tls_client do nothing over http: write https, or leave them out`,
-	},
-	"lookup token with a line break": {
-		func(c *c) { *c = withLookup("http://lookup"); c.Lookup.Token = "password\n" },
-		`lookup token: it holds a blank, a line break or a letter beyond ASCII: write it without`,
+		`lookup ca and lookup tls_client need an https URL`,
 	},
 	"half a key pair": {
 		func(c *c) { *c = withLookup("https://lookup"); c.Lookup.TLSClient = &config.KeyPair{Cert: "/c"} },
-		`lookup tls_client: only half of it is set: write the file of the certificate and the file of its key`,
+		`lookup tls_client must name two files: the certificate and its key`,
 	},
 	"slow lookup": {
 		func(c *c) { *c = withLookup("http://lookup"); c.Lookup.Timeout = caddy.Duration(5 * time.Second) },
-		`lookup timeout: 5s is more than 4s, and the Task SDK gives up after 5s: write 4s or less`,
+		`invalid lookup timeout 5s: must be a positive duration of at most 4s`,
 	},
 	"no time for lookup": {
 		func(c *c) { *c = withLookup("http://lookup"); c.Lookup.Timeout = -1 },
-		`lookup timeout: -1ns is no time: write one above 0s and up to 4s`,
+		`invalid lookup timeout -1ns: must be a positive duration of at most 4s`,
 	},
 
-	"redis scheme": {
-		func(c *c) { c.Redis = "http://:password@cache" },
-		`redis: no Redis URL: write redis://, rediss://, unix://, redis-sentinel://, rediss-sentinel://, redis-cluster://, rediss-cluster:// and a host or a socket`,
-	},
-	"redis without a host": {
-		func(c *c) { c.Redis = "redis://" },
-		`redis: no Redis URL: write redis://, rediss://, unix://, redis-sentinel://, rediss-sentinel://, redis-cluster://, rediss-cluster:// and a host or a socket`,
-	},
 	"redis and public keys": {
 		func(c *c) { c.Token = config.Token{PublicKey: "/k"}; *c = c.WithDefaults(); c.Redis = "redis://r" },
-		"cache key: not set: with redis and public keys there is no secret to seal entries with, so make one with `openssl rand -base64 32`",
+		"cache key is required with redis and public keys: create one with `openssl rand -base64 32`",
 	},
 	"short key": {
-		func(c *c) { c.Cache.Key = "password" }, "cache key: shorter than 16 characters: make one with `openssl rand -base64 32`",
+		func(c *c) { c.Cache.Key = "password" }, "cache key must have at least 16 characters: create one with `openssl rand -base64 32`",
 	},
 	"deployment with a colon": {
 		func(c *c) { c.Cache.Deployment = "a:b" },
@@ -275,20 +229,19 @@ var wrong = map[string]struct {
 		func(c *c) { c.Cache.Deployment = strings.Repeat("d", 65) },
 		`cache deployment: invalid name "` + strings.Repeat("d", 65) + `": must be up to 64 letters, digits, dots, dashes and underscores`,
 	},
-	"no size":  {func(c *c) { c.Cache.Size = -1 }, `cache size: -1 is not from 1 to 10000000: write a number of entries that is`},
-	"big size": {func(c *c) { c.Cache.Size = 10_000_001 }, `cache size: 10000001 is not from 1 to 10000000: write a number of entries that is`},
+	"no size":  {func(c *c) { c.Cache.Size = -1 }, `invalid cache size -1: must be from 1 to 10000000`},
+	"big size": {func(c *c) { c.Cache.Size = 10_000_001 }, `invalid cache size 10000001: must be from 1 to 10000000`},
 	"stale": {
 		func(c *c) { c.Cache.TTL = caddy.Duration(2 * time.Minute) },
-		`cache ttl: 2m0s is more than 1m0s, the longest that a changed owner may go unnoticed: write 1m0s or less`,
+		`invalid cache ttl 2m0s: must be a positive duration of at most 1m0s`,
 	},
 	"stale task": {
 		func(c *c) { c.Cache.TaskTTL = caddy.Duration(24 * time.Hour) },
-		`cache task_ttl: 24h0m0s is more than 1h0m0s, the longest that a task's identity is kept: write 1h0m0s or less`,
+		`invalid cache task_ttl 24h0m0s: must be a positive duration of at most 1h0m0s`,
 	},
 }
 
-// Each is told in a line that names the option, what is wrong and the mend.
-func TestWrong(t *testing.T) {
+func TestValidate_NamesOptionAndFix(t *testing.T) {
 	t.Parallel()
 	for name, tc := range wrong {
 		t.Run(name, func(t *testing.T) {
@@ -298,26 +251,26 @@ func TestWrong(t *testing.T) {
 				t.Errorf("got  %s\nwant %s", got, tc.want)
 			}
 			if strings.Contains(got, "password") {
-				t.Errorf("a password is told: %s", got)
+				t.Errorf("the error has a password: %s", got)
 			}
 		})
 	}
 }
 
-func TestAllProblemsAreToldAtOnce(t *testing.T) {
+func TestValidate_ReportsAllProblems(t *testing.T) {
 	t.Parallel()
 	err := config.Config{}.Validate()
 	if err == nil {
 		t.Fatal("nothing set, not even defaults, is valid")
 	}
 	for _, option := range []string{
-		"mode", "base_path", "multi_team", "token", "token algorithms", "token audience", "token leeway", "database",
+		"mode", "base_path", "multi_team", "token key", "token algorithms", "token audience", "token leeway", "ownership source",
 		"cache size", "cache ttl", "cache task_ttl", "rules variables", "rules connections", "rules xcoms", "rules dags",
 		"rules assets", "rules xcom_writes", "rules global_writes", "rules teamless_tasks", "rules unknown_routes",
 		"rules documentation",
 		"on_unavailable",
 	} {
-		if !strings.Contains("\n"+err.Error(), "\n"+option+": ") {
+		if !strings.Contains(err.Error(), " "+option+" ") && !strings.Contains("\n"+err.Error(), "\n"+option+" ") {
 			t.Errorf("%s is missing from\n%v", option, err)
 		}
 	}

@@ -66,7 +66,7 @@ type Directory struct {
 // and Unavailable, until it is.
 func New(options Options) (*Directory, error) {
 	if options.Database == "" && options.OwnershipFile == "" {
-		return nil, errors.New("database and ownership_file: neither is set, so nobody knows who owns what; set one of them (database is Airflow's sql_alchemy_conn)")
+		return nil, errors.New("no ownership source configured: set database or ownership_file")
 	}
 	if options.Logger == nil {
 		options.Logger = slog.Default()

@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/google/uuid"
 	"golang.org/x/sync/singleflight"
 
 	"github.com/dagfence/dagfence/lookup/sqlalchemy"
@@ -226,7 +227,8 @@ func (m *metadata) query(ctx context.Context, s *knownSchema, key resolver.Key) 
 	}
 	name := key.Name
 	if key.Kind == resolver.KindTask {
-		if !isUUID(name) {
+		// Only the form that Airflow writes can be the id of a task instance.
+		if id, err := uuid.Parse(name); err != nil || id.String() != name {
 			return record{}, nil
 		}
 		if s.hexIDs && !m.dialect.nativeUUID {
@@ -321,7 +323,7 @@ func (m *metadata) reportError(err error) {
 	defer m.mu.Unlock()
 	if err == nil {
 		if m.failing != nil {
-			m.logger.Info("the metadata database answers again")
+			m.logger.Info("metadata database available again")
 		}
 		m.failing = nil
 		return
@@ -332,26 +334,6 @@ func (m *metadata) reportError(err error) {
 	}
 	if !m.failing[kind] {
 		m.failing[kind] = true
-		m.logger.Error("the metadata database does not answer; owners are unavailable", "error", err)
+		m.logger.Error("metadata database unavailable", "error", err)
 	}
-}
-
-// isUUID tells whether the text is a UUID as Airflow writes it: lower case,
-// with dashes. Nothing else can be a task instance's id.
-func isUUID(text string) bool {
-	if len(text) != 36 {
-		return false
-	}
-	for i := range len(text) {
-		c := text[i]
-		switch {
-		case i == 8 || i == 13 || i == 18 || i == 23:
-			if c != '-' {
-				return false
-			}
-		case c < '0' || c > '9' && c < 'a' || c > 'f':
-			return false
-		}
-	}
-	return true
 }

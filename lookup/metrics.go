@@ -25,7 +25,7 @@ func newMetrics() *metrics {
 		registry: prometheus.NewRegistry(),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "dagfence_lookup_request_duration_seconds",
-			Help:    "How long all questions of one request took, by the worst outcome among them.",
+			Help:    "Time to answer all questions of one request, by their worst outcome.",
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5},
 		}, []string{"source", "outcome"}),
 		questions: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -34,7 +34,7 @@ func newMetrics() *metrics {
 		}, []string{"kind", "outcome"}),
 		invalidations: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "dagfence_invalidations_total",
-			Help: "Keys that every cache was told to forget, by cause.",
+			Help: "Keys invalidated in every cache, by cause.",
 		}, []string{"cause"}),
 	}
 	m.registry.MustRegister(m.duration, m.questions, m.invalidations, collectors.NewBuildInfoCollector(),

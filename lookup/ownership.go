@@ -162,7 +162,7 @@ func parseOwners(data []byte, withDatabase bool) (*owners, error) {
 	decoder := yaml.NewDecoder(bytes.NewReader(data))
 	var document yaml.Node
 	if err := decoder.Decode(&document); errors.Is(err, io.EOF) || err == nil && document.Content[0].Tag == "!!null" {
-		return nil, errors.New("the file is empty; write `dags: {}` if nobody is to own anything by it")
+		return nil, errors.New("the file is empty; write `dags: {}` to name no owner")
 	} else if err != nil {
 		return nil, fmt.Errorf("reading YAML: %w", err)
 	}
@@ -184,7 +184,7 @@ func parseOwners(data []byte, withDatabase bool) (*owners, error) {
 		case !known:
 			return nil, fmt.Errorf("line %d: section %q is unknown; use dags, bundles, variables, connections or assets", key.Line, key.Value)
 		case section.exact != nil:
-			return nil, fmt.Errorf("line %d: section %q is given twice; join the two", key.Line, key.Value)
+			return nil, fmt.Errorf("line %d: section %q is set twice; join the two", key.Line, key.Value)
 		case key.Value == "bundles" && !withDatabase:
 			return nil, fmt.Errorf("line %d: only the metadata database knows which bundle a dag is from; set database, or name the dags instead", key.Line)
 		}
@@ -212,7 +212,7 @@ func (n *names) parse(section string, node *yaml.Node) error {
 			return fmt.Errorf("line %d: %s: %w", key.Line, section, err)
 		}
 		if line, twice := seen[key.Value]; twice {
-			return fmt.Errorf("line %d: %s: %q is given twice, first on line %d; keep one", key.Line, section, key.Value, line)
+			return fmt.Errorf("line %d: %s: %q is set twice, first on line %d; keep one", key.Line, section, key.Value, line)
 		}
 		seen[key.Value] = key.Line
 		if err := checkTeam(value); err != nil {
@@ -229,13 +229,13 @@ func (n *names) parse(section string, node *yaml.Node) error {
 func checkName(node *yaml.Node) error {
 	switch star := strings.Index(node.Value, "*"); {
 	case node.Kind == yaml.AliasNode, node.Tag == "!!merge":
-		return errors.New("aliases and merges are not taken; write every name out")
+		return errors.New("aliases and merges are not supported; write every name out")
 	case node.Kind != yaml.ScalarNode, node.Tag != "!!str":
 		return fmt.Errorf("the name %s is not a string; put it in quotes", node.Value)
 	case node.Value == "":
 		return errors.New("a name is empty; write the name, or \"*\" for all")
 	case star >= 0 && star != len(node.Value)-1:
-		return fmt.Errorf("%q has a * before its end; a * stands at the end of a prefix only", node.Value)
+		return fmt.Errorf("%q has a * before its end; a * is allowed only at the end of a prefix", node.Value)
 	}
 	return nil
 }
@@ -243,9 +243,9 @@ func checkName(node *yaml.Node) error {
 func checkTeam(node *yaml.Node) error {
 	switch {
 	case node.Kind != yaml.ScalarNode, node.Tag != "!!str":
-		return errors.New("the team is not a string; put the team's name in quotes, or \"\" for nobody")
+		return errors.New("the team is not a string; put the team's name in quotes, or \"\" for no owner")
 	case strings.TrimSpace(node.Value) != node.Value:
-		return errors.New("the team has blanks around it; remove them")
+		return errors.New("the team has leading or trailing whitespace; remove it")
 	}
 	return nil
 }

@@ -103,15 +103,15 @@ func TestWhatIsNotAnOwnershipFile(t *testing.T) {
 		"a list":                 {"- dags\n", "line 1: the file must be a map"},
 		"two documents":          {"dags: {}\n---\ndags: {}\n", "more than one YAML document"},
 		"unknown section":        {"dags: {}\npools: {}\n", `line 2: section "pools" is unknown; use dags`},
-		"section twice":          {"dags: {}\ndags: {}\n", `line 2: section "dags" is given twice`},
+		"section twice":          {"dags: {}\ndags: {}\n", `line 2: section "dags" is set twice`},
 		"section is null":        {"dags:\n", "dags must be a map"},
 		"section is a list":      {"dags: [a]\n", "line 1: dags must be a map"},
 		"team is a number":       {"dags:\n  a: 1\n", `line 2: dags: "a": the team is not a string`},
-		"team is null":           {"dags:\n  a:\n", `or "" for nobody`},
+		"team is null":           {"dags:\n  a:\n", `or "" for no owner`},
 		"team is a list":         {"dags:\n  a: [x]\n", "the team is not a string"},
 		"team is an alias":       {"dags:\n  a: &t x\n  b: *t\n", "line 3"},
-		"team has blanks":        {"dags:\n  a: ' x'\n", "blanks around it"},
-		"name twice":             {"dags:\n  a: x\n  'a': y\n", `line 3: dags: "a" is given twice, first on line 2`},
+		"team has whitespace":    {"dags:\n  a: ' x'\n", "trailing whitespace"},
+		"name twice":             {"dags:\n  a: x\n  'a': y\n", `line 3: dags: "a" is set twice, first on line 2`},
 		"name is a number":       {"dags:\n  1: x\n", "the name 1 is not a string; put it in quotes"},
 		"name is empty":          {"dags:\n  '': x\n", "a name is empty"},
 		"star inside":            {"dags:\n  a*b: x\n", "before its end"},
@@ -134,7 +134,7 @@ func TestWhatIsNotAnOwnershipFile(t *testing.T) {
 	if _, err := lookup.New(lookup.Options{OwnershipFile: filepath.Join(t.TempDir(), "none")}); err == nil || !strings.Contains(err.Error(), "ownership_file: reading") {
 		t.Errorf("a missing file: %v", err)
 	}
-	if _, err := lookup.New(lookup.Options{}); err == nil || !strings.Contains(err.Error(), "database and ownership_file") {
+	if _, err := lookup.New(lookup.Options{}); err == nil || !strings.Contains(err.Error(), "set database or ownership_file") {
 		t.Errorf("neither: %v", err)
 	}
 }

@@ -51,7 +51,7 @@ func Run(ctx context.Context, d *Directory, options ServerOptions) error {
 		return err
 	}
 	if tokens == nil && options.ClientCA == "" && !isLoopback(options.Listen) {
-		return fmt.Errorf("listen: %q is not loopback and nobody would have to prove who they are; set --token-file or --client-ca, or listen on 127.0.0.1", options.Listen)
+		return fmt.Errorf("listen: %q is not a loopback address, and clients would not be authenticated; set --token-file or --client-ca, or listen on 127.0.0.1", options.Listen)
 	}
 	tlsConfig, err := options.tls()
 	if err != nil {

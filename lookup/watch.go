@@ -111,7 +111,7 @@ func (w *watch) look(ctx context.Context) (usual bool) {
 	if err != nil {
 		w.read = time.Time{}
 	}
-	w.report(&w.blind, err, "owners are not watched; caches learn of changes by their time to live", "owners are watched again")
+	w.report(&w.blind, err, "failed to read changed owners; cached owners expire by their time to live", "changed owners are read again")
 	return err != nil || w.read.Equal(read)
 }
 
@@ -120,7 +120,7 @@ func (w *watch) tell(ctx context.Context) {
 	for len(w.changed) > 0 {
 		n := min(len(w.changed), maxForget)
 		err := w.forget(ctx, w.changed[:n]...)
-		w.report(&w.mute, err, "changed owners are not spread; caches learn of them by their time to live", "changed owners are spread again")
+		w.report(&w.mute, err, "failed to publish invalidations; cached owners expire by their time to live", "invalidations are published again")
 		w.changed = w.changed[n:]
 	}
 	w.changed = nil

@@ -225,12 +225,12 @@ func TestWatchComparesWithTheLastKnownAfterAnOutage(t *testing.T) {
 	execute(t, db, "ALTER TABLE variable RENAME TO gone")
 	w.expect(t, "without its table")
 	w.expect(t, "still without")
-	if log := w.log.String(); strings.Count(log, "owners are not watched") != 1 {
+	if log := w.log.String(); strings.Count(log, "failed to read changed owners") != 1 {
 		t.Errorf("it logs %s", log)
 	}
 	execute(t, db, "ALTER TABLE gone RENAME TO variable; UPDATE variable SET team_name = 'team_b' WHERE key = 'var_a'")
 	w.expect(t, "with it again", "variable var_a")
-	if log := w.log.String(); strings.Count(log, "owners are watched again") != 1 {
+	if log := w.log.String(); strings.Count(log, "changed owners are read again") != 1 {
 		t.Errorf("it logs %s", log)
 	}
 }
@@ -248,7 +248,7 @@ func TestWatchDoesNotRepeatWhatItCouldNotSpread(t *testing.T) {
 	w.refuse = nil
 	execute(t, db, "UPDATE variable SET team_name = 'team_b' WHERE key = 'var_a'")
 	w.expect(t, "with somebody listening", "variable var_a")
-	for _, line := range []string{"changed owners are not spread", "changed owners are spread again"} {
+	for _, line := range []string{"failed to publish invalidations", "invalidations are published again"} {
 		if strings.Count(w.log.String(), line) != 1 {
 			t.Errorf("it logs %s, want %q once", w.log.String(), line)
 		}

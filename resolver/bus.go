@@ -39,7 +39,7 @@ const (
 	maxMessageKeys = 32
 )
 
-var errNotSubscribed = errors.New("redis takes no subscription")
+var errNotSubscribed = errors.New("redis refused the subscription")
 
 // Bus spreads invalidations to every process that shares a Redis. Messages are
 // sealed: a stranger in that Redis can replay one and cost a look-up, and no

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"time"
 
@@ -22,7 +21,7 @@ const (
 	DefaultTimeout = 2 * time.Second
 )
 
-var errNoSecret = errors.New("cache key is missing: entries in redis are sealed with it; set it, or the token's secret that it defaults to")
+var errNoSecret = errors.New("cache key is required with redis: set it, or the token secret, its default")
 
 // Options are those of a [Chain]. Only Source must be set.
 type Options struct {
@@ -87,29 +86,6 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// validate names each option that can't be used.
-func (o *Options) validate() error {
-	var problems []error
-	if o.Source == nil {
-		problems = append(problems, errors.New("no source of ownership is configured: set lookup, database or ownership_file"))
-	}
-	if o.Size < 0 {
-		problems = append(problems, fmt.Errorf("cache size is %d: give a number of entries above 0", o.Size))
-	}
-	for _, option := range []struct {
-		name  string
-		value time.Duration
-	}{{"cache ttl", o.TTL}, {"cache task_ttl", o.TaskTTL}, {"lookup timeout", o.Timeout}} {
-		if option.value < 0 {
-			problems = append(problems, fmt.Errorf("%s is %v: give a duration above 0, such as 5s", option.name, option.value))
-		}
-	}
-	if (o.Redis != "" || o.RedisClient != nil) && len(o.Secret) == 0 {
-		problems = append(problems, errNoSecret)
-	}
-	return errors.Join(problems...)
-}
-
 // Chain answers from memory, else from Redis if there is one, else from the
 // source; one call for each key at a time. Without its source it answers from
 // what it knows, and Unavailable beyond that.
@@ -124,11 +100,8 @@ type Chain struct {
 // New makes a chain, which needs to be closed. It reaches neither Redis nor the
 // source: they may come up later.
 func New(options Options) (*Chain, error) {
-	if err := options.validate(); err != nil {
-		return nil, err
-	}
 	options = options.withDefaults()
-	c := &Chain{health: newHealth(options.Source, options)}
+	c := &Chain{health: newHealth(options.Source, options.Clock, options.Timeout, options.Logger)}
 	shared, err := c.share(c.health, options)
 	if err != nil {
 		return nil, err

@@ -36,18 +36,15 @@ func TestObserveReportsTheWorstOutcome(t *testing.T) {
 	expect(t, resolve(t, resolver.Observe(world, resolver.SourceLookup, nil), ask(resolver.KindDag, "dag_a")), resolver.Found, "team_a")
 }
 
-func TestNewNamesTheOptionThatCannotBeUsed(t *testing.T) {
+func TestNew_NamesInvalidOption(t *testing.T) {
 	t.Parallel()
 	const hidden = "hunter2"
 	for name, test := range map[string]struct {
 		options  resolver.Options
 		mentions []string
 	}{
-		"no source":         {resolver.Options{}, []string{"ownership_file"}},
-		"size":              {resolver.Options{Size: -1}, []string{"cache size", "-1"}},
-		"all times at once": {resolver.Options{TTL: -1, TaskTTL: -2, Timeout: -3}, []string{"cache ttl", "cache task_ttl", "lookup timeout"}},
-		"redis, no secret":  {resolver.Options{Redis: "redis://cache"}, []string{"cache key"}},
-		"redis, no URL":     {resolver.Options{Source: owned(), Redis: "u:" + hidden, Secret: secret}, []string{"redis: "}},
+		"redis, no secret": {resolver.Options{Source: owned(), Redis: "redis://cache"}, []string{"cache key"}},
+		"redis, no URL":    {resolver.Options{Source: owned(), Redis: "u:" + hidden, Secret: secret}, []string{"redis: "}},
 	} {
 		chain, err := resolver.New(test.options)
 		if err == nil || chain != nil {
@@ -127,7 +124,7 @@ func TestChainIsReadyWhileItsSourceAnswers(t *testing.T) {
 		ready(resolver.ErrUnavailable)
 		resolve(t, chain, question)
 		for _, line := range []string{
-			`level=ERROR msg="the source of ownership refuses`, `level=INFO msg="the source of ownership answers again"`, `level=WARN msg="the source of ownership is unavailable"`,
+			`level=ERROR msg="ownership source denied`, `level=INFO msg="ownership source available again"`, `level=WARN msg="ownership source unavailable"`,
 		} {
 			if strings.Count(log.String(), line) != 1 {
 				t.Errorf("the log is %s: want %s once", log.String(), line)

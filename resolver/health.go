@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// probe is asked of the source when nobody else has asked it lately. No dag can
-// be called so: Airflow allows letters, digits, dots, dashes and underscores.
-var probe = Question{Key: Key{KindDag, "dagfence readiness probe"}}
+// Probe is a question about a dag that can't exist: Airflow allows no spaces in a
+// dag_id. It shows whether a source answers.
+var Probe = Question{Key: Key{KindDag, "dagfence readiness probe"}}
 
 // health watches a source, and logs when its state changes.
 type health struct {
@@ -27,8 +27,8 @@ type state struct {
 	at      time.Time
 }
 
-func newHealth(source Resolver, options Options) *health {
-	h := &health{source: source, now: options.Clock, timeout: options.Timeout, logger: options.Logger}
+func newHealth(source Resolver, now func() time.Time, timeout time.Duration, logger *slog.Logger) *health {
+	h := &health{source: source, now: now, timeout: timeout, logger: logger}
 	h.last.Store(&state{outcome: Found})
 	return h
 }
@@ -56,24 +56,23 @@ func (h *health) record(answers []Answer) {
 	}
 	switch current.outcome {
 	case Denied:
-		h.logger.Error("the source of ownership refuses to answer: check its credentials", "error", current.err)
+		h.logger.Error("ownership source denied the request: check its credentials", "error", current.err)
 	case Unavailable:
-		h.logger.Warn("the source of ownership is unavailable", "error", current.err)
+		h.logger.Warn("ownership source unavailable", "error", current.err)
 	case NotFound, Found:
 		if previous.outcome <= Denied {
-			h.logger.Info("the source of ownership answers again")
+			h.logger.Info("ownership source available again")
 		}
 	}
 }
 
-// ready gives nil if the source answered within the last [RecentAge], or
-// answers now; else why not. That one question came to nothing, which any task
-// may have asked, is not enough to tell that it does not.
+// ready returns nil if the source answered within the last [RecentAge], or answers
+// now. One failed question, which any task may have asked, is not enough.
 func (h *health) ready(ctx context.Context) error {
 	if last := h.last.Load(); last.outcome != Unavailable && h.now().Sub(last.at) <= RecentAge {
 		return last.err
 	}
 	ctx, cancel := context.WithTimeout(ctx, h.timeout)
 	defer cancel()
-	return h.Resolve(ctx, []Question{probe})[0].Err
+	return h.Resolve(ctx, []Question{Probe})[0].Err
 }

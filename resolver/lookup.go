@@ -60,9 +60,6 @@ type lookupService struct {
 
 // NewLookup makes a client of the lookup service, which it does not reach yet.
 func NewLookup(options LookupOptions) (*Lookup, error) {
-	if options.Timeout < 0 {
-		return nil, fmt.Errorf("lookup timeout is %v: give a duration above 0, such as 2s", options.Timeout)
-	}
 	l := &Lookup{timeout: cmp.Or(options.Timeout, DefaultTimeout), now: options.Clock}
 	if l.now == nil {
 		l.now = time.Now
@@ -93,11 +90,8 @@ func NewLookup(options LookupOptions) (*Lookup, error) {
 
 func newLookupService(url, token string, options LookupOptions, timeout time.Duration) (*lookupService, error) {
 	endpoint, err := lookupEndpoint(url)
-	if err != nil {
+	if err := errors.Join(err, checkToken(token)); err != nil {
 		return nil, err
-	}
-	if strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return nil, errors.New("lookup token holds a blank or a character outside of ASCII: give it without a line break")
 	}
 	config, err := rotate.ClientTLS(options.CAFile, options.CertFile, options.KeyFile)
 	switch {
@@ -122,21 +116,32 @@ func newLookupService(url, token string, options LookupOptions, timeout time.Dur
 	}}, nil
 }
 
+// CheckLookup returns what is wrong with a URL and a token of [LookupOptions].
+func CheckLookup(url, token string) error {
+	_, err := lookupEndpoint(url)
+	return errors.Join(err, checkToken(token))
+}
+
+// checkToken takes visible ASCII alone: no fence could send another (RFC 9110,
+// section 5.5).
+func checkToken(token string) error {
+	if strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return errors.New("invalid lookup token: must not contain whitespace or non-ASCII characters")
+	}
+	return nil
+}
+
 // lookupEndpoint quotes nothing of the URL: it may hold a password where none
 // belongs.
 func lookupEndpoint(raw string) (string, error) {
 	parsed, err := url.Parse(raw)
 	switch {
-	case raw == "":
-		return "", errors.New("lookup url is empty: give the lookup service's, such as https://lookup:8082")
-	case err != nil:
-		return "", errors.New("lookup url is not a URL: give the lookup service's, such as https://lookup:8082")
-	case parsed.Scheme != "http" && parsed.Scheme != "https", parsed.Hostname() == "":
-		return "", errors.New("lookup url has no http or https host: give the lookup service's, such as https://lookup:8082")
+	case err != nil, parsed.Scheme != "http" && parsed.Scheme != "https", parsed.Hostname() == "":
+		return "", errors.New("invalid lookup URL: must be an http or https URL such as https://lookup:8082 or http://[::1]:8082")
 	case parsed.User != nil:
-		return "", errors.New("lookup url holds a user or password: give the secret as lookup token")
+		return "", errors.New("invalid lookup URL: must not contain a user or password; set lookup token")
 	case parsed.RawQuery != "" || parsed.ForceQuery || parsed.Fragment != "":
-		return "", errors.New("lookup url holds a query or a fragment: leave it out")
+		return "", errors.New("invalid lookup URL: must not contain a query or fragment")
 	}
 	return parsed.JoinPath(OwnersPath).String(), nil
 }
@@ -185,18 +190,10 @@ func (s *lookupService) post(ctx context.Context, body []byte, questions []Quest
 	request.Header["Idempotency-Key"] = []string{}
 	response, err := s.client.Do(request)
 	if err != nil {
-		return nil, fmt.Errorf("asking the lookup service: %w", withoutURL(err))
+		return nil, fmt.Errorf("asking the lookup service: %w", errors.Unwrap(err)) // without the URL (http.Client.Do)
 	}
 	defer func() { _ = response.Body.Close() }()
 	return parseLookup(response, questions, asked)
-}
-
-// withoutURL drops what [url.Error] puts before the cause.
-func withoutURL(err error) error {
-	if wrapped, ok := errors.AsType[*url.Error](err); ok {
-		return wrapped.Err
-	}
-	return err
 }
 
 func parseLookup(response *http.Response, questions []Question, asked time.Time) ([]Answer, error) {
@@ -219,7 +216,7 @@ func parseLookup(response *http.Response, questions []Question, asked time.Time)
 	}
 	var parsed OwnersResponse
 	if err := json.Unmarshal(content, &parsed); err != nil {
-		return nil, errors.New("the lookup service's answer is not the JSON that it should be")
+		return nil, errors.New("the lookup service's answer is not valid JSON")
 	}
 	answers, err := parsed.Parse(questions, asked)
 	if err != nil {

@@ -249,7 +249,7 @@ func TestLookupOverTLS(t *testing.T) {
 	}
 }
 
-func TestLookupOptionsThatCannotBeUsed(t *testing.T) {
+func TestNewLookup_RefusesInvalidOptions(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	empty := filepath.Join(dir, "empty.pem")
@@ -261,15 +261,17 @@ func TestLookupOptionsThatCannotBeUsed(t *testing.T) {
 		options  resolver.LookupOptions
 		mentions string
 	}{
-		"no url":             {resolver.LookupOptions{}, "lookup url"},
-		"not a url":          {resolver.LookupOptions{URL: "http://a:" + hidden}, "lookup url"},
-		"no scheme":          {resolver.LookupOptions{URL: "lookup:8082"}, "lookup url"},
-		"another scheme":     {resolver.LookupOptions{URL: "redis://lookup"}, "lookup url"},
-		"no host":            {resolver.LookupOptions{URL: "http:///x"}, "lookup url"},
+		"no url":             {resolver.LookupOptions{}, "invalid lookup URL"},
+		"not a url":          {resolver.LookupOptions{URL: "http://a:" + hidden}, "invalid lookup URL"},
+		"no scheme":          {resolver.LookupOptions{URL: "lookup:8082"}, "invalid lookup URL"},
+		"another scheme":     {resolver.LookupOptions{URL: "redis://lookup"}, "invalid lookup URL"},
+		"no host":            {resolver.LookupOptions{URL: "http:///x"}, "invalid lookup URL"},
 		"password in url":    {resolver.LookupOptions{URL: "http://a:" + hidden + "@lookup"}, "lookup token"},
-		"query in url":       {resolver.LookupOptions{URL: url + "?t=" + hidden}, "lookup url"},
+		"query in url":       {resolver.LookupOptions{URL: url + "?t=" + hidden}, "invalid lookup URL"},
 		"token with newline": {resolver.LookupOptions{URL: url, Token: hidden + "\n"}, "lookup token"},
-		"timeout":            {resolver.LookupOptions{URL: url, Timeout: -1}, "lookup timeout"},
+		"IPv6 with a port":   {resolver.LookupOptions{URL: "http://::1:8082"}, "http://[::1]:8082"},
+		"IPv6":               {resolver.LookupOptions{URL: "https://2001:db8::7/"}, "http://[::1]:8082"},
+		"does not parse":     {resolver.LookupOptions{URL: "http://u:" + hidden + "#" + hidden + "@lookup"}, "invalid lookup URL"},
 		"no such ca":         {resolver.LookupOptions{URL: url, CAFile: filepath.Join(dir, "none.pem")}, "lookup ca: open"},
 		"ca is none":         {resolver.LookupOptions{URL: url, CAFile: empty}, "holds no certificate"},
 		"cert without key":   {resolver.LookupOptions{URL: url, CertFile: empty}, "tls_client"},

@@ -76,7 +76,7 @@ func newRedisTier(next Resolver, clients *rotate.Value[redis.UniversalClient], o
 		ReadyToTrip: func(counts gobreaker.Counts) bool { return counts.ConsecutiveFailures >= breakerFailures },
 		IsExcluded:  func(err error) bool { return errors.Is(err, context.Canceled) || errors.Is(err, errRefused) },
 		OnStateChange: func(_ string, from, to gobreaker.State) {
-			options.Logger.Warn("the breaker of redis changed", "from", from.String(), "to", to.String())
+			options.Logger.Warn("redis circuit breaker changed state", "from", from.String(), "to", to.String())
 		},
 	})
 	r.done.Go(func() { r.write(ctx) })
@@ -103,7 +103,7 @@ func (r *redisTier) Invalidate(ctx context.Context, keys ...Key) error {
 		return []*redis.StringCmd{}, r.bus.Invalidate(ctx, keys...)
 	})
 	if err != nil {
-		return fmt.Errorf("telling the other processes: %w", err)
+		return fmt.Errorf("publishing the invalidation: %w", err)
 	}
 	return nil
 }

@@ -192,7 +192,7 @@ func (a *OwnersAnswer) parseFound(kind Kind, asOf time.Time) (Answer, error) {
 	case a.Team == nil && several && !slices.Contains(a.Teams, ""):
 		answer.Team, answer.Others = a.Teams[0], a.Teams[1:]
 	default:
-		return Answer{}, errors.New("found, but neither one team is given nor several")
+		return Answer{}, errors.New("found, but without exactly one of team and teams")
 	}
 	if kind != KindTask {
 		return answer, nil
@@ -200,7 +200,7 @@ func (a *OwnersAnswer) parseFound(kind Kind, asOf time.Time) (Answer, error) {
 	answer.Current, answer.StoredTeam = a.Current, a.StoredTeam
 	task := a.Task
 	if task == nil || task.DagID == "" || task.RunID == "" || task.TaskID == "" || task.MapIndex == nil {
-		return Answer{}, errors.New("a task was found, but its identity is not whole")
+		return Answer{}, errors.New("a task was found, but its identity is incomplete")
 	}
 	answer.Task = Task{DagID: task.DagID, RunID: task.RunID, TaskID: task.TaskID, MapIndex: *task.MapIndex}
 	return answer, nil

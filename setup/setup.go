@@ -15,13 +15,16 @@ import (
 	"github.com/dagfence/dagfence/caddymodule/keyring"
 	"github.com/dagfence/dagfence/config"
 	"github.com/dagfence/dagfence/lookup"
+	"github.com/dagfence/dagfence/lookup/sqlalchemy"
 	"github.com/dagfence/dagfence/resolver"
+	"github.com/dagfence/dagfence/resolver/redisclient"
 	"github.com/dagfence/dagfence/rotate"
 )
 
-// Complete returns a configuration with placeholders replaced, with what Airflow's
-// own configuration and the defaults add, and validated. environment is [os.LookupEnv], or what
-// stands in for it. origins are of what comes from Airflow's own configuration.
+// Complete replaces the placeholders of a configuration, adds what Airflow's own
+// configuration and the defaults have, and validates it. environment is
+// [os.LookupEnv], or a test's. origins are of what comes from Airflow's own
+// configuration.
 func Complete(
 	c config.Config, environment func(string) (string, bool),
 ) (complete config.Config, origins config.Origins, err error) {
@@ -36,7 +39,24 @@ func Complete(
 		return c, nil, err
 	}
 	c = c.WithDefaults()
-	return c, origins, c.Validate()
+	return c, origins, errors.Join(c.Validate(), checkURLs(c))
+}
+
+// checkURLs returns what the packages that parse the URLs refuse.
+func checkURLs(c config.Config) error {
+	var errs []error
+	if c.Database != "" {
+		if _, err := sqlalchemy.Parse(c.Database); err != nil {
+			errs = append(errs, fmt.Errorf("database: %w", err))
+		}
+	}
+	if c.Lookup.URL != "" {
+		errs = append(errs, resolver.CheckLookup(c.Lookup.URL, c.Lookup.Token))
+	}
+	if c.Redis != "" {
+		errs = append(errs, redisclient.Check(c.Redis))
+	}
+	return errors.Join(append(errs, keyring.CheckJWKS(c.Token.JWKS))...)
 }
 
 // ReplacePlaceholders replaces Caddy's own placeholders, for [config.Config.Replace].
@@ -135,11 +155,10 @@ func OpenSource(c config.Config, logger *slog.Logger) (source resolver.Resolver,
 }
 
 // SealSecret returns what entries in Redis are sealed with: the cache key, or else
-// the secret of the tokens. It is nil without Redis.
+// the secret of the tokens. It is nil without Redis, and where there is neither.
 func SealSecret(c config.Config) ([]byte, error) {
 	switch {
 	case c.Redis == "":
-		return nil, nil
 	case c.Cache.Key != "":
 		return []byte(c.Cache.Key), nil
 	case c.Token.Secret != "":
@@ -151,5 +170,5 @@ func SealSecret(c config.Config) ([]byte, error) {
 		}
 		return secret, nil
 	}
-	return nil, errors.New("cache key: not set, and redis needs it where tokens are verified by public keys; set the same on every fence")
+	return nil, nil
 }

@@ -113,9 +113,9 @@ var messages = map[Reason]string{
 	OtherInstance:   "Token subject does not match the id in the path",
 	UnknownTask:     "The token's task instance is not known",
 	ClaimsDiffer:    "The token's claims do not match its task instance",
-	NotCurrentTask:  "The list of variable keys is for a task instance's current attempt, which the token is not for",
-	TeamNotStored:   "The list of variable keys is for tasks whose team Airflow's database names, and names as the ownership file does",
-	MultiTeamUnset:  "The list of variable keys is not filtered unless [core] multi_team is on, and it is not known to be: set multi_team",
+	NotCurrentTask:  "The list of variable keys is only for the current attempt of a task instance",
+	TeamNotStored:   "The list of variable keys is only for tasks whose team is the same in Airflow's database and the ownership file",
+	MultiTeamUnset:  "The list of variable keys is filtered only with [core] multi_team on, which is not known here: set multi_team",
 }
 
 // what names what the request touches, as far as the request itself does.

@@ -36,7 +36,7 @@ var (
 	ErrSignature = &Error{"signature", "token signature does not match"}
 	// ErrMissingClaim means that aud, exp, iat, sub or a wanted iss is absent
 	// or null.
-	ErrMissingClaim = &Error{"missing_claim", "token lacks a required claim"}
+	ErrMissingClaim = &Error{"missing_claim", "token is missing a required claim"}
 	// ErrExpired means that exp has passed by more than the leeway.
 	ErrExpired = &Error{"expired", "token has expired"}
 	// ErrNotYetValid means that nbf is ahead by more than the leeway.

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
-	"net/url"
 	"sync/atomic"
 	"time"
 
@@ -100,10 +99,9 @@ func open(opts Options, transport http.RoundTripper, logger *zap.Logger) (*Keyri
 func (k *Keyring) choose(opts Options, transport http.RoundTripper) error {
 	switch {
 	case isURL(opts.JWKS):
-		location, err := url.Parse(opts.JWKS)
-		if err != nil || location.Host == "" {
-			// The parser's own words quote the URL, which may hold a password.
-			return errors.New("token jwks: not a valid URL; give it as https://host/path, or the path of a file")
+		location, err := parseJWKSURL(opts.JWKS)
+		if err != nil {
+			return err
 		}
 		k.option, k.remote = "token jwks", true
 		k.logger = k.logger.With(zap.String("jwks", location.Scheme+"://"+location.Host+location.Path))
@@ -115,8 +113,6 @@ func (k *Keyring) choose(opts Options, transport http.RoundTripper) error {
 	case opts.PublicKey != "":
 		k.option, k.read, k.parse = "token public_key", fileReader(opts.PublicKey), identity.ParsePEM
 		k.hint = "give a PEM file with the public half of Airflow's [api_auth] jwt_private_key_path"
-	case opts.Secret != "" && opts.SecretFile != "":
-		return errors.New("token: secret and secret_file are both set; keep one of them")
 	case opts.Secret != "":
 		k.option, k.parse, k.fixed = "token secret", identity.NewSecret, true
 		k.read = func(context.Context) ([]byte, error) { return []byte(opts.Secret), nil }
@@ -125,7 +121,7 @@ func (k *Keyring) choose(opts Options, transport http.RoundTripper) error {
 		k.option, k.read, k.parse = "token secret_file", fileReader(opts.SecretFile), k.parseSecretFile
 		k.hint = "give a file that holds the value of Airflow's [api_auth] jwt_secret"
 	default:
-		return errors.New("token: nothing to verify tokens with; set one of jwks, public_key, secret and secret_file to what Airflow's api-server has")
+		return errors.New("no token key configured: set token jwks, public_key, secret or secret_file")
 	}
 	return nil
 }
@@ -268,10 +264,10 @@ func (k *Keyring) report(ctx context.Context, old *keyState, err error) {
 		if !k.remote { // the caller gets it as an error
 			return
 		}
-		k.logger.Error("loading the token keys, no token can be verified until they are", zap.Error(err))
+		k.logger.Error("loading token keys failed; no token can be verified", zap.Error(err))
 		return
 	}
-	k.logger.Warn("reading the token keys again, the last good ones stay", zap.Error(err))
+	k.logger.Warn("reading token keys again failed; the last good ones stay in use", zap.Error(err))
 }
 
 // Destruct implements caddy.Destructor, for a keyring that configurations share.
@@ -292,7 +288,7 @@ func (k *Keyring) parseSecretFile(content []byte) (*identity.Keys, error) {
 func (k *Keyring) parseJWKS(document []byte) (*identity.Keys, error) {
 	keys, skipped, err := identity.ParseJWKS(document)
 	if err == nil && len(skipped) > 0 {
-		k.logger.Warn("leaving out keys of the JWKS that can't be used", zap.Errors("keys", skipped))
+		k.logger.Warn("unusable keys in the JWKS are ignored", zap.Errors("keys", skipped))
 	}
 	return keys, err
 }

@@ -184,13 +184,9 @@ func TestKeysThatCannotServeAreAnErrorAtStart(t *testing.T) {
 	}
 	for name, tc := range map[string]struct {
 		opts keyring.Options
-		want []string // the option, what is wrong, the mend
+		want []string // the option, what is wrong, the fix
 	}{
-		"nothing": {keyring.Options{}, []string{"token", "nothing to verify tokens with", "set one of jwks"}},
-		"two secrets": {
-			keyring.Options{Secret: "s3cret", SecretFile: file("s3cret")},
-			[]string{"secret and secret_file are both set", "keep one"},
-		},
+		"nothing": {keyring.Options{}, []string{"no token key configured", "set token jwks"}},
 		"a secret that is a PEM": {
 			keyring.Options{Secret: publicPEM(t, testKey(1))}, []string{"token secret:", "is a PEM key", "public_key"},
 		},
@@ -222,10 +218,13 @@ func TestKeysThatCannotServeAreAnErrorAtStart(t *testing.T) {
 			[]string{"token jwks:", "symmetric (kty oct)", "secret_file"},
 		},
 		"a URL that is none": {
-			keyring.Options{JWKS: "https://user:s3cret/x@host"}, []string{"token jwks:", "not a valid URL", "path of a file"},
+			keyring.Options{JWKS: "https://user:s3cret/x@host"}, []string{"token jwks:", "must be an http or https URL", "path of a file"},
 		},
 		"a URL without a host": {
-			keyring.Options{JWKS: "https:///s3cret"}, []string{"token jwks:", "not a valid URL"},
+			keyring.Options{JWKS: "https:///s3cret"}, []string{"token jwks:", "must be an http or https URL"},
+		},
+		"a JWKS with another scheme": {
+			keyring.Options{JWKS: "file:///s3cret"}, []string{"token jwks:", "must be an http or https URL"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -639,7 +638,7 @@ func TestUnusableKeysOfAJWKSAreLogged(t *testing.T) {
 		if !verifiesNumber(t, keys, 1) {
 			t.Error("the usable key is not there")
 		}
-		if logs.FilterMessageSnippet("leaving out keys").Len() != 1 {
+		if logs.FilterMessageSnippet("unusable keys in the JWKS").Len() != 1 {
 			t.Errorf("logged %v", logs.All())
 		}
 	})

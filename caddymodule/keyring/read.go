@@ -38,8 +38,24 @@ func Read(ctx context.Context, opts Options) (keys *identity.Keys, skipped []err
 
 // isURL reports whether a location is a URL and not a file: as Airflow decides it,
 // but for a file whose name merely begins with "http".
-func isURL(location string) bool {
-	return strings.HasPrefix(location, "http://") || strings.HasPrefix(location, "https://")
+func isURL(location string) bool { return strings.Contains(location, "://") }
+
+// CheckJWKS returns an error if the location of a JWKS is an invalid URL.
+func CheckJWKS(location string) error {
+	if !isURL(location) {
+		return nil
+	}
+	_, err := parseJWKSURL(location)
+	return err
+}
+
+// parseJWKSURL quotes nothing of the URL, which may hold a password.
+func parseJWKSURL(raw string) (*url.URL, error) {
+	parsed, err := url.Parse(raw)
+	if err != nil || parsed.Scheme != "http" && parsed.Scheme != "https" || parsed.Hostname() == "" {
+		return nil, errors.New("invalid token jwks: must be an http or https URL such as https://host/path, or the path of a file")
+	}
+	return parsed, nil
 }
 
 func fileReader(path string) func(context.Context) ([]byte, error) {
@@ -67,11 +83,8 @@ func fetcher(location *url.URL, transport http.RoundTripper) func(context.Contex
 			return nil, errors.New("not a valid URL")
 		}
 		response, err := client.Do(request)
-		if wrapped, ok := errors.AsType[*url.Error](err); ok {
-			err = wrapped.Err // without the URL, whose query may be a secret
-		}
 		if err != nil {
-			return nil, fmt.Errorf("fetching the JWKS: %w", err)
+			return nil, fmt.Errorf("fetching the JWKS: %w", errors.Unwrap(err)) // without the URL (http.Client.Do), whose query may be a secret
 		}
 		defer response.Body.Close() //nolint:errcheck // read only
 		if response.StatusCode != http.StatusOK {

@@ -122,7 +122,7 @@ func (s *App) prepare(ctx context.Context, app *caddyhttp.App) {
 	for _, port := range portsOf(app) { // in order, so that no two processes wait for each other
 		lock, err := lockPort(ctx, port, deadline)
 		if err != nil { // any process can hold the lock, also one that means to keep us from starting
-			s.logger.Warn("another process that starts just now on the same port is not noticed", zap.String("port", port), zap.Error(err))
+			s.logger.Warn("failed to lock the port; another process that starts on it at the same time is not detected", zap.String("port", port), zap.Error(err))
 			continue
 		}
 		s.ports = append(s.ports, lock)

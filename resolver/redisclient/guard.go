@@ -23,7 +23,7 @@ const (
 	maxReply       = 8 << 20
 )
 
-var errReply = errors.New("redis sends what is no reply, or one out of all proportion")
+var errReply = errors.New("invalid or oversized reply from redis")
 
 // guardDials makes go-redis read nothing that would take all memory or end the
 // process. Its parser allocates what a length announces before any of it has

@@ -61,7 +61,7 @@ func TestRedisIsReadAsFarAsItsRepliesAreInProportion(t *testing.T) {
 					got = err
 				}
 				if test.want == nil {
-					if err == nil || !strings.Contains(err.Error(), "out of all proportion") {
+					if err == nil || !strings.Contains(err.Error(), "oversized reply") {
 						t.Errorf("got %v, %v: want it refused", got, err)
 					}
 				} else if !reflect.DeepEqual(got, test.want) {

@@ -71,6 +71,14 @@ func Open(raw string) (redis.UniversalClient, error) {
 	return redis.NewUniversalClient(&options), nil
 }
 
+// Check returns what is wrong with a URL; the files that it names are not read.
+func Check(raw string) error {
+	if _, err := parse(raw); err != nil {
+		return fmt.Errorf("redis: %w", err)
+	}
+	return nil
+}
+
 // Files returns the files that a URL names, which may be replaced while the client
 // is in use; nil where the URL is not valid.
 func Files(raw string) []string {
@@ -93,7 +101,7 @@ type parsedURL struct {
 func parse(raw string) (*parsedURL, error) {
 	scheme, rest, ok := strings.Cut(raw, "://")
 	if !ok {
-		return nil, errors.New("the value is not a URL: give " + forms)
+		return nil, errors.New("not a URL: must be " + forms)
 	}
 	kind, secure, err := parseScheme(scheme)
 	if err != nil {
@@ -102,7 +110,7 @@ func parse(raw string) (*parsedURL, error) {
 	rest, query, _ := strings.Cut(rest, "?")
 	authority, path, _ := strings.Cut(rest, "/")
 	if strings.ContainsAny(path+query, "@") || strings.Contains(raw, "#") {
-		return nil, errors.New("an @ or # stands behind the host: in a user or password, write / ? # @ as %2F %3F %23 %40")
+		return nil, errors.New("unexpected @ or # after the host: escape / ? # @ in a user or password as %2F %3F %23 %40")
 	}
 	parsed := &parsedURL{secure: secure}
 	options := &parsed.options
@@ -114,7 +122,7 @@ func parse(raw string) (*parsedURL, error) {
 		}
 	}
 	if path, err = url.PathUnescape(path); err != nil {
-		return nil, errors.New("the path holds a bad percent escape: write % as %25")
+		return nil, errors.New("invalid percent escape in the path: write % as %25")
 	}
 	if err := setTarget(options, kind, hosts, path); err != nil {
 		return nil, err
@@ -137,7 +145,7 @@ func parseScheme(scheme string) (kind string, secure bool, err error) {
 	if len(scheme) > 20 || strings.Trim(scheme, "abcdefghijklmnopqrstuvwxyz+-") != "" {
 		scheme = "..."
 	}
-	return "", false, fmt.Errorf("scheme %q is not known: give %s", scheme, forms)
+	return "", false, fmt.Errorf("unknown scheme %q: must be %s", scheme, forms)
 }
 
 func parseUser(info string) (name, password string, err error) {
@@ -145,7 +153,7 @@ func parseUser(info string) (name, password string, err error) {
 	name, errName := url.PathUnescape(name)
 	password, errPassword := url.PathUnescape(password)
 	if errName != nil || errPassword != nil {
-		return "", "", errors.New("the user or password holds a bad percent escape: write % as %25")
+		return "", "", errors.New("invalid percent escape in the user or password: write % as %25")
 	}
 	return name, password, nil
 }
@@ -155,7 +163,7 @@ func parseUser(info string) (name, password string, err error) {
 func setTarget(options *redis.UniversalOptions, kind, hosts, path string) error {
 	if kind == "unix" {
 		if path == "" || hosts != "" {
-			return errors.New("a unix URL names no socket: give unix:///path/of/socket")
+			return errors.New("no socket in the URL: must be unix:///path/of/socket")
 		}
 		options.Addrs = []string{"/" + path}
 		return nil
@@ -174,15 +182,15 @@ func setTarget(options *redis.UniversalOptions, kind, hosts, path string) error 
 	path = strings.TrimSuffix(path, "/")
 	switch {
 	case kind == "sentinel" && (path == "" || strings.Contains(path, "/")):
-		return errors.New("a sentinel URL names one master behind its hosts: give redis-sentinel://host,host/master")
+		return errors.New("a sentinel URL must name one master: redis-sentinel://host,host/master")
 	case kind == "sentinel":
 		options.MasterName = path
 	case kind == "cluster" && path != "" && path != "0":
-		return errors.New("a cluster has database 0 only: leave out the path")
+		return errors.New("a cluster has only database 0: remove the path")
 	case kind == "cluster":
 		options.IsClusterMode = true
 	case len(options.Addrs) > 1:
-		return errors.New("several hosts are named: give redis-sentinel://host,host/master or redis-cluster://host,host")
+		return errors.New("several hosts: must be redis-sentinel://host,host/master or redis-cluster://host,host")
 	case path != "":
 		return setDatabase(options, path)
 	}
@@ -198,10 +206,10 @@ func parseAddress(whole, port string) (string, error) {
 	}
 	if bare := !strings.HasPrefix(whole, "["); strings.Contains(host, ":") && (bare || net.ParseIP(host) == nil) ||
 		!bare && strings.Count(whole, "]") != 1 {
-		return "", errors.New("a host is missing, or an IPv6 address needs brackets: write host:6379 or [::1]:6379")
+		return "", errors.New("missing host, or an IPv6 address needs brackets: must be host:6379 or [::1]:6379")
 	}
 	if number, err := strconv.Atoi(port); err != nil || number < 1 || number > 65535 || host == "" {
-		return "", errors.New("a host is missing or its port is no port: give " + forms)
+		return "", errors.New("missing host or invalid port: must be " + forms)
 	}
 	return net.JoinHostPort(host, port), nil
 }
@@ -209,10 +217,10 @@ func parseAddress(whole, port string) (string, error) {
 func setDatabase(options *redis.UniversalOptions, number string) error {
 	db, err := strconv.Atoi(number)
 	if err != nil || db < 0 {
-		return errors.New("the database is not a number: give one, such as redis://host/1 or ?db=1")
+		return errors.New("invalid database: must be a number, as in redis://host/1 or ?db=1")
 	}
 	if db > 0 && options.IsClusterMode {
-		return errors.New("a cluster has database 0 only: leave out db")
+		return errors.New("a cluster has only database 0: remove db")
 	}
 	options.DB = db
 	return nil
@@ -248,8 +256,8 @@ func verified(values ...string) func(*parsedURL, string) error {
 		if slices.ContainsFunc(values, func(v string) bool { return strings.EqualFold(v, value) }) {
 			return nil
 		}
-		return errors.New("it turns off a check of the server's certificate, which the fence always makes: leave it out, " +
-			"and name the certificate's authority by ssl_ca_certs and its host in the URL")
+		return errors.New("the server's certificate is always verified: remove the option, " +
+			"and set ssl_ca_certs to the file of the CA certificates if the system does not trust its CA")
 	}
 }
 
@@ -258,21 +266,21 @@ var optionName = regexp.MustCompile(`^[a-z_]{1,40}$`)
 func (u *parsedURL) setQuery(query string) error {
 	values, err := url.ParseQuery(query)
 	if err != nil {
-		return errors.New("what stands behind the ? can't be read: give options as name=value, joined by &")
+		return errors.New("invalid options after the ?: must be name=value, joined by &")
 	}
 	for name, given := range values {
 		set, known := urlOptions[name]
 		switch {
 		case !known && !optionName.MatchString(name):
-			return errors.New("an option behind the ? is not known here: give " + optionNames)
+			return errors.New("unknown option after the ?: must be " + optionNames)
 		case !known:
-			return fmt.Errorf("option %s is not known here: give %s", name, optionNames)
+			return fmt.Errorf("unknown option %s: must be %s", name, optionNames)
 		case len(given) > 1:
-			return fmt.Errorf("option %s is given twice: leave one of them out", name)
+			return fmt.Errorf("option %s is set twice", name)
 		case !u.secure && tlsOption(name):
-			return fmt.Errorf("option %s is for TLS: give a rediss://, rediss-sentinel:// or rediss-cluster:// URL, or leave it out", name)
+			return fmt.Errorf("option %s needs TLS: use a rediss://, rediss-sentinel:// or rediss-cluster:// URL, or remove the option", name)
 		case u.options.MasterName == "" && strings.HasPrefix(name, "sentinel_"):
-			return fmt.Errorf("option %s is for a sentinel: leave it out", name)
+			return fmt.Errorf("option %s needs a sentinel: remove it", name)
 		case set == nil:
 			continue
 		}
@@ -281,7 +289,7 @@ func (u *parsedURL) setQuery(query string) error {
 		}
 	}
 	if (u.cert == "") != (u.key == "") {
-		return errors.New("ssl_certfile and ssl_keyfile go together: give the files of the certificate and of its key")
+		return errors.New("ssl_certfile and ssl_keyfile must be set together")
 	}
 	return nil
 }

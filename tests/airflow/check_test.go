@@ -38,7 +38,7 @@ func TestCheck(t *testing.T) {
 			`problem      token settings  upstream signs with the same secret, but the fence refuses its tokens: token is for another audience: it is for "urn:airflow.apache.org:task"`,
 		}},
 		"an issuer that upstream has not": {[]string{"AIRFLOW__API_AUTH__JWT_ISSUER=somebody"}, settings, []string{
-			"problem      token settings  upstream signs with the same secret, but the fence refuses its tokens: token lacks a required claim: iss: upstream names no issuer",
+			"problem      token settings  upstream signs with the same secret, but the fence refuses its tokens: token is missing a required claim: iss: upstream names no issuer",
 		}},
 		"another algorithm": {[]string{"AIRFLOW__API_AUTH__JWT_ALGORITHM=HS256"}, settings, []string{
 			`problem      token settings  upstream signs with the same secret, but the fence refuses its tokens: token algorithm is not allowed: it is signed by "HS512"`,

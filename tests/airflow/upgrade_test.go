@@ -192,7 +192,7 @@ func (u *upgraded) migrate(t *testing.T, migration *exec.Cmd, releases string) {
 // lastError is the last line about a database that does not answer.
 func lastError(output string) (line string) {
 	for l := range strings.Lines(output) {
-		if strings.Contains(l, "the metadata database does not answer") {
+		if strings.Contains(l, "metadata database unavailable") {
 			line = l
 		}
 	}

@@ -27,7 +27,7 @@ func TestEveryMistakeIsAnErrorAtStartThatNamesTheOption(t *testing.T) {
 		"token {\n jwks /no/such/file\n}\nlookup http://127.0.0.1:1":                                            {"token jwks"},
 		"token {\n secret {env.DAGFENCE_NOT_SET}\n}\nlookup http://127.0.0.1:1":                                 {"token secret"},
 		"token {\n secret s\n}\nlookup http://127.0.0.1:1 {\n ca /no/such/file\n}":                              {"ca"},
-		"token {\n secret s\n}\ndatabase oracle://x":                                                            {"database", "postgresql://"},
+		"token {\n secret s\n}\ndatabase oracle://x":                                                            {"database", "postgresql, mysql, mariadb or sqlite"},
 		"token {\n secret s\n}\nlookup http://127.0.0.1:1\nredis memcached://x":                                 {"redis", "redis://"},
 		"token {\n jwks https://127.0.0.1:1/jwks\n}\nlookup http://127.0.0.1:1\nredis redis://127.0.0.1:1":      {"cache key"},
 		"token {\n secret hidden-secret\n algorithms none\n}\nlookup http://127.0.0.1:1":                        {"token algorithms", "none"},

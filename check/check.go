@@ -1,8 +1,8 @@
-// Package check finds out from the outside what is wrong with a fence: its
-// settings, what it needs (keys, upstream, owners, Redis), and the ways around
-// it. [AtFence] looks from where the fence runs, [AtWorker] from where tasks do.
+// Package check reports what is wrong with a fence, as seen from outside: its
+// settings, its dependencies (keys, upstream, owners, Redis), and how it can be
+// bypassed. [AtFence] looks from where the fence runs, [AtWorker] from where tasks do.
 //
-// It asks upstream with GET alone, changes nothing there, and tells no secret.
+// It sends upstream nothing but GET requests, and reports no secret.
 package check
 
 import (
@@ -21,13 +21,13 @@ import (
 // patience bounds each check.
 const patience = 5 * time.Second
 
-// State is how a check ended. The zero State is that it was not done.
+// State is how a check ended. The zero State is [NotChecked].
 type State uint8
 
 // The states of a check.
 const (
-	// NotChecked means that nothing is known: something that it needs was not
-	// given, or is a problem itself.
+	// NotChecked means that something the check needs was not given, or is a
+	// problem itself.
 	NotChecked State = iota
 	// Problem means that the fence does not work, or does not protect.
 	Problem
@@ -37,7 +37,7 @@ const (
 	OK
 )
 
-// String gives the state as it is printed.
+// String returns the state as it is printed.
 func (s State) String() string {
 	names := [...]string{"not checked", "problem", "warning", "ok"}
 	if int(s) < len(names) {
@@ -46,17 +46,17 @@ func (s State) String() string {
 	return fmt.Sprintf("state(%d)", uint8(s))
 }
 
-// Finding is what one check came to.
+// Finding is the result of one check.
 type Finding struct {
 	// Check names what was looked at: "upstream", "redis", ...
 	Check string
 	State State
-	// Text says what was found; of a problem or a warning also the mend. It
-	// holds no secret.
+	// Text is what was found, and the fix for a problem or a warning. It holds no
+	// secret.
 	Text string
 }
 
-// String is the finding as a line.
+// String returns the finding as one line.
 func (f Finding) String() string { return fmt.Sprintf("%-11s  %-14s  %s", f.State, f.Check, f.Text) }
 
 // Options says which fence to check.
@@ -79,10 +79,10 @@ type Options struct {
 	// Empty, they are upstream's own, and the machine's.
 	UpstreamHost string
 	UpstreamCA   []string
-	// PassesHost means that the fence hands on the Host that it was asked for.
+	// PassesHost means that the fence forwards the client's Host header.
 	PassesHost bool
-	// ForwardProxy is the variable of the environment whose forward proxy the fence
-	// asks upstream through. Empty, it asks directly.
+	// ForwardProxy is the environment variable with the forward proxy that the
+	// fence reaches upstream through. Empty means that it connects directly.
 	ForwardProxy string
 	// MaxHeaderBytes is the server's limit in a configuration; 0 is Caddy's default.
 	MaxHeaderBytes int
@@ -100,7 +100,7 @@ type Options struct {
 	Now func() time.Time
 }
 
-// run is a round of checks: what they learn for each other, and where their
+// run is one round of checks: the results that later checks need, and where
 // findings go.
 type run struct {
 	Options
@@ -117,7 +117,7 @@ type run struct {
 	keys       *identity.Keys
 	owners     resolver.Resolver
 	closers    []func()
-	// task is whom Token speaks for; nil until both sides have taken it.
+	// task is what Token was issued to; nil until fence and upstream accept it.
 	task *identity.Task
 }
 
@@ -137,16 +137,16 @@ func AtFence(ctx context.Context, options Options, report func(Finding)) {
 	defer r.close()
 	r.each(
 		ctx, r.checkConfiguration, r.checkLimits, r.checkAdmin, r.checkRoutes, r.checkUpstream, r.checkKeys, r.checkSignature, r.checkClock, r.checkToken,
-		r.checkOwners, r.checkRedis, r.checkVariableKeys, r.checkTasks, r.checkAround,
+		r.checkOwners, r.checkRedis, r.checkVariableKeys, r.checkTasks, r.checkBypass,
 	)
 }
 
-// AtWorker checks from where tasks run that tasks, the URL that they are given,
-// leads to the fence, and that around, the api-server, can't be reached. Either
-// may be nil.
-func AtWorker(ctx context.Context, tasks, around *url.URL, report func(Finding)) {
+// AtWorker checks, from where tasks run, that tasks, the URL that they are given,
+// leads to the fence, and that direct, the api-server's own URL, cannot be
+// reached. Either may be nil.
+func AtWorker(ctx context.Context, tasks, direct *url.URL, report func(Finding)) {
 	r := &run{Options: Options{Tasks: tasks}, report: report}
-	r.each(ctx, r.checkTasks, func(ctx context.Context) { r.checkUnreachable(ctx, around) })
+	r.each(ctx, r.checkTasks, func(ctx context.Context) { r.checkUnreachable(ctx, direct) })
 }
 
 // each runs the checks, each with a deadline of its own.
@@ -166,11 +166,11 @@ func (r *run) close() {
 	}
 }
 
-func (r *run) ok(check, format string, args ...any)      { r.tell(OK, check, format, args...) }
-func (r *run) warn(check, format string, args ...any)    { r.tell(Warning, check, format, args...) }
-func (r *run) problem(check, format string, args ...any) { r.tell(Problem, check, format, args...) }
-func (r *run) skip(check, format string, args ...any)    { r.tell(NotChecked, check, format, args...) }
+func (r *run) ok(check, format string, args ...any)      { r.add(OK, check, format, args...) }
+func (r *run) warn(check, format string, args ...any)    { r.add(Warning, check, format, args...) }
+func (r *run) problem(check, format string, args ...any) { r.add(Problem, check, format, args...) }
+func (r *run) skip(check, format string, args ...any)    { r.add(NotChecked, check, format, args...) }
 
-func (r *run) tell(state State, check, format string, args ...any) {
+func (r *run) add(state State, check, format string, args ...any) {
 	r.report(Finding{Check: check, State: state, Text: oneLine(fmt.Sprintf(format, args...))})
 }

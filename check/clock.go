@@ -10,8 +10,8 @@ import (
 // second at most.
 const half = time.Second / 2
 
-// skewOf tells how far upstream's clock is ahead of ours, by the Date of an
-// answer that was read just now.
+// skewOf returns how far upstream's clock is ahead of ours, by the Date of an
+// answer that was just read.
 func skewOf(answer reply, now time.Time) (skew time.Duration, dated bool) {
 	date, err := http.ParseTime(answer.header.Get("Date"))
 	if err != nil {
@@ -30,7 +30,7 @@ func (r *run) checkClock(ctx context.Context) {
 	const check = "clock"
 	switch {
 	case r.upstream == nil:
-		r.skip(check, "upstream comes first")
+		r.skip(check, "needs upstream")
 		return
 	case !r.dated:
 		r.skip(check, "upstream's answers have no Date")
@@ -38,16 +38,16 @@ func (r *run) checkClock(ctx context.Context) {
 	}
 	leeway := time.Duration(*r.settings.Token.Leeway)
 	r.dateAgain(ctx, leeway+time.Second)
-	const mend = "set both clocks by NTP"
+	const fix = "set both clocks by NTP"
 	switch off := r.skew.Abs().Round(time.Second); {
 	case r.skew.Abs() <= leeway+time.Second:
 		r.ok(check, "%v apart from upstream's, of %v that token leeway allows", off, leeway)
 	case r.skew > 0:
 		r.problem(check, "upstream's clock is %v ahead of this one, more than token leeway (%v), so new tokens count as issued in the future: %s",
-			off, leeway, mend)
+			off, leeway, fix)
 	default:
 		r.problem(check, "upstream's clock is %v behind this one, more than token leeway (%v), so tokens expire here too early: %s",
-			off, leeway, mend)
+			off, leeway, fix)
 	}
 }
 

@@ -8,8 +8,8 @@ import (
 	"github.com/dagfence/dagfence/setup"
 )
 
-// checkConfiguration completes the settings as the fence does at start. Every
-// problem is a finding.
+// checkConfiguration completes the settings as the fence does at start. Each
+// error is one finding.
 func (r *run) checkConfiguration(context.Context) {
 	settings, _, err := setup.Complete(r.Fence, r.Environment)
 	if err != nil {
@@ -22,39 +22,40 @@ func (r *run) checkConfiguration(context.Context) {
 	r.ok("configuration", "complete: base_path %s, multi_team %s", settings.BasePath, settings.MultiTeam)
 }
 
-// checkAdmin looks for Caddy's admin endpoint on TCP: whoever reaches it can load
-// a configuration without the fence. Only a configuration file can turn it on.
+// checkAdmin checks that Caddy's admin endpoint does not listen on TCP: what can
+// reach it can load a configuration without the fence. Only a configuration file
+// can enable it.
 func (r *run) checkAdmin(context.Context) {
 	const check = "admin endpoint"
 	switch {
 	case r.Admin != "":
-		r.problem(check, "it listens on %s, and any process that reaches it can take the fence away: write `admin off` into the global options "+
-			"(then SIGUSR1 reloads the configuration), or a unix socket that only operators may use", r.Admin)
+		r.problem(check, "it listens on %s, and any process that can reach it can remove the fence: write `admin off` into the global options "+
+			"(then SIGUSR1 reloads the configuration), or use a unix socket that only operators may use", r.Admin)
 	case r.Configured:
 		r.ok(check, "it does not listen on TCP")
 	}
 }
 
-// wantHeaderBytes is what a server has to take, so that a request gets through
-// which Airflow takes: an ExternalTaskSensor may wait for 1,000 dates at once.
+// wantHeaderBytes is the limit that a server needs for every request that Airflow
+// accepts: an ExternalTaskSensor may wait for 1,000 dates at once.
 const wantHeaderBytes = 64 << 10
 
-// checkLimits looks whether the server before the fence refuses requests that
-// the fence and Airflow take.
+// checkLimits checks that the server in front of the fence accepts every request
+// that Airflow does.
 func (r *run) checkLimits(context.Context) {
 	limit := cmp.Or(r.MaxHeaderBytes, 16<<10) // Caddy's default
 	switch {
 	case !r.Configured:
 	case limit < wantHeaderBytes:
-		r.warn("limits", "requests with a target and headers of more than %d KiB are answered 431 before the fence sees them, also of an ExternalTaskSensor "+
-			"that waits for many dates, of which Airflow takes 1,000: write servers { max_header_size 64KiB } into the global options", limit>>10)
+		r.warn("limits", "requests with more than %d KiB of target and headers are answered 431 before the fence sees them, such as those of an ExternalTaskSensor "+
+			"that waits for 1,000 dates: write servers { max_header_size 64KiB } into the global options", limit>>10)
 	default:
 		r.ok("limits", "targets and headers may have %d KiB", limit>>10)
 	}
 }
 
-// oneLine keeps a finding to a line: errors may be joined by line breaks, and
-// drivers break and indent theirs.
+// oneLine puts a finding on one line: joined errors have line breaks, and drivers
+// break and indent theirs.
 func oneLine(text string) string {
 	var line strings.Builder
 	for part := range strings.SplitSeq(text, "\n") {

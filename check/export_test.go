@@ -5,10 +5,10 @@ import "github.com/dagfence/dagfence/caddymodule/identity"
 // SharingEnvironment is sharingEnvironment.
 var SharingEnvironment = sharingEnvironment
 
-// Reasons are those of package identity that have a mend.
+// Reasons returns the reasons of package identity that have a hint.
 func Reasons() []string {
 	var reasons []string
-	for _, m := range mends {
+	for _, m := range tokenHints {
 		reasons = append(reasons, identity.Reason(m.err))
 	}
 	return reasons

@@ -23,7 +23,7 @@ func named(s *stub, host string) *stub {
 	return s
 }
 
-func TestUpstream_IsAskedByTheHostThatTheFenceSends(t *testing.T) {
+func TestUpstream_GetsTheFencesHostHeader(t *testing.T) {
 	t.Parallel()
 	options := right(t)
 	tasks := serve(t, http.HandlerFunc(aFence)).JoinPath("execution")
@@ -41,7 +41,7 @@ func TestUpstream_IsAskedByTheHostThatTheFenceSends(t *testing.T) {
 	atFence(t, options).want(t, check.Problem, "upstream", "answers 404 to the Host "+tasks.Host+", and as an Execution API to its own")
 }
 
-func TestUpstream_IsTrustedByTheAuthoritiesThatTheFenceHas(t *testing.T) {
+func TestUpstream_IsVerifiedWithTheFencesCACertificates(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewUnstartedServer(newStub())
 	server.Config.ErrorLog = quiet()
@@ -71,7 +71,7 @@ func TestLimits_OfTheServerAreNamed(t *testing.T) {
 		state check.State
 		text  string
 	}{
-		0:       {check.Warning, "more than 16 KiB are answered 431"},
+		0:       {check.Warning, "are answered 431"},
 		8 << 10: {check.Warning, "write servers { max_header_size 64KiB }"},
 		// Caddy's units: 64KB is 64,000 bytes.
 		64000:    {check.Warning, "max_header_size 64KiB"},

@@ -10,28 +10,28 @@ import (
 	"github.com/dagfence/dagfence/setup"
 )
 
-// shortest is how many bytes an HMAC secret should have: as many as the hash
-// gives (RFC 7518, section 3.2).
+// shortest is how many bytes an HMAC secret needs at least: as many as the hash
+// returns (RFC 7518, section 3.2).
 var shortest = map[string]int{"HS256": 32, "HS384": 48, "HS512": 64}
 
 // checkKeys reads what tokens are verified with.
 func (r *run) checkKeys(ctx context.Context) {
 	const check = "token keys"
 	if !r.configured {
-		r.skip(check, "the configuration comes first")
+		r.skip(check, "needs a valid configuration")
 		return
 	}
 	t := r.settings.Token
 	keys, skipped, err := keyring.Read(ctx, setup.KeyOptions(t))
 	switch {
 	case err != nil && strings.Contains(t.JWKS, "://"):
-		r.problem(check, "%v: %s", err, mendOfJWKS(err))
+		r.problem(check, "%v: %s", err, hintForJWKS(err))
 	case err != nil:
-		r.problem(check, "%v: give the file that upstream's own key stands in, readable for the fence", err)
+		r.problem(check, "%v: give a file with upstream's own key that the fence can read", err)
 	default:
 		r.keys = keys
 		if len(skipped) > 0 {
-			r.warn(check, "keys of the JWKS are left out: %v: replace them, or what upstream signs with them is refused", errors.Join(skipped...))
+			r.warn(check, "keys of the JWKS are ignored: %v: replace them, or tokens signed with them are refused", errors.Join(skipped...))
 			return
 		}
 		r.checkStrength()
@@ -39,12 +39,12 @@ func (r *run) checkKeys(ctx context.Context) {
 	}
 }
 
-// mendOfJWKS tells what mends a key set that can't be had from its URL.
-func mendOfJWKS(err error) string {
+// hintForJWKS returns the fix for a key set that cannot be fetched.
+func hintForJWKS(err error) string {
 	if strings.Contains(err.Error(), "fetching the JWKS: the server answers") || !strings.Contains(err.Error(), "fetching") {
-		return "give the URL that upstream's AIRFLOW__API_AUTH__TRUSTED_JWKS_URL has, of a set of public keys"
+		return "give the URL of a set of public keys, as in upstream's AIRFLOW__API_AUTH__TRUSTED_JWKS_URL"
 	}
-	return mendOf(err, setup.TLSSettings{})
+	return hintFor(err, setup.TLSSettings{})
 }
 
 func (r *run) checkStrength() {
@@ -56,7 +56,7 @@ func (r *run) checkStrength() {
 	}
 	for _, algorithm := range r.settings.Token.Algorithms {
 		if want := shortest[algorithm]; len(secret) < want {
-			r.warn(check, "the secret has %d bytes, and %s wants %d or more (RFC 7518, section 3.2), or it can be guessed from a token: "+
+			r.warn(check, "the secret has %d bytes, and %s needs %d or more (RFC 7518, section 3.2), or it can be guessed from a token: "+
 				"make one with `openssl rand -base64 %d`, for the api-server and the fence", len(secret), algorithm, want, want)
 			return
 		}
@@ -64,7 +64,7 @@ func (r *run) checkStrength() {
 	r.ok(check, "a secret of %d bytes", len(secret))
 }
 
-// secret is what tokens are signed with, nil where that is a private key.
+// secret returns the secret that signs tokens; nil where a private key does.
 func (r *run) secret() []byte {
 	t := r.settings.Token
 	switch {

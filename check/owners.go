@@ -17,7 +17,7 @@ func (r *run) checkOwners(ctx context.Context) {
 	check := "database"
 	switch {
 	case !r.configured:
-		r.skip("owners", "the configuration comes first")
+		r.skip("owners", "needs a valid configuration")
 		return
 	case r.settings.Lookup.URL != "":
 		check = "lookup"
@@ -46,17 +46,17 @@ func (r *run) checkOwners(ctx context.Context) {
 	r.checkOwnershipFile()
 }
 
-// checkOwnershipFile looks, once the file could be read, whether it is alone: no
-// file knows task instances. Tokens that know them themselves are not Airflow's.
+// checkOwnershipFile checks that the file, once read, is not the only source:
+// it has no task instances. Tokens that name their dag are not Airflow's.
 func (r *run) checkOwnershipFile() {
 	const check = "ownership_file"
 	switch {
 	case r.settings.OwnershipFile == "":
 	case setup.KnowsNoTasks(r.settings) && (r.task == nil || r.task.Claims.DagID == ""):
-		r.problem(check, "it is the only source, and no file knows task instances: whatever depends on a task's dag or team is refused as unavailable, "+
+		r.problem(check, "it is the only source, and has no task instances: whatever depends on a task's dag or team is refused as unavailable, "+
 			"unless the token carries a signed dag_id, which Airflow's own do not: set database or lookup too")
 	default:
-		r.ok(check, "it can be read, and says what it may")
+		r.ok(check, "it can be read, and is valid")
 	}
 }
 
@@ -65,41 +65,41 @@ func (r *run) checkLookup(ctx context.Context, source resolver.Resolver) {
 	switch answer := source.Resolve(ctx, []resolver.Question{resolver.Probe})[0]; answer.Outcome {
 	case resolver.Found, resolver.NotFound:
 		r.owners = source
-		r.ok(check, "the service takes the fence's credentials, and answers")
+		r.ok(check, "the service answers, and accepts the fence's credentials")
 	case resolver.Denied:
-		r.problem(check, "%v", answer.Err) // with its mend
+		r.problem(check, "%v", answer.Err) // has its own fix
 	case resolver.Unavailable:
-		r.problem(check, "%v: %s", answer.Err, mendOfLookup(answer.Err))
+		r.problem(check, "%v: %s", answer.Err, hintForLookup(answer.Err))
 	}
 }
 
-// mendOfLookup tells what mends a service that gives no answer that counts.
-func mendOfLookup(err error) string {
+// hintForLookup returns the fix for a service without a valid answer.
+func hintForLookup(err error) string {
 	if strings.Contains(err.Error(), "asking the lookup service") {
-		return mendOf(err, lookupTLS)
+		return hintFor(err, lookupTLS)
 	}
 	return "give the URL of a `dagfence lookup` of this release, and see its /ready and its log"
 }
 
-// checkDatabase looks whether everything can be asked, and what else the
-// fence's role may do.
+// checkDatabase checks that every query can be made, and that the fence's role
+// has no other grants.
 func (r *run) checkDatabase(ctx context.Context, directory *lookup.Directory) {
 	found, err := directory.Inspect(ctx)
 	if err != nil {
 		text := strings.TrimPrefix(err.Error(), "database: ")
-		if !strings.Contains(text, "; ") { // no mend of its own
-			text += ": " + mendOf(err, databaseTLS(r.settings.Database))
+		if !strings.Contains(text, "; ") { // no fix of its own
+			text += ": " + hintFor(err, databaseTLS(r.settings.Database))
 		}
 		r.problem("database", "%s", text)
 		return
 	}
 	r.owners = directory
-	r.ok("database", "%s with the schema of Airflow %s, and every question can be asked", found.Dialect, found.Releases)
+	r.ok("database", "%s with the schema of Airflow %s, and every query can be made", found.Dialect, found.Releases)
 	switch {
 	case found.Dialect == "sqlite":
 		r.skip("grants", "SQLite has none")
 	case len(found.Excess) > 0:
-		r.warn("grants", "the role may %s, and the fence needs none of it: give it the role of deploy/grants/%s.sql",
+		r.warn("grants", "the role may %s, which the fence does not need: use the role of deploy/grants/%s.sql",
 			strings.Join(found.Excess, ", "), found.Dialect)
 	default:
 		r.ok("grants", "the role reads neither values nor passwords, and writes nothing")
@@ -111,12 +111,12 @@ func (r *run) checkDatabase(ctx context.Context, directory *lookup.Directory) {
 		}
 	}
 	if !found.Teams && r.settings.MultiTeam == config.On && r.settings.OwnershipFile == "" {
-		r.warn("teams", "no bundle of dags has a team, so every dag is everybody's: give bundles a team_name in Airflow's "+
+		r.warn("teams", "no dag bundle has a team, so every dag is global: give bundles a team_name in Airflow's "+
 			"[dag_processor] dag_bundle_config_list, name owners in an ownership_file, or set multi_team off")
 	}
 }
 
-// checkTeamNames names the teams whose secrets Airflow can't tell apart.
+// checkTeamNames reports teams whose secrets Airflow cannot distinguish.
 func (r *run) checkTeamNames(teams []string) {
 	for _, pair := range sharingEnvironment(teams) {
 		r.warn("teams", "%q and %q share environment variables in Airflow itself (such as AIRFLOW_VAR__%s___X), so one may read secrets that are meant for the other: "+

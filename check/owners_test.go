@@ -45,7 +45,7 @@ func withDatabase(t *testing.T, url string) check.Options {
 	return options
 }
 
-func TestDatabaseAndItsRole(t *testing.T) {
+func TestDatabase_AndItsGrants(t *testing.T) {
 	t.Parallel()
 	const (
 		tables = "../lookup/testdata/airflow-3.2.postgresql.sql"
@@ -64,7 +64,7 @@ func TestDatabaseAndItsRole(t *testing.T) {
 	}{
 		"the role of the grants script": {server.URL("dagfence", "airflow"), check.OK, "grants", "reads neither values nor passwords"},
 		"the schema":                    {server.URL("dagfence", "airflow"), check.OK, "database", "postgresql with the schema of Airflow 3.2 and 3.3"},
-		"Airflow's own role":            {server.URL("airflow", "airflow"), check.Warning, "grants", "may read variable.val, read connection.password, write variable, write connection, write dag, and the fence needs none of it: give it the role of deploy/grants/postgresql.sql"},
+		"Airflow's own role":            {server.URL("airflow", "airflow"), check.Warning, "grants", "may read variable.val, read connection.password, write variable, write connection, write dag, which the fence does not need: use the role of deploy/grants/postgresql.sql"},
 		"a role without grants":         {server.URL("nothing", "airflow"), check.Problem, "database", "grant what deploy/grants/postgresql.sql grants"},
 		"a role with some of them":      {server.URL("half", "airflow"), check.Problem, "database", "permission denied"},
 		"another database":              {server.URL("airflow", "empty"), check.Problem, "database", "point database at Airflow's own"},
@@ -75,7 +75,7 @@ func TestDatabaseAndItsRole(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			found := atFence(t, withDatabase(t, tc.url), "pass-word")
-			tell(t, found, tc.check, tc.state, tc.text)
+			wantFinding(t, found, tc.check, tc.state, tc.text)
 			if tc.state == check.OK {
 				found.want(t, check.OK, tc.check, tc.text)
 			}
@@ -83,12 +83,12 @@ func TestDatabaseAndItsRole(t *testing.T) {
 	}
 }
 
-func TestDatabaseWithoutTeamsIsToldOf(t *testing.T) {
+func TestDatabase_WithoutTeamsIsAWarning(t *testing.T) {
 	t.Parallel()
 	server := services.Postgres(t)
 	execute(t, server, "airflow", "../lookup/testdata/airflow-3.2.postgresql.sql", "../deploy/grants/postgresql.sql")
 	url := server.URL("dagfence", "airflow")
-	atFence(t, withDatabase(t, url)).want(t, check.Warning, "teams", "no bundle of dags has a team")
+	atFence(t, withDatabase(t, url)).want(t, check.Warning, "teams", "no dag bundle has a team")
 	off, file := withDatabase(t, url), withDatabase(t, url)
 	off.Fence.MultiTeam = config.Off
 	file.Fence.OwnershipFile = write(t, "owners.yaml", "bundles: {a: team_a}")
@@ -101,7 +101,7 @@ func TestDatabaseWithoutTeamsIsToldOf(t *testing.T) {
 	}
 }
 
-func TestTeamsThatShareEnvironmentVariables_AreNamed(t *testing.T) {
+func TestTeams_SharingEnvironmentVariablesAreNamed(t *testing.T) {
 	t.Parallel()
 	server := services.Postgres(t)
 	execute(t, server, "airflow", "../lookup/testdata/airflow-3.2.postgresql.sql", "../deploy/grants/postgresql.sql")
@@ -116,7 +116,7 @@ func TestTeamsThatShareEnvironmentVariables_AreNamed(t *testing.T) {
 	}
 }
 
-func TestTeamsOfTheFileThatAirflowDoesNotHave_AreNamed(t *testing.T) {
+func TestTeams_UnknownToAirflowAreNamed(t *testing.T) {
 	t.Parallel()
 	server := services.Postgres(t)
 	execute(t, server, "airflow", "../lookup/testdata/airflow-3.4.postgresql.sql", "../deploy/grants/postgresql.sql", "INSERT INTO team (name) VALUES ('team_a'), ('team_b')",
@@ -142,7 +142,7 @@ func TestTeamsOfTheFileThatAirflowDoesNotHave_AreNamed(t *testing.T) {
 	}
 }
 
-func TestOwnershipFileIsReadAsAtStart(t *testing.T) {
+func TestOwnershipFile_IsReadAsAtStart(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		path  string
@@ -164,7 +164,7 @@ func TestOwnershipFileIsReadAsAtStart(t *testing.T) {
 	}
 }
 
-func TestOwnershipFileAlone_KnowsNoTasks(t *testing.T) {
+func TestOwnershipFile_AloneHasNoTasks(t *testing.T) {
 	t.Parallel()
 	knowing := jwt.MapClaims{"dag_id": "dag_a"}
 	for name, tc := range map[string]struct {
@@ -193,7 +193,7 @@ func TestOwnershipFileAlone_KnowsNoTasks(t *testing.T) {
 	}
 }
 
-func TestLookupServiceIsAsked(t *testing.T) {
+func TestLookup_ProblemsAreNamed(t *testing.T) {
 	t.Parallel()
 	service := resolvertest.Service(new(resolvertest.World))
 	guarded := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -215,8 +215,8 @@ func TestLookupServiceIsAsked(t *testing.T) {
 		state  check.State
 		text   string
 	}{
-		"open":            {config.Lookup{URL: plain}, check.OK, "and answers"},
-		"the token":       {config.Lookup{URL: guard, Token: "pass-word"}, check.OK, "takes the fence's credentials"},
+		"open":            {config.Lookup{URL: plain}, check.OK, "the service answers"},
+		"the token":       {config.Lookup{URL: guard, Token: "pass-word"}, check.OK, "accepts the fence's credentials"},
 		"another token":   {config.Lookup{URL: guard, Token: "pass-wordless"}, check.Problem, "answers 401: check lookup token and tls_client"},
 		"no token":        {config.Lookup{URL: guard}, check.Problem, "answers 401"},
 		"nobody":          {config.Lookup{URL: "http://127.0.0.1:1"}, check.Problem, "nothing listens there"},
@@ -236,7 +236,7 @@ func TestLookupServiceIsAsked(t *testing.T) {
 	}
 }
 
-func TestUpstreamsListOfVariableKeysIsFiltered(t *testing.T) {
+func TestVariableKeys_AreFilteredByTeam(t *testing.T) {
 	t.Parallel()
 	world := new(resolvertest.World)
 	world.Run(taskA, resolver.Task{DagID: "dag_a", RunID: "run", TaskID: "t1", MapIndex: -1})
@@ -253,7 +253,7 @@ func TestUpstreamsListOfVariableKeysIsFiltered(t *testing.T) {
 	}{
 		"filtered":        {func(s *stub) { s.keys = []string{"var_a"} }, "", check.OK, "none of the 1 that upstream lists"},
 		"unfiltered":      {func(s *stub) { s.keys = many }, "", check.Problem, "upstream lists 1 keys of other teams among 101: set AIRFLOW__CORE__MULTI_TEAM=True"},
-		"no list yet":     {func(s *stub) { s.version = "2026-04-06" }, "", check.NotChecked, "has no list"},
+		"no list yet":     {func(s *stub) { s.version = "2026-04-06" }, "", check.NotChecked, "does not list them"},
 		"multi_team off":  {func(*stub) {}, config.Off, check.NotChecked, "multi_team is off"},
 		"upstream breaks": {func(s *stub) { s.before = broken }, "", check.Problem, "upstream answers 500, and no list"},
 	} {

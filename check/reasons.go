@@ -12,7 +12,7 @@ import (
 	"github.com/dagfence/dagfence/config"
 )
 
-// evidence is what a refusal is explained by.
+// evidence is what the hint about a refused token is made from.
 type evidence struct {
 	header   map[string]any
 	claims   jwt.MapClaims
@@ -20,20 +20,20 @@ type evidence struct {
 	now      time.Time
 }
 
-// mends are what mends each reason of package identity.
-var mends = []struct {
+// tokenHints has the fix for each reason of package identity.
+var tokenHints = []struct {
 	err  error
-	mend func(evidence) string
+	hint func(evidence) string
 }{
-	{identity.ErrNoToken, fixed("give the token alone, without quotes or blanks")},
+	{identity.ErrNoToken, fixed("give the token alone, without quotes or whitespace")},
 	{identity.ErrTooLarge, fixed("give the file of one token")},
-	{identity.ErrNoKeys, fixed("mend the token keys first")},
-	{identity.ErrMalformed, evidence.mendMalformed},
-	{identity.ErrAlgorithm, evidence.mendAlgorithm},
-	{identity.ErrUnknownKey, evidence.mendKid},
+	{identity.ErrNoKeys, fixed("fix the token keys first")},
+	{identity.ErrMalformed, evidence.hintMalformed},
+	{identity.ErrAlgorithm, evidence.hintAlgorithm},
+	{identity.ErrUnknownKey, evidence.hintKid},
 	{identity.ErrSignature, fixed("the key is not upstream's: set token secret to the api-server's AIRFLOW__API_AUTH__JWT_SECRET, " +
 		"or token jwks or token public_key to the public half of the key that it signs with")},
-	{identity.ErrMissingClaim, evidence.mendMissing},
+	{identity.ErrMissingClaim, evidence.hintMissing},
 	{identity.ErrExpired, func(e evidence) string {
 		return e.when("exp") + ": give a newer one; if it is new, set both clocks by NTP"
 	}},
@@ -49,28 +49,28 @@ var mends = []struct {
 	}},
 	{identity.ErrSubject, fixed("its sub names no task instance: give the token of a task")},
 	{identity.ErrScope, func(e evidence) string {
-		return fmt.Sprintf("its scope is %s: give the token of a task that runs", quoted(e.claims["scope"]))
+		return fmt.Sprintf("its scope is %s: give the token of a running task", quoted(e.claims["scope"]))
 	}},
 }
 
-func fixed(mend string) func(evidence) string { return func(evidence) string { return mend } }
+func fixed(hint string) func(evidence) string { return func(evidence) string { return hint } }
 
-// explain tells why the fence refuses a token, and the mend. Of the token it
-// shows who signed how, for whom and when, and nothing else.
+// explain returns why the fence refuses a token, and the fix. It shows only the
+// token's algorithm, kid, dates, audience, issuer and scope.
 func (r *run) explain(refusal error, token string) string {
 	parsed := unverified(token)
 	claims, _ := parsed.Claims.(jwt.MapClaims)
 	e := evidence{header: parsed.Header, claims: claims, settings: r.settings.Token, now: r.Now()}
-	for _, m := range mends {
-		if errors.Is(refusal, m.err) {
-			return refusal.Error() + ": " + m.mend(e)
+	for _, known := range tokenHints {
+		if errors.Is(refusal, known.err) {
+			return refusal.Error() + ": " + known.hint(e)
 		}
 	}
 	return refusal.Error()
 }
 
-// unverified reads a token whose signature nobody has checked; what can't be
-// read is empty.
+// unverified parses a token without checking its signature; what cannot be
+// parsed is empty.
 func unverified(token string) *jwt.Token {
 	parsed, _, err := jwt.NewParser().ParseUnverified(token, jwt.MapClaims{})
 	if err != nil || parsed == nil {
@@ -81,14 +81,14 @@ func unverified(token string) *jwt.Token {
 
 func (e evidence) public() bool { return e.settings.JWKS != "" || e.settings.PublicKey != "" }
 
-func (e evidence) mendMalformed() string {
+func (e evidence) hintMalformed() string {
 	if _, named := e.header["kid"]; e.public() && e.header != nil && !named {
 		return "upstream names no key: sign with AIRFLOW__API_AUTH__JWT_PRIVATE_KEY_PATH there, or set token secret here if it signs with one"
 	}
-	return "give the token whole, as the task has it"
+	return "give the whole token, as the task has it"
 }
 
-func (e evidence) mendAlgorithm() string {
+func (e evidence) hintAlgorithm() string {
 	name, _ := e.header["alg"].(string)
 	_, symmetric := shortest[name]
 	signed := "it is signed by " + quoted(e.header["alg"]) + ": "
@@ -103,29 +103,29 @@ func (e evidence) mendAlgorithm() string {
 	return signed + "set token algorithms to that, or AIRFLOW__API_AUTH__JWT_ALGORITHM as the api-server has it"
 }
 
-func (e evidence) mendKid() string {
+func (e evidence) hintKid() string {
 	return fmt.Sprintf("its kid is %s: put upstream's public key into the JWKS under that kid, which is its AIRFLOW__API_AUTH__JWT_KID or the key's thumbprint; "+
 		"for token public_key, give the key of its AIRFLOW__API_AUTH__JWT_PRIVATE_KEY_PATH and leave JWT_KID out there", quoted(e.header["kid"]))
 }
 
-func (e evidence) mendMissing() string {
+func (e evidence) hintMissing() string {
 	if e.claims["iss"] == nil && len(e.settings.Issuer) > 0 {
 		return "upstream names no issuer: leave out token issuer, or set AIRFLOW__API_AUTH__JWT_ISSUER at the api-server too"
 	}
 	return "give the token of a task: Airflow signs all of them"
 }
 
-// when tells a date of the token beside our clock's.
+// when returns a date of the token, and what our clock shows.
 func (e evidence) when(name string) string {
 	seconds, ok := e.claims[name].(float64)
 	if !ok {
-		return "its " + name + " can't be read"
+		return "its " + name + " cannot be read"
 	}
 	return fmt.Sprintf("its %s is %s, and here it is %s", name,
 		time.Unix(int64(seconds), 0).UTC().Format(time.RFC3339), e.now.UTC().Format(time.RFC3339))
 }
 
-// quoted shows a value of any type and length.
+// quoted returns a value of any type as JSON, at most 120 bytes of it.
 func quoted(value any) string {
 	const longest = 120
 	text, err := json.Marshal(value)

@@ -13,16 +13,16 @@ import (
 	"github.com/dagfence/dagfence/setup"
 )
 
-// checkRedis does what the fence does with Redis. A Redis that is broken costs
-// the shared cache and the news of changes, and nothing else.
+// checkRedis does what the fence does with Redis. Without Redis, the fence loses
+// the shared cache and invalidations, and nothing else.
 func (r *run) checkRedis(ctx context.Context) {
 	const check = "redis"
 	switch {
 	case !r.configured:
-		r.skip(check, "the configuration comes first")
+		r.skip(check, "needs a valid configuration")
 		return
 	case r.settings.Redis == "":
-		r.skip(check, "none is set; it is optional")
+		r.skip(check, "not set; it is optional")
 		return
 	}
 	secret, err := setup.SealSecret(r.settings)
@@ -45,7 +45,7 @@ func (r *run) checkRedis(ctx context.Context) {
 	for _, trial := range trials {
 		if trial.Err != nil {
 			good = false
-			r.problem(check, "%s: %v: %s", trial.Command, trial.Err, mendOfRedis(trial.Err, strings.HasPrefix(r.settings.Redis, "rediss")))
+			r.problem(check, "%s: %v: %s", trial.Command, trial.Err, hintForRedis(trial.Err, strings.HasPrefix(r.settings.Redis, "rediss")))
 		}
 	}
 	if good {
@@ -53,8 +53,8 @@ func (r *run) checkRedis(ctx context.Context) {
 	}
 }
 
-// mendsOfRedis go by the first word of what Redis answers.
-var mendsOfRedis = map[string]string{
+// redisHints are fixes by the first word of an error of Redis.
+var redisHints = map[string]string{
 	"NOPERM": "give the URL's user the rights ~dagfence:* &dagfence:* +ping +getrange +set +publish +subscribe (and +cluster in a cluster)",
 	"NOAUTH": "give user and password in the URL", "WRONGPASS": "give the right user and password in the URL",
 	"READONLY": "this is a replica: give the URL of its master, or a redis-sentinel:// URL",
@@ -63,34 +63,34 @@ var mendsOfRedis = map[string]string{
 	"MISCONF": "see its log: it can't save its data, and takes no writes", "ERR": "give a Redis of release 6 or later",
 }
 
-func mendOfRedis(err error, secure bool) string {
+func hintForRedis(err error, secure bool) string {
 	switch {
 	case errors.Is(err, resolver.ErrRedisSlow):
-		return "bring it nearer to the fence, or leave redis out"
+		return "move it nearer to the fence, or remove redis"
 	case secure && errors.Is(err, context.DeadlineExceeded): // a plain Redis waits for the end of what TLS begins with
-		return "it may not speak TLS there: give the port that does, or a redis:// URL; or something on the way drops what is sent"
+		return "the port may not serve TLS: give the port that does, or a redis:// URL; or something on the way drops packets"
 	}
 	text := err.Error()
 	if secure && (errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)) { // TLS 1.3 refuses a client after the handshake
-		return "it ends what TLS has begun: see its log; if it wants a client certificate, name one that it takes in " + redisTLS.Client
+		return "it closed the TLS connection: see its log; if it requires a client certificate, set one in " + redisTLS.Client
 	}
-	if strings.Contains(text, "WRONGPASS") { // it comes wrapped, from the making of the connection
-		return mendsOfRedis["WRONGPASS"]
+	if strings.Contains(text, "WRONGPASS") { // wrapped by the error of connecting
+		return redisHints["WRONGPASS"]
 	}
 	word, _, _ := strings.Cut(text, " ")
-	if mend, known := mendsOfRedis[word]; known {
-		return mend
+	if hint, known := redisHints[word]; known {
+		return hint
 	}
-	return mendOf(err, redisTLS)
+	return hintFor(err, redisTLS)
 }
 
-// checkEviction warns of a Redis that refuses entries once it is full. A role
-// that may not ask, as it need not, is told nothing.
+// checkEviction warns of a Redis that refuses entries once it is full. It reports
+// nothing where the user may not read INFO, which the fence does not need.
 func (r *run) checkEviction(ctx context.Context, client redis.UniversalClient) {
 	memory, err := client.Info(ctx, "memory").Result()
 	if err == nil && strings.Contains(memory, "maxmemory_policy:noeviction") && !strings.Contains(memory, "maxmemory:0\r") {
-		r.warn("redis", "it works, but takes no more entries once it is full (noeviction): set its maxmemory-policy to one that evicts, such as allkeys-lru")
+		r.warn("redis", "it works, but refuses entries once it is full (noeviction): set its maxmemory-policy to one that evicts, such as allkeys-lru")
 		return
 	}
-	r.ok("redis", "it is near enough, keeps entries and passes messages on")
+	r.ok("redis", "it is fast enough, stores entries and delivers messages")
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/dagfence/dagfence/tests/services"
 )
 
-func TestRedisDoesWhatTheFenceNeeds(t *testing.T) {
+func TestRedis_ProblemsAreNamed(t *testing.T) {
 	t.Parallel()
 	server := services.Redis(t, "--requirepass", "pass-word")
 	replica := services.Redis(t, "--replicaof", "127.0.0.1 1")
@@ -40,16 +40,16 @@ func TestRedisDoesWhatTheFenceNeeds(t *testing.T) {
 		state check.State
 		text  string
 	}{
-		"the right user":   {"redis://fence:pass-word@" + server.Addr, check.OK, "passes messages on"},
+		"the right user":   {"redis://fence:pass-word@" + server.Addr, check.OK, "delivers messages"},
 		"too few rights":   {"redis://reader:pass-word@" + server.Addr, check.Problem, "SET: NOPERM"},
 		"no password":      {server.URL(), check.Problem, "give user and password in the URL"},
 		"another password": {"redis://:pass-wordless@" + server.Addr, check.Problem, "give the right user and password"},
 		"a replica":        {replica.URL(), check.Problem, "this is a replica"},
 		"full":             {full.URL(), check.Problem, "give it more maxmemory"},
-		"bounded":          {bounded.URL(), check.Warning, "takes no more entries once it is full"},
-		"evicting":         {evicting.URL(), check.OK, "keeps entries"},
+		"bounded":          {bounded.URL(), check.Warning, "refuses entries once it is full"},
+		"evicting":         {evicting.URL(), check.OK, "stores entries"},
 		"nobody":           {"redis://127.0.0.1:1", check.Problem, "nothing listens there"},
-		"not TLS":          {"rediss://" + evicting.Addr, check.Problem, "it may not speak TLS there"},
+		"not TLS":          {"rediss://" + evicting.Addr, check.Problem, "the port may not serve TLS"},
 		"no such CA file":  {"rediss://" + evicting.Addr + "?ca=/nowhere/ca.pem", check.Problem, "redis: ca: open /nowhere/ca.pem: no such file or directory; give the path of a PEM file"},
 		"no cluster":       {"redis-cluster://" + evicting.Addr, check.Problem, "cluster"},
 	} {
@@ -57,12 +57,12 @@ func TestRedisDoesWhatTheFenceNeeds(t *testing.T) {
 			t.Parallel()
 			options := right(t)
 			options.Fence.Redis = tc.url
-			tell(t, atFence(t, options, "pass-word"), "redis", tc.state, tc.text)
+			wantFinding(t, atFence(t, options, "pass-word"), "redis", tc.state, tc.text)
 		})
 	}
 }
 
-func TestRedisWithTLSNamesWhatToSet(t *testing.T) {
+func TestRedis_TLSErrorsNameTheOption(t *testing.T) {
 	t.Parallel()
 	stub := httptest.NewTLSServer(http.NotFoundHandler())
 	defer stub.Close()
@@ -93,6 +93,6 @@ func TestRedisWithTLSNamesWhatToSet(t *testing.T) {
 	} {
 		settings := right(t)
 		settings.Fence.Redis = "rediss://127.0.0.1:" + port + options
-		tell(t, atFence(t, settings, "pass-word"), "redis", check.Problem, want)
+		wantFinding(t, atFence(t, settings, "pass-word"), "redis", check.Problem, want)
 	}
 }

@@ -7,9 +7,9 @@ import (
 	"github.com/dagfence/dagfence/config"
 )
 
-// compareSecrets names a difference between the secret that the fence is given
-// and the one in Airflow's own configuration, where it has both. Airflow signs
-// with every byte of its own, a line break at its end included.
+// compareSecrets reports a difference between the fence's secret and the one in
+// Airflow's own configuration, where both are set. Airflow signs with every byte
+// of its own, including a line break at its end.
 func (r *run) compareSecrets() {
 	const check = "token keys"
 	option, ours := "token secret", r.secret()
@@ -43,8 +43,7 @@ func (r *run) compareSecrets() {
 
 func withoutBreak(secret []byte) []byte { return bytes.TrimRight(secret, "\r\n") }
 
-// A variant is what an api-server may have for a secret that was copied with
-// care for its letters alone.
+// A variant is a secret that differs from another only in whitespace.
 type variant struct {
 	secret []byte
 	how    string

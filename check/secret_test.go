@@ -11,7 +11,7 @@ import (
 
 // The same bytes are the same secret. Where the fence is given another than
 // Airflow's own configuration has, the difference is named, and nothing shown.
-func TestSecretsAreComparedWithAirflowsOwn(t *testing.T) {
+func TestSecret_IsComparedWithAirflowsOwn(t *testing.T) {
 	t.Parallel()
 	const variable = "AIRFLOW__API_AUTH__JWT_SECRET"
 	inFile := func(content string) config.Token { return config.Token{SecretFile: write(t, "secret", content)} }
@@ -46,7 +46,7 @@ func TestSecretsAreComparedWithAirflowsOwn(t *testing.T) {
 	}
 }
 
-func TestSecretsAreComparedWithThatInAirflowCfg(t *testing.T) {
+func TestSecret_IsComparedWithAirflowCfg(t *testing.T) {
 	t.Parallel()
 	path := write(t, "airflow.cfg", "[api_auth]\njwt_secret = "+secret+"\n")
 	options := right(t)

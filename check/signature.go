@@ -15,8 +15,8 @@ import (
 	"github.com/dagfence/dagfence/setup"
 )
 
-// maxSkew bounds how long a token of the check's is good: whatever answers as
-// upstream tells how far the clocks are apart.
+// maxSkew bounds how long a token of the check is valid: whatever answers as
+// upstream decides how far the clocks are apart.
 const maxSkew = 2 * time.Hour
 
 // attempt is how a token is signed to see whether upstream takes it.
@@ -80,17 +80,17 @@ func (s *site) ask(ctx context.Context, token, id string) (reply, error) {
 	return s.get(ctx, "/task-instances/"+id+"/previous-successful-dagrun", "Authorization", "Bearer "+token)
 }
 
-// checkSignature signs tokens as upstream should, and looks whether upstream
-// takes them, and whether the fence takes what upstream signs.
+// checkSignature signs tokens as upstream should, and checks that upstream accepts
+// them, and that the fence accepts what upstream signs.
 func (r *run) checkSignature(ctx context.Context) {
 	const check = "token settings"
 	secret := r.secret()
 	switch {
 	case r.upstream == nil || r.keys == nil:
-		r.skip(check, "upstream and the keys come first")
+		r.skip(check, "needs upstream and the token keys")
 		return
 	case secret == nil:
-		r.skip(check, "public keys sign nothing: give a task's token by --token-file")
+		r.skip(check, "public keys cannot sign a token: set --token-file to a file with a task's token")
 		return
 	case r.skew.Abs() > maxSkew:
 		r.skip(check, "the clocks are more than %v apart: set them first", maxSkew)
@@ -106,15 +106,15 @@ func (r *run) checkSignature(ctx context.Context) {
 	words := answer.detail()
 	for _, v := range variantsOf(secret) {
 		if token, _, goOn = r.offer(ctx, v.secret); token != "" {
-			r.problem(check, "upstream takes no token signed with the fence's secret, but one signed with it %s: give the fence the api-server's secret byte by byte", v.how)
+			r.problem(check, "upstream refuses tokens signed with the fence's secret, but accepts one signed with it %s: give the fence the api-server's secret byte by byte", v.how)
 		}
 		if !goOn {
 			return
 		}
 	}
-	r.problem(check, "upstream takes no token signed with the fence's secret (%q): set token secret to the api-server's AIRFLOW__API_AUTH__JWT_SECRET; "+
+	r.problem(check, "upstream refuses tokens signed with the fence's secret (%q): set token secret to the api-server's AIRFLOW__API_AUTH__JWT_SECRET; "+
 		"if they are equal, token audience and token issuer to its AIRFLOW__EXECUTION_API__JWT_AUDIENCE and AIRFLOW__API_AUTH__JWT_ISSUER; "+
-		`its log tells which, at "Failed to validate JWT", and so does --token-file`, words)
+		`its log says which, at "Failed to validate JWT", and so does --token-file`, words)
 }
 
 // offer signs in every way until upstream takes a token, and returns that token
@@ -143,25 +143,24 @@ func (r *run) offer(ctx context.Context, secret []byte) (token string, answer re
 	return "", refusal, true
 }
 
-// refused tells whether upstream's answer is Airflow's refusal of a token; any
-// other answer is a problem of its own.
+// refused reports whether upstream's answer is Airflow's refusal of a token. It
+// adds a problem for any other answer.
 func (r *run) refused(check string, answer reply, err error) bool {
 	switch {
 	case err != nil:
-		r.problem(check, "upstream can't be asked: %v: %s", err, mendOf(err, setup.TLSSettings{}))
+		r.problem(check, "upstream cannot be reached: %v: %s", err, hintFor(err, setup.TLSSettings{}))
 	case answer.status == http.StatusUnauthorized:
-		r.problem(check, "upstream answers 401 though a token was sent: let what stands before it pass the Authorization header")
+		r.problem(check, "upstream answers 401 though a token was sent: let the proxies before it pass the Authorization header")
 	case answer.status == http.StatusForbidden && answer.detail() != "":
 		return true
 	default:
-		r.problem(check, "upstream answers %d, and not as the Execution API does: see its log, and what stands before it", answer.status)
+		r.problem(check, "upstream answers %d, unlike the Execution API: see its log, and the proxies before it", answer.status)
 	}
 	return false
 }
 
-// compare holds what upstream signs against what the fence takes, at the time of
-// the one who signed. Airflow 3.0 sends no token of its own with a good answer:
-// then ours, which it took, stands in.
+// compare checks that the fence accepts what upstream signs, at the signer's time.
+// Airflow 3.0 sends no token of its own, so the check uses ours, which it accepted.
 func (r *run) compare(token string, answer reply) {
 	const check = "token settings"
 	upstreams := answer.header.Get("Refreshed-Api-Token")
@@ -179,9 +178,9 @@ func (r *run) compare(token string, answer reply) {
 		return
 	}
 	if upstreams == "" && r.apiVersion > "2025-08-10" { // 3.0
-		r.warn(check, "upstream takes the fence's secret, but its Refreshed-API-Token does not come back, so tasks that outlive their token fail: "+
-			"let what stands before it pass that header")
+		r.warn(check, "upstream accepts the fence's secret, but its Refreshed-API-Token does not arrive, so tasks that outlive their token fail: "+
+			"let the proxies before it pass that header")
 		return
 	}
-	r.ok(check, "upstream and the fence take each other's secret, algorithm, audience and issuer")
+	r.ok(check, "upstream and the fence accept each other's secret, algorithm, audience and issuer")
 }

@@ -13,7 +13,7 @@ import (
 
 // Each way in which the token settings of the fence and upstream can differ has
 // words of its own.
-func TestTokenSettingsAreHeldAgainstWhatUpstreamTakesAndSigns(t *testing.T) {
+func TestTokenSettings_AreComparedWithUpstream(t *testing.T) {
 	t.Parallel()
 	const settings = "token settings"
 	for name, tc := range map[string]struct {
@@ -22,20 +22,20 @@ func TestTokenSettingsAreHeldAgainstWhatUpstreamTakesAndSigns(t *testing.T) {
 		state check.State
 		text  string
 	}{
-		"the same":        {nil, nil, check.OK, "take each other's"},
-		"the same issuer": {func(f *config.Token) { f.Issuer = []string{"me"} }, func(s *stub) { s.issuer = "me" }, check.OK, "take each other's"},
-		"one of more":     {func(f *config.Token) { f.Audience = []string{"x", audience} }, nil, check.OK, "take each other's"},
+		"the same":        {nil, nil, check.OK, "accept each other's"},
+		"the same issuer": {func(f *config.Token) { f.Issuer = []string{"me"} }, func(s *stub) { s.issuer = "me" }, check.OK, "accept each other's"},
+		"one of more":     {func(f *config.Token) { f.Audience = []string{"x", audience} }, nil, check.OK, "accept each other's"},
 		"HS256 on both":   {func(f *config.Token) { f.Algorithms = []string{"HS256"} }, func(s *stub) { s.method = jwt.SigningMethodHS256 }, check.OK, ""},
-		"Airflow 3.0":     {nil, func(s *stub) { s.version = "2025-08-10" }, check.OK, "take each other's"},
+		"Airflow 3.0":     {nil, func(s *stub) { s.version = "2025-08-10" }, check.OK, "accept each other's"},
 		"another secret":  {nil, func(s *stub) { s.verify = []byte("another") }, check.Problem, "set token secret to the api-server's AIRFLOW__API_AUTH__JWT_SECRET"},
 		"a line break more upstream": {
-			nil, func(s *stub) { s.verify = []byte(secret + "\n") }, check.Problem, "but one signed with it with a line break at its end",
+			nil, func(s *stub) { s.verify = []byte(secret + "\n") }, check.Problem, "but accepts one signed with it with a line break at its end",
 		},
 		"a line break more here": {
-			func(f *config.Token) { f.Secret = secret + "\n" }, nil, check.Problem, "but one signed with it without the line break at its end",
+			func(f *config.Token) { f.Secret = secret + "\n" }, nil, check.Problem, "but accepts one signed with it without the line break at its end",
 		},
 		"whitespace more here": {
-			func(f *config.Token) { f.Secret = " " + secret }, nil, check.Problem, "but one signed with it without the whitespace around it",
+			func(f *config.Token) { f.Secret = " " + secret }, nil, check.Problem, "but accepts one signed with it without the whitespace around it",
 		},
 		"words of Airflow": {nil, func(s *stub) { s.verify, s.candid = []byte("another"), true }, check.Problem, "signature is invalid"},
 		"default audience upstream": {
@@ -56,12 +56,12 @@ func TestTokenSettingsAreHeldAgainstWhatUpstreamTakesAndSigns(t *testing.T) {
 			func(f *config.Token) { f.Issuer = []string{"me"} }, func(s *stub) { s.issuer, s.candid = "you", true }, check.Problem, "issuer",
 		},
 		"another algorithm":               {nil, func(s *stub) { s.method = jwt.SigningMethodHS256 }, check.Problem, `it is signed by "HS256": set token algorithms`},
-		"the refreshed token is stripped": {nil, func(s *stub) { s.before = stripped }, check.Warning, "Refreshed-API-Token does not come back"},
+		"the refreshed token is stripped": {nil, func(s *stub) { s.before = stripped }, check.Warning, "Refreshed-API-Token does not arrive"},
 		"Authorization is stripped": {nil, func(s *stub) {
 			s.before = func(_ http.ResponseWriter, r *http.Request) bool { r.Header.Del("Authorization"); return false }
-		}, check.Problem, "let what stands before it pass the Authorization header"},
+		}, check.Problem, "let the proxies before it pass the Authorization header"},
 		"upstream fails": {nil, func(s *stub) { s.before = failing }, check.Problem, "upstream answers 500"},
-		"a page refuses": {nil, func(s *stub) { s.before = page }, check.Problem, "upstream answers 403, and not as the Execution API does"},
+		"a page refuses": {nil, func(s *stub) { s.before = page }, check.Problem, "upstream answers 403, unlike the Execution API"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -109,8 +109,8 @@ func (s *stripping) WriteHeader(status int) {
 	s.ResponseWriter.WriteHeader(status)
 }
 
-// A clock that is wrong is told once, and hides nothing about the tokens.
-func TestClocksAreCompared(t *testing.T) {
+// A wrong clock is reported once, and does not hide findings about tokens.
+func TestClock_IsComparedWithUpstreams(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		version string
@@ -145,14 +145,14 @@ func TestClocksAreCompared(t *testing.T) {
 	}
 }
 
-// Whatever answers as upstream tells how far the clocks are apart: it must not
+// Whatever answers as upstream decides how far the clocks are apart: it must not
 // get a token that is good for as long.
-func TestNothingIsSignedForClocksThatAreDaysApart(t *testing.T) {
+func TestClock_DaysApartSignsNoToken(t *testing.T) {
 	t.Parallel()
 	s, options := newStub(), right(t)
 	s.ahead = 20 * 365 * 24 * time.Hour
 	options.Upstream = s.start(t)
 	found := atFence(t, options)
 	found.want(t, check.Problem, "clock", "ahead of this one")
-	tell(t, found, "token settings", check.NotChecked, "the clocks are more than 2h0m0s apart: set them first")
+	wantFinding(t, found, "token settings", check.NotChecked, "the clocks are more than 2h0m0s apart: set them first")
 }

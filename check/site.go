@@ -19,15 +19,15 @@ import (
 // maxBody is how much of an answer is read.
 const maxBody = 1 << 20
 
-// site is an Execution API, or what is taken for one.
+// site is an Execution API, or what is configured as one.
 type site struct {
 	base   *url.URL // where it is mounted, no slash at its end
 	host   string   // the Host header; empty is base's
 	client *http.Client
 }
 
-// newSite makes a site of a server's URL and the path of the mount, which is
-// asked as tasks ask: through a forward proxy, if the environment names one.
+// newSite returns a site that is requested as tasks do: through a forward proxy,
+// if the environment names one.
 func newSite(server *url.URL, path string) *site {
 	base := *server
 	base.Path = strings.TrimRight(path, "/")
@@ -37,8 +37,8 @@ func newSite(server *url.URL, path string) *site {
 	}}
 }
 
-// newUpstream makes the site that the fence forwards to, which is asked as the
-// fence asks.
+// newUpstream returns the site that the fence forwards to, requested as the fence
+// does.
 func (o *Options) newUpstream(path string) (*site, error) {
 	s := newSite(o.Upstream, path)
 	s.host = o.UpstreamHost
@@ -74,15 +74,15 @@ func (o *Options) newUpstream(path string) (*site, error) {
 
 func (s *site) String() string { return s.base.String() }
 
-// at is the same site at another path.
+// at returns the same site at another path.
 func (s *site) at(path string) *site {
 	base := *s.base
 	base.Path = path
 	return &site{base: &base, host: s.host, client: s.client}
 }
 
-// withOwnHost is the same site, asked by the host in its URL; nil where it is
-// already.
+// withOwnHost returns the same site with the host in its URL as Host header; nil
+// where that is so already.
 func (s *site) withOwnHost() *site {
 	if s.host == "" || s.host == s.base.Host {
 		return nil
@@ -90,7 +90,7 @@ func (s *site) withOwnHost() *site {
 	return &site{base: s.base, client: s.client}
 }
 
-// dial tells whether the server's port is open: nil if it is.
+// dial returns nil if the server's port is open.
 func (s *site) dial(ctx context.Context) error {
 	port := s.base.Port()
 	if port == "" {
@@ -104,7 +104,7 @@ func (s *site) dial(ctx context.Context) error {
 	return conn.Close()
 }
 
-// reply is what came back for a request.
+// reply is the answer to a request.
 type reply struct {
 	status int
 	header http.Header
@@ -114,7 +114,7 @@ type reply struct {
 	took time.Duration
 }
 
-// detail is the "detail" of an error in Airflow's form, if it is a text.
+// detail returns the "detail" of an error in Airflow's form, if it is a text.
 func (a reply) detail() string {
 	var body struct{ Detail any }
 	if json.Unmarshal(a.body, &body) != nil {
@@ -124,7 +124,7 @@ func (a reply) detail() string {
 	return text
 }
 
-// get asks for a path behind the mount. headers are pairs.
+// get requests a path below the mount. headers are pairs.
 func (s *site) get(ctx context.Context, path string, headers ...string) (reply, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, s.base.String()+path, http.NoBody)
 	if err != nil {
@@ -148,7 +148,7 @@ func (s *site) get(ctx context.Context, path string, headers ...string) (reply, 
 	return reply{status: response.StatusCode, header: response.Header, body: body, sent: sent, took: took}, nil
 }
 
-// kind is who answers at a site. The zero kind is somebody unknown.
+// kind is what answers at a site. The zero kind is unknown.
 type kind uint8
 
 const (
@@ -157,9 +157,9 @@ const (
 	airflow
 )
 
-// probe tells who answers. A version that is no date is refused by the fence
-// with 400 in its own form, in audit mode too, and by Airflow with 422; health
-// needs no token. The reply is that of the second question.
+// probe returns what answers at a site, and its answer to /health, which needs no
+// token. The fence refuses a version that is no date with 400 in its own form, in
+// audit mode too; Airflow does with 422.
 func (s *site) probe(ctx context.Context) (kind, reply, error) {
 	first, err := s.get(ctx, "/health", "Airflow-API-Version", "dagfence-check")
 	if err != nil {

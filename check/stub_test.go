@@ -42,11 +42,11 @@ type stub struct {
 	ahead    time.Duration // of its clock, before ours
 	late     time.Duration // of its Date, behind its clock,
 	lateFor  int           // in its first answers; 0: in all
-	// candid tells why a token is refused, as 3.0 to 3.2 do.
+	// candid returns why a token is refused, as 3.0 to 3.2 do.
 	candid bool
 	// keys is what it lists as variable keys.
 	keys []string
-	// before, if set, answers in the stub's place where it gives true.
+	// before, if set, answers instead of the stub where it returns true.
 	before func(http.ResponseWriter, *http.Request) bool
 
 	mu      sync.Mutex

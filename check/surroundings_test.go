@@ -32,7 +32,7 @@ func withoutUpstream(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusBadGateway)
 }
 
-func TestUpstreamIsTheExecutionAPI(t *testing.T) {
+func TestUpstream_IsTheExecutionAPI(t *testing.T) {
 	t.Parallel()
 	airflow := func(change func(*stub)) *url.URL {
 		s := newStub()
@@ -52,7 +52,7 @@ func TestUpstreamIsTheExecutionAPI(t *testing.T) {
 		"a web server":  {serve(t, http.NotFoundHandler()), check.Problem, "answers 404, so there is no Execution API"},
 		"nobody":        {parse(t, "http://127.0.0.1:1"), check.Problem, "connection refused: nothing listens there"},
 		"not TLS":       {parse(t, strings.Replace(airflow(func(*stub) {}).String(), "http:", "https:", 1)), check.Problem, "it does not speak TLS there"},
-		"none":          {nil, check.NotChecked, "give --upstream"},
+		"none":          {nil, check.NotChecked, "set --upstream"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -63,7 +63,7 @@ func TestUpstreamIsTheExecutionAPI(t *testing.T) {
 	}
 }
 
-func TestUpstreamOfAnAuthorityThatIsNotTrusted(t *testing.T) {
+func TestUpstream_WithAnUntrustedCertificateIsAProblem(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewUnstartedServer(newStub())
 	server.Config.ErrorLog = quiet()
@@ -74,7 +74,7 @@ func TestUpstreamOfAnAuthorityThatIsNotTrusted(t *testing.T) {
 	atFence(t, options).want(t, check.Problem, "upstream", "name that authority's PEM file in --upstream-ca")
 }
 
-func TestEveryProblemOfTheConfigurationIsTold(t *testing.T) {
+func TestConfiguration_EveryErrorIsAFinding(t *testing.T) {
 	t.Parallel()
 	options := right(t)
 	options.Fence.Mode, options.Fence.Token.Secret, options.Fence.BasePath = "maybe", "", "/"
@@ -90,12 +90,12 @@ func TestEveryProblemOfTheConfigurationIsTold(t *testing.T) {
 	}
 	for i, want := range []string{"invalid mode ", "invalid base_path ", "no token key "} {
 		if len(texts) != 3 || !strings.HasPrefix(texts[i], want) {
-			t.Fatalf("told are %q", texts)
+			t.Fatalf("found %q", texts)
 		}
 	}
 }
 
-func TestAWayAroundIsFoundFromTheFence(t *testing.T) {
+func TestBypass_IsFoundFromTheFence(t *testing.T) {
 	t.Parallel()
 	upstream := newStub().start(t) // listens on 127.0.0.1 alone
 	for name, tc := range map[string]struct {
@@ -104,7 +104,7 @@ func TestAWayAroundIsFoundFromTheFence(t *testing.T) {
 		text      string
 	}{
 		"no other address":        {nil, check.OK, "none of this machine's 0 other addresses"},
-		"another, which is open":  {[]string{"127.0.0.2", "127.0.0.1"}, check.Problem, "is open at 127.0.0.1:" + upstream.Port() + " too"},
+		"another, which is open":  {[]string{"127.0.0.2", "127.0.0.1"}, check.Problem, "is also open at 127.0.0.1:" + upstream.Port()},
 		"another, and not opened": {[]string{"127.0.0.2"}, check.OK, "none of this machine's 1 other addresses"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -117,12 +117,12 @@ func TestAWayAroundIsFoundFromTheFence(t *testing.T) {
 				}
 				return all, nil
 			}
-			atFence(t, options).want(t, tc.state, "a way around", tc.text)
+			atFence(t, options).want(t, tc.state, "bypass", tc.text)
 		})
 	}
 }
 
-func TestUpstreamOnAUnixSocketHasNoWayAround(t *testing.T) {
+func TestBypass_OfAUnixSocketIsImpossible(t *testing.T) {
 	t.Parallel()
 	socket := filepath.Join(t.TempDir(), "s")
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "unix", socket)
@@ -136,11 +136,11 @@ func TestUpstreamOnAUnixSocketHasNoWayAround(t *testing.T) {
 	options := right(t)
 	options.Upstream, options.Socket = parse(t, "http://localhost"), socket
 	found := atFence(t, options)
-	found.want(t, check.OK, "a way around", "a unix socket")
+	found.want(t, check.OK, "bypass", "a unix socket")
 	found.want(t, check.OK, "token settings", "")
 }
 
-func TestTasksAreLedToTheFence(t *testing.T) {
+func TestTasksURL_LeadsToTheFence(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		url   string
@@ -150,8 +150,8 @@ func TestTasksAreLedToTheFence(t *testing.T) {
 		"the fence":             {serve(t, http.HandlerFunc(aFence)).String() + "/execution/", check.OK, "leads to the fence"},
 		"Airflow":               {newStub().start(t).String() + "/execution/", check.Problem, "Airflow itself answers at"},
 		"no path":               {serve(t, http.HandlerFunc(aFence)).String(), check.Problem, "has no path"},
-		"a fence before no one": {serve(t, http.HandlerFunc(withoutUpstream)).String() + "/execution", check.Problem, "comes back with 502"},
-		"a web server":          {serve(t, http.NotFoundHandler()).String() + "/execution", check.Problem, "is no fence"},
+		"a fence before no one": {serve(t, http.HandlerFunc(withoutUpstream)).String() + "/execution", check.Problem, "its upstream returned 502"},
+		"a web server":          {serve(t, http.NotFoundHandler()).String() + "/execution", check.Problem, "is not answered by a fence"},
 		"nobody":                {"http://127.0.0.1:1/execution", check.Problem, "nothing listens there"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -163,7 +163,7 @@ func TestTasksAreLedToTheFence(t *testing.T) {
 	}
 }
 
-func TestAWorkerReachesTheFenceAlone(t *testing.T) {
+func TestWorker_ReachesOnlyTheFence(t *testing.T) {
 	t.Parallel()
 	silent, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -181,24 +181,24 @@ func TestAWorkerReachesTheFenceAlone(t *testing.T) {
 	}()
 	fence := parse(t, serve(t, http.HandlerFunc(aFence)).String()+"/execution/")
 	for name, tc := range map[string]struct {
-		around string
+		direct string
 		state  check.State
 		text   string
 	}{
-		"closed":            {"http://127.0.0.1:1", check.OK, "can't be reached from here"},
+		"closed":            {"http://127.0.0.1:1", check.OK, "cannot be reached from here"},
 		"Airflow":           {newStub().start(t).String(), check.Problem, "Airflow answers at"},
 		"Airflow's API URL": {newStub().start(t).String() + "/execution/", check.Problem, "Airflow answers at"},
 		"the fence":         {fence.String(), check.OK, "the fence answers at"},
 		"an unknown name":   {"http://nowhere.invalid:8080", check.Problem, "so nothing was tried"},
 		"an open port":      {"http://" + silent.Addr().String(), check.Warning, "a port is open at"},
-		"a web server":      {serve(t, http.NotFoundHandler()).String(), check.Warning, "is no Execution API"},
+		"a web server":      {serve(t, http.NotFoundHandler()).String(), check.Warning, "is not an Execution API"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var found findings
-			check.AtWorker(t.Context(), fence, parse(t, tc.around), func(f check.Finding) { found = append(found, f) })
-			found.want(t, tc.state, "a way around", tc.text)
-			tell(t, found, "tasks' URL", check.OK, "leads to the fence")
+			check.AtWorker(t.Context(), fence, parse(t, tc.direct), func(f check.Finding) { found = append(found, f) })
+			found.want(t, tc.state, "bypass", tc.text)
+			wantFinding(t, found, "tasks' URL", check.OK, "leads to the fence")
 		})
 	}
 }

@@ -39,8 +39,7 @@ func signed(t *testing.T, s *stub, change jwt.MapClaims, header ...string) strin
 	return text
 }
 
-// A task's own token tells exactly which setting is wrong.
-func TestTasksTokenTellsWhichSettingIsWrong(t *testing.T) {
+func TestTaskToken_NamesTheWrongSetting(t *testing.T) {
 	t.Parallel()
 	later := time.Now().Add(time.Hour).Unix()
 	for name, tc := range map[string]struct {
@@ -49,8 +48,8 @@ func TestTasksTokenTellsWhichSettingIsWrong(t *testing.T) {
 		fence  func(*config.Token)
 		text   string
 	}{
-		"secret":     {nil, func(s *stub) { s.sign, s.verify = []byte("another"), []byte("another") }, nil, "and upstream takes it: token signature does not match"},
-		"audience":   {nil, nil, func(f *config.Token) { f.Audience = []string{"x"} }, `and upstream takes it: token is for another audience: it is for "urn:airflow.apache.org:task", and token audience is ["x"]`},
+		"secret":     {nil, func(s *stub) { s.sign, s.verify = []byte("another"), []byte("another") }, nil, "and upstream accepts it: token signature does not match"},
+		"audience":   {nil, nil, func(f *config.Token) { f.Audience = []string{"x"} }, `and upstream accepts it: token is for another audience: it is for "urn:airflow.apache.org:task", and token audience is ["x"]`},
 		"issuer":     {jwt.MapClaims{"iss": "you"}, nil, func(f *config.Token) { f.Issuer = []string{"me"} }, `it is from "you", and token issuer is ["me"]`},
 		"no issuer":  {nil, nil, func(f *config.Token) { f.Issuer = []string{"me"} }, "upstream names no issuer: leave out token issuer"},
 		"algorithm":  {nil, func(s *stub) { s.method = jwt.SigningMethodHS384 }, nil, `it is signed by "HS384": set token algorithms to that`},
@@ -74,13 +73,13 @@ func TestTasksTokenTellsWhichSettingIsWrong(t *testing.T) {
 				tc.fence(&options.Fence.Token)
 			}
 			options.Upstream, options.Token = s.start(t), signed(t, s, tc.claims)
-			tell(t, atFence(t, options, options.Token), "task's token", check.Problem, tc.text)
+			wantFinding(t, atFence(t, options, options.Token), "task's token", check.Problem, tc.text)
 		})
 	}
 }
 
-// tell checks the one finding of a check, whatever the others found.
-func tell(t *testing.T, found findings, name string, state check.State, text string) {
+// wantFinding checks the finding of one check, whatever the others found.
+func wantFinding(t *testing.T, found findings, name string, state check.State, text string) {
 	t.Helper()
 	for _, f := range found {
 		if f.Check == name && (f.State != state || !strings.Contains(f.Text, text)) {
@@ -88,37 +87,36 @@ func tell(t *testing.T, found findings, name string, state check.State, text str
 		}
 	}
 	if !slices.ContainsFunc(found, func(f check.Finding) bool { return f.Check == name }) {
-		t.Errorf("nothing is said about %s", name)
+		t.Errorf("no finding of %s", name)
 	}
 }
 
-func TestTasksTokenThatIsNone(t *testing.T) {
+func TestTaskToken_InvalidOrOfAnotherScope(t *testing.T) {
 	t.Parallel()
 	s := newStub()
 	upstream := s.start(t)
 	for text, token := range map[string]string{
-		"give the token whole":        "not-a-token",
-		"token is larger than 8 KiB":  strings.Repeat("x", 9000),
-		"its scope is workload":       signed(t, s, jwt.MapClaims{"scope": "workload"}),
-		"its scope is callback":       signed(t, s, jwt.MapClaims{"scope": "callback"}),
-		"the fence and upstream take": signed(t, s, nil),
-		"none is given":               "",
+		"give the whole token":          "not-a-token",
+		"token is larger than 8 KiB":    strings.Repeat("x", 9000),
+		"its scope is workload":         signed(t, s, jwt.MapClaims{"scope": "workload"}),
+		"its scope is callback":         signed(t, s, jwt.MapClaims{"scope": "callback"}),
+		"the fence and upstream accept": signed(t, s, nil),
+		"no token is given":             "",
 	} {
 		options := right(t)
 		options.Upstream, options.Token = upstream, token
 		state := check.Problem
 		switch text {
-		case "its scope is workload", "its scope is callback", "none is given":
+		case "its scope is workload", "its scope is callback", "no token is given":
 			state = check.NotChecked
-		case "the fence and upstream take":
+		case "the fence and upstream accept":
 			state = check.OK
 		}
-		tell(t, atFence(t, options), "task's token", state, text)
+		wantFinding(t, atFence(t, options), "task's token", state, text)
 	}
 }
 
-// Whatever package identity refuses has a mend of its own.
-func TestEveryReasonHasAMend(t *testing.T) {
+func TestTokenHints_CoverEveryReason(t *testing.T) {
 	t.Parallel()
 	source, err := os.ReadFile("../caddymodule/identity/errors.go")
 	if err != nil {
@@ -128,11 +126,11 @@ func TestEveryReasonHasAMend(t *testing.T) {
 	for _, match := range regexp.MustCompile(`= &Error\{"(\w+)"`).FindAllStringSubmatch(string(source), -1) {
 		declared = append(declared, match[1])
 	}
-	mended := check.Reasons()
+	hinted := check.Reasons()
 	slices.Sort(declared)
-	slices.Sort(mended)
-	if len(declared) < 10 || !slices.Equal(declared, mended) {
-		t.Errorf("reasons are %q, mends there are for %q", declared, mended)
+	slices.Sort(hinted)
+	if len(declared) < 10 || !slices.Equal(declared, hinted) {
+		t.Errorf("reasons %q, hints for %q", declared, hinted)
 	}
 }
 
@@ -155,9 +153,7 @@ func jwks(t *testing.T, key *rsa.PrivateKey, kid string) string {
 	return write(t, "jwks.json", string(set))
 }
 
-// With public keys the fence can't sign; a task's token says what the keys are
-// worth.
-func TestTasksTokenTellsWhatPublicKeysAreWorth(t *testing.T) {
+func TestTaskToken_ChecksPublicKeys(t *testing.T) {
 	t.Parallel()
 	key := testKey(t)
 	set := jwks(t, key, "k1")
@@ -168,7 +164,7 @@ func TestTasksTokenTellsWhatPublicKeysAreWorth(t *testing.T) {
 		state check.State
 		text  string
 	}{
-		"the key":         {[]string{"kid", "k1"}, key, config.Token{JWKS: set}, check.OK, "the fence and upstream take it"},
+		"the key":         {[]string{"kid", "k1"}, key, config.Token{JWKS: set}, check.OK, "the fence and upstream accept it"},
 		"unknown kid":     {[]string{"kid", "k2"}, key, config.Token{JWKS: set}, check.Problem, `its kid is "k2": put upstream's public key into the JWKS`},
 		"no kid":          {nil, key, config.Token{JWKS: set}, check.Problem, "upstream names no key"},
 		"another key":     {[]string{"kid", "k1"}, testKey(t), config.Token{JWKS: set}, check.Problem, "or token jwks or token public_key to the public half"},
@@ -182,15 +178,15 @@ func TestTasksTokenTellsWhatPublicKeysAreWorth(t *testing.T) {
 			options.Fence.Token = tc.fence
 			options.Upstream, options.Token = s.start(t), signed(t, s, nil, tc.kid...)
 			found := atFence(t, options, options.Token)
-			tell(t, found, "task's token", tc.state, tc.text)
+			wantFinding(t, found, "task's token", tc.state, tc.text)
 			if tc.fence.JWKS != "" {
-				tell(t, found, "token settings", check.NotChecked, "public keys sign nothing")
+				wantFinding(t, found, "token settings", check.NotChecked, "public keys cannot sign a token")
 			}
 		})
 	}
 }
 
-func TestKeysAreReadAsAtStart(t *testing.T) {
+func TestTokenKeys_AreReadAsAtStart(t *testing.T) {
 	t.Parallel()
 	key := testKey(t)
 	good, err := os.ReadFile(jwks(t, key, "k1"))
@@ -215,17 +211,17 @@ func TestKeysAreReadAsAtStart(t *testing.T) {
 		text  string
 	}{
 		"a secret":            {config.Token{Secret: secret}, check.OK, "a secret of 64 bytes"},
-		"Airflow's default":   {config.Token{Secret: "MDEyMzQ1Njc4OWFiY2RlZg=="}, check.Warning, "24 bytes, and HS512 wants 64 or more (RFC 7518"},
-		"a short one, HS256":  {config.Token{Secret: secret[:31], Algorithms: []string{"HS256"}}, check.Warning, "HS256 wants 32 or more"},
+		"Airflow's default":   {config.Token{Secret: "MDEyMzQ1Njc4OWFiY2RlZg=="}, check.Warning, "24 bytes, and HS512 needs 64 or more (RFC 7518"},
+		"a short one, HS256":  {config.Token{Secret: secret[:31], Algorithms: []string{"HS256"}}, check.Warning, "HS256 needs 32 or more"},
 		"a secret in a file":  {config.Token{SecretFile: write(t, "secret", secret)}, check.OK, "a secret of 64 bytes"},
 		"no such file":        {config.Token{SecretFile: "/nowhere"}, check.Problem, "token secret_file: open /nowhere"},
 		"a set":               {config.Token{JWKS: server + "/good"}, check.OK, "public keys are read"},
 		"no set":              {config.Token{JWKS: server + "/none"}, check.Problem, "answers 404, want 200 (redirects are not followed): give the URL"},
 		"nobody":              {config.Token{JWKS: "http://127.0.0.1:1/set?secret"}, check.Problem, "connection refused: nothing listens there"},
-		"unknown name":        {config.Token{JWKS: "http://nowhere.invalid/set"}, check.Problem, "the name is not known here"},
+		"unknown name":        {config.Token{JWKS: "http://nowhere.invalid/set"}, check.Problem, "the name cannot be resolved"},
 		"not TLS":             {config.Token{JWKS: strings.Replace(server, "http:", "https:", 1) + "/good"}, check.Problem, "it does not speak TLS there"},
 		"symmetric key":       {config.Token{JWKS: server + "/oct"}, check.Problem, "key 0 is symmetric (kty oct)"},
-		"a key is left out":   {config.Token{JWKS: write(t, "mixed.json", mixed)}, check.Warning, "keys of the JWKS are left out: key 0 can't be used"},
+		"a key is left out":   {config.Token{JWKS: write(t, "mixed.json", mixed)}, check.Warning, "keys of the JWKS are ignored: key 0 can't be used"},
 		"no PEM":              {config.Token{PublicKey: write(t, "key.pem", "x")}, check.Problem, "token public_key: no PEM public key"},
 		"a PEM for a secret":  {config.Token{Secret: "-----BEGIN PUBLIC KEY-----"}, check.Problem, "give it as public_key"},
 		"a file with no keys": {config.Token{JWKS: write(t, "none.json", `{"keys":[]}`)}, check.Problem, "JWKS has no usable signature key"},

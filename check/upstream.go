@@ -7,20 +7,20 @@ import (
 	"github.com/dagfence/dagfence/setup"
 )
 
-// checkUpstream looks for the Execution API where the fence forwards to.
+// checkUpstream checks that the fence forwards to an Execution API.
 func (r *run) checkUpstream(ctx context.Context) {
 	const check = "upstream"
 	switch {
 	case !r.configured:
-		r.skip(check, "the configuration comes first")
+		r.skip(check, "needs a valid configuration")
 		return
 	case r.Upstream == nil:
-		r.skip(check, "no upstream is known: give --upstream")
+		r.skip(check, "no upstream is given: set --upstream")
 		return
 	}
 	s, err := r.newUpstream(r.settings.BasePath)
 	if err != nil {
-		r.problem(check, "the authorities to check upstream's certificate against can't be read: %v: give the path of a PEM file", err)
+		r.problem(check, "reading the CA certificates for upstream: %v: give the path of a PEM file", err)
 		return
 	}
 	if r.ForwardProxy != "" {
@@ -30,7 +30,7 @@ func (r *run) checkUpstream(ctx context.Context) {
 	who, health, err := s.probe(ctx)
 	switch {
 	case err != nil:
-		r.problem(check, "%s can't be asked: %v: %s", s, err, mendOf(err, setup.UpstreamTLS))
+		r.problem(check, "%s cannot be reached: %v: %s", s, err, hintFor(err, setup.UpstreamTLS))
 	case who == theFence:
 		r.problem(check, "a fence answers at %s, not the api-server: give the api-server's own address as upstream", s)
 	case who == stranger:
@@ -42,18 +42,18 @@ func (r *run) checkUpstream(ctx context.Context) {
 	}
 }
 
-// searchUpstream looks for an Execution API that is mounted elsewhere.
+// searchUpstream looks for an Execution API at another host or mount, to suggest it.
 func (r *run) searchUpstream(ctx context.Context, s *site, health reply) {
 	if own := s.withOwnHost(); own != nil {
 		if who, _, err := own.probe(ctx); err == nil && who == airflow {
 			r.problem("upstream", "it answers %d to the Host %s, and as an Execution API to its own, %s: write header_up Host {upstream_hostport} "+
-				"into reverse_proxy, or leave out --upstream-host", health.status, s.host, s.base.Host)
+				"into reverse_proxy, or remove --upstream-host", health.status, s.host, s.base.Host)
 			return
 		}
 	}
 	for _, path := range []string{"/execution", "/airflow/execution"} {
 		if who, _, err := s.at(path).probe(ctx); err == nil && who == airflow {
-			r.problem("upstream", "there is no Execution API below %s but one below %s: set base_path %s, or AIRFLOW__API__BASE_URL as the api-server has it",
+			r.problem("upstream", "there is no Execution API below %s, but one below %s: set base_path %s, or AIRFLOW__API__BASE_URL as the api-server has it",
 				r.settings.BasePath, path, path)
 			return
 		}
@@ -68,7 +68,7 @@ func (r *run) checkVersion(version string) {
 	r.apiVersion = version
 	switch {
 	case version == "":
-		r.ok("upstream", "%s is an Execution API; it does not tell its version", r.upstream)
+		r.ok("upstream", "%s is an Execution API of unknown version", r.upstream)
 	case version > route.Newest():
 		r.warn("upstream", "its API version %s is newer than %s, the newest known here: endpoints that it adds are refused, "+
 			"and one that it changes is read as before: upgrade dagfence", version, route.Newest())

@@ -13,9 +13,9 @@ import (
 // keysSince is the API version that lists variable keys (Airflow 3.3).
 const keysSince = "2026-06-30"
 
-// checkVariableKeys looks whether upstream filters the list of variable keys by
-// the task's team: the fence lets the list pass and relies on that. The keys are
-// counted, and not told.
+// checkVariableKeys checks that upstream filters the list of variable keys by the
+// task's team, which the fence relies on. It reports how many keys there are, and
+// none of them.
 func (r *run) checkVariableKeys(ctx context.Context) {
 	const check = "variable keys"
 	switch {
@@ -23,10 +23,10 @@ func (r *run) checkVariableKeys(ctx context.Context) {
 		r.skip(check, "multi_team is off")
 		return
 	case r.task == nil || r.owners == nil:
-		r.skip(check, "a task's token that is taken (--token-file), upstream and the owners come first")
+		r.skip(check, "needs an accepted task's token (--token-file), upstream and the owners")
 		return
 	case r.apiVersion < keysSince:
-		r.skip(check, "upstream's API version has no list of them")
+		r.skip(check, "upstream's API version does not list them")
 		return
 	}
 	team, err := r.teamOf(ctx, resolver.KindTask, r.task.ID)
@@ -35,7 +35,7 @@ func (r *run) checkVariableKeys(ctx context.Context) {
 		r.skip(check, "the task's team is not known: %v", err)
 		return
 	case team == "":
-		r.skip(check, "the task has no team: give the token of one that has")
+		r.skip(check, "the task has no team: give the token of one with a team")
 		return
 	}
 	answer, err := r.upstream.get(ctx, "/variables/keys?limit=1000", "Authorization", "Bearer "+r.Token, "Airflow-API-Version", keysSince)
@@ -60,7 +60,7 @@ func (r *run) teamOf(ctx context.Context, kind resolver.Kind, name string) (stri
 	return answer.Team, answer.Err
 }
 
-// foreign counts the keys that another team than the given one owns.
+// foreign returns how many of the keys other teams own.
 func (r *run) foreign(ctx context.Context, keys []string, team string) (int, error) {
 	count := 0
 	for some := range slices.Chunk(keys, resolver.MaxQuestions) {

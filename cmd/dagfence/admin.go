@@ -17,9 +17,9 @@ import (
 	"github.com/dagfence/dagfence/check"
 )
 
-// warnOfBypasses logs where the configuration that a command is about to load has a
-// fence beside an admin endpoint that others may reach, or routes that lead past
-// the fence. What is wrong with the configuration itself is the command's to say.
+// warnOfBypasses logs a warning if the configuration that a command is about to load
+// has a fence, and an admin endpoint that other processes can reach or routes that
+// bypass the fence. It leaves errors in the configuration to the command.
 func warnOfBypasses(cmd *cobra.Command, _ []string) {
 	flag := func(name string) string {
 		value, _ := cmd.Flags().GetString(name) // "" where there is none
@@ -35,7 +35,7 @@ func warnOfBypasses(cmd *cobra.Command, _ []string) {
 	}
 	logger := caddy.Log().Named("dagfence")
 	if address := adminAddress(configuration); address != "" {
-		logger.Warn("any process that reaches the admin endpoint can take the fence away: "+
+		logger.Warn("any process that can reach the admin endpoint can remove the fence: "+
 			"write `admin off` into the global options; SIGUSR1 then reloads the configuration", zap.String("admin", address))
 	}
 	for _, finding := range check.Routes(servers) {
@@ -49,8 +49,8 @@ func hasFence(servers map[string]any) bool {
 	return slices.ContainsFunc(caddymodule.HandlersIn(servers), func(handler map[string]any) bool { return handler["handler"] == "dagfence" })
 }
 
-// adapted returns a configuration file as Caddy reads it, in JSON. It logs
-// nothing, unlike caddycmd.LoadConfig.
+// adapted returns a configuration file as Caddy's JSON. Unlike caddycmd.LoadConfig,
+// it logs nothing.
 func adapted(file, adapter string) ([]byte, error) {
 	content, err := os.ReadFile(file) //nolint:gosec // the operator names the file
 	if err != nil {
@@ -68,9 +68,9 @@ func adapted(file, adapter string) ([]byte, error) {
 }
 
 // adminAddress returns where Caddy's admin endpoint listens with a configuration
-// in JSON; "" where it is off, or on a unix socket whose permissions say
-// who may use it (caddy.AdminConfig), which an abstract one lacks. An address that
-// can't be read is returned as it is: Caddy says at start what is wrong with it.
+// in JSON; "" where it is off, or on a unix socket whose permissions restrict it
+// (caddy.AdminConfig), so not an abstract one. An invalid address is returned as it
+// is: Caddy reports it at start.
 func adminAddress(configuration []byte) string {
 	var settings struct {
 		Admin struct {

@@ -10,7 +10,7 @@ import (
 )
 
 // What the commands take from Airflow themselves is in airflow.cfg as well.
-func TestCommandsReadAirflowCfg(t *testing.T) {
+func TestCommands_ReadAirflowCfg(t *testing.T) {
 	home := t.TempDir()
 	t.Setenv("AIRFLOW_HOME", home)
 	t.Setenv("AIRFLOW_CONFIG", "$AIRFLOW_HOME/airflow.cfg")

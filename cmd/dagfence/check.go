@@ -20,41 +20,40 @@ func init() {
 	caddycmd.RegisterCommand(caddycmd.Command{
 		Name: "check",
 		Usage: "[--config <file> | --upstream <url> [--upstream-host <host>] [--upstream-ca <file>] [--redis <url>] [--database <url>] [--lookup <url>] [--ownership-file <file>]] " +
-			"[--fence <url>] [--token-file <file>] | --around <url> [--fence <url>]",
-		Short: "Tells what is wrong with the fence's settings and surroundings",
+			"[--fence <url>] [--token-file <file>] | --direct-url <url> [--fence <url>]",
+		Short: "Checks the fence's settings and its dependencies",
 		Long: `
-Checks the settings, the token keys against what upstream signs and takes, the
-clocks, the database and what its role may do, the lookup service, Redis,
-upstream, and whether there is a way around the fence. A line for each: ok,
-warning, problem or not checked, with the mend. It exits with 1 where there is
-a problem. It sends GET alone to upstream, and prints no secret.
+Checks the settings, the token keys against the tokens that upstream signs and
+accepts, the clocks, the database and its role's grants, the lookup service,
+Redis, upstream, and whether the fence can be bypassed. It prints a line for
+each: ok, warning, problem or not checked, with the fix. It exits with 1 if
+there is a problem. It only sends GET to upstream, and prints no secret.
 
 Run it where the fence runs, with the fence's flags and environment, or with
 --config and its Caddyfile. --fence is the URL that tasks are given ([core]
-execution_api_server_url, where Airflow's own configuration has it), and
---token-file a file with the token of a task that runs.
+execution_api_server_url, if Airflow's own configuration has it), and
+--token-file a file with the token of a running task.
 
-Where tasks run, --around takes the api-server's own address, which nothing
-there should reach, and --fence the URL that tasks are given.`,
+Where tasks run, --direct-url is the api-server's own URL, which must not be
+reachable from there, and --fence the URL that tasks are given.`,
 		CobraFunc: func(cmd *cobra.Command) {
 			cmd.Flags().String("config", "", "Caddyfile, or Caddy's JSON (.json), with the fence and its reverse_proxy, instead of the flags below")
 			cmd.Flags().String("upstream", "", "URL of Airflow's api-server, scheme and host:port only")
 			cmd.Flags().String("upstream-host", "", "Host header for upstream, as the fence sends it")
-			cmd.Flags().String("upstream-ca", "", "Authorities that upstream's certificate has to come from, PEM, as the fence has them")
+			cmd.Flags().String("upstream-ca", "", "CA certificates that upstream's certificate is verified with, PEM, as the fence has them")
 			cmd.Flags().String("redis", "", "URL of the Redis that the fence uses")
 			cmd.Flags().String("database", "", "SQLAlchemy URL of Airflow's metadata database, as the fence has it")
 			cmd.Flags().String("lookup", "", "URL of the lookup service, instead of --database")
-			cmd.Flags().String("ownership-file", "", "YAML file that says who owns what the database does not know")
+			cmd.Flags().String("ownership-file", "", "YAML file with owners that the database does not have")
 			cmd.Flags().String("fence", "", "URL that tasks are given, such as http://fence:8081/execution/")
 			cmd.Flags().String("token-file", "", "File with the token of a running task")
-			cmd.Flags().String("around", "", "Where tasks run: URL of the api-server, which should not be reached from there")
+			cmd.Flags().String("direct-url", "", "Where tasks run: the api-server's own URL, which must not be reachable from there")
 			runs(cmd, checkFence)
 		},
 	})
 }
 
-// tasksURLOf returns what the flag says, else what Airflow's own configuration
-// does.
+// tasksURLOf returns the flag's URL, or else that of Airflow's own configuration.
 func tasksURLOf(flag string) (string, error) {
 	if flag != "" {
 		return flag, nil
@@ -62,7 +61,7 @@ func tasksURLOf(flag string) (string, error) {
 	if airflow, err := config.ReadAirflow(os.LookupEnv); err == nil {
 		return airflow.TasksURL()
 	}
-	return "", nil // where it matters, that is a finding about the configuration
+	return "", nil // checkConfiguration reports it
 }
 
 func checkFence(flags caddycmd.Flags) error {
@@ -81,8 +80,8 @@ func checkFence(flags caddycmd.Flags) error {
 		counts[f.State]++
 		fmt.Println(f)
 	}
-	if around := flags.String("around"); around != "" {
-		err = checkWorker(ctx, flags, tasks, around, report)
+	if direct := flags.String("direct-url"); direct != "" {
+		err = checkWorker(ctx, flags, tasks, direct, report)
 	} else {
 		err = checkFences(ctx, flags, tasks, report)
 	}
@@ -93,13 +92,13 @@ func checkFence(flags caddycmd.Flags) error {
 	return err
 }
 
-func checkWorker(ctx context.Context, flags caddycmd.Flags, tasks *url.URL, around string, report func(check.Finding)) error {
+func checkWorker(ctx context.Context, flags caddycmd.Flags, tasks *url.URL, direct string, report func(check.Finding)) error {
 	for _, name := range []string{"config", "upstream", "upstream-host", "upstream-ca", "redis", "database", "lookup", "ownership-file", "token-file"} {
 		if flags.String(name) != "" {
-			return fmt.Errorf("--%s is for where the fence runs, and --around for where tasks do: leave one of them out", name)
+			return fmt.Errorf("--%s and --direct-url are mutually exclusive: --direct-url is for where tasks run, the others for where the fence runs", name)
 		}
 	}
-	address, err := parseSite("--around", around)
+	address, err := parseSite("--direct-url", direct)
 	if err != nil {
 		return err
 	}
@@ -126,8 +125,8 @@ func checkFences(ctx context.Context, flags caddycmd.Flags, tasks *url.URL, repo
 	return nil
 }
 
-// fencesOf reads which fences to check from the flags: the one that they stand
-// for, or those of a configuration file.
+// fencesOf returns the fences to check: the one that the flags describe, or those
+// of a configuration file.
 func fencesOf(flags caddycmd.Flags) ([]check.Options, error) {
 	fence := check.Options{UpstreamHost: flags.String("upstream-host"), Fence: config.Config{
 		Redis: flags.String("redis"), Database: flags.String("database"),
@@ -153,7 +152,7 @@ func fencesOf(flags caddycmd.Flags) ([]check.Options, error) {
 	}
 	for _, name := range []string{"redis", "database", "lookup", "ownership-file"} {
 		if flags.String(name) != "" {
-			return nil, fmt.Errorf("--%s is set beside --config, which says it itself: leave one of them out", name)
+			return nil, fmt.Errorf("--%s and --config are mutually exclusive: set it in the configuration file", name)
 		}
 	}
 	fences, err := configuredFences(file)
@@ -166,7 +165,7 @@ func fencesOf(flags caddycmd.Flags) ([]check.Options, error) {
 	return fences, err
 }
 
-// parseSite takes a URL with an optional path; nil for "".
+// parseSite parses a URL with an optional path; nil for "".
 //
 //nolint:nilnil // not given is no error, and no URL
 func parseSite(flag, raw string) (*url.URL, error) {
@@ -183,7 +182,7 @@ func parseSite(flag, raw string) (*url.URL, error) {
 	return u, nil
 }
 
-// tokenOf reads a task's token from a file; "" for no file.
+// tokenOf returns the task's token in a file; "" for no file.
 func tokenOf(file string) (string, error) {
 	if file == "" {
 		return "", nil
@@ -194,7 +193,7 @@ func tokenOf(file string) (string, error) {
 	}
 	token := strings.TrimSpace(string(content))
 	if token == "" {
-		return "", errors.New("--token-file: it is empty: write a task's token into it")
+		return "", errors.New("--token-file: the file is empty: write a task's token into it")
 	}
 	return token, nil
 }

@@ -19,7 +19,7 @@ import (
 	"github.com/dagfence/dagfence/config"
 )
 
-// configuredFences are the fences of a configuration file, each with the
+// configuredFences returns the fences of a configuration file, each with the
 // upstream of the reverse_proxy that follows it. The file is a Caddyfile, unless
 // its name ends in .json.
 func configuredFences(file string) ([]check.Options, error) {
@@ -48,7 +48,7 @@ func configuredFences(file string) ([]check.Options, error) {
 		found = append(found, fences...)
 	}
 	if len(found) == 0 {
-		return nil, errors.New("--config: there is no fence in it: write the directive dagfence into a site")
+		return nil, errors.New("--config: no fence is configured: write the directive dagfence into a site")
 	}
 	found[0].Routes = check.Routes(servers)
 	return found, nil
@@ -89,8 +89,7 @@ func fencesIn(server any) ([]check.Options, error) {
 	return found, nil
 }
 
-// fenceOf reads a handler's settings as Caddy does: what is not known is an
-// error.
+// fenceOf decodes a handler's settings as Caddy does: an unknown key is an error.
 func fenceOf(handler map[string]any) (config.Config, error) {
 	settings := maps.Clone(handler)
 	delete(settings, "handler")
@@ -105,8 +104,8 @@ func fenceOf(handler map[string]any) (config.Config, error) {
 	return fence, nil
 }
 
-// setUpstream sets the first upstream of a reverse_proxy, and how it is asked. It
-// stays unset where it can't be told, such as with TLS settings of the proxy's own.
+// setUpstream sets the first upstream of a reverse_proxy, and how it is reached. It
+// stays unset where that is unknown, such as with other TLS settings.
 func setUpstream(o *check.Options, proxy *caddymodule.ReverseProxy) {
 	authorities, ok := proxyAuthorities(proxy)
 	if len(proxy.Upstreams) == 0 || !ok {
@@ -136,7 +135,7 @@ func setUpstream(o *check.Options, proxy *caddymodule.ReverseProxy) {
 			return
 		}
 	}
-	o.PassesHost = server.Scheme == "http" // Caddy asks an HTTPS server by its own name
+	o.PassesHost = server.Scheme == "http" // Caddy sends an HTTPS server its own name
 }
 
 // proxyAuthorities returns the PEM files of a reverse_proxy's tls_trust_pool; ok

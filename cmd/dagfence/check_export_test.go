@@ -1,4 +1,4 @@
 package main
 
-// ConfiguredFences are the fences of a configuration file.
+// ConfiguredFences returns the fences of a configuration file.
 var ConfiguredFences = configuredFences

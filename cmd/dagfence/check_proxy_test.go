@@ -7,7 +7,7 @@ import (
 	main "github.com/dagfence/dagfence/cmd/dagfence"
 )
 
-func TestCheck_AsksUpstreamAsTheProxyOfACaddyfileDoes(t *testing.T) {
+func TestCheck_ReachesUpstreamAsTheCaddyfilesProxyDoes(t *testing.T) {
 	t.Setenv("HTTP_PROXY", "http://127.0.0.1:9")
 	t.Setenv("CA", "/etc/ca.pem")
 	for name, tc := range map[string]struct {

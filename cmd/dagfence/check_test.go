@@ -15,7 +15,7 @@ import (
 	main "github.com/dagfence/dagfence/cmd/dagfence"
 )
 
-// check calls the command as a shell does, and gives what it printed.
+// check calls the command as a shell does, and returns what it printed.
 func checked(t *testing.T, args ...string) (printed string, err error) {
 	t.Helper()
 	before := os.Stdout
@@ -46,12 +46,12 @@ func file(t *testing.T, name, content string) string {
 	return path
 }
 
-func TestCheckFindsTheFencesOfACaddyfile(t *testing.T) {
+func TestCheck_FindsTheFencesOfACaddyfile(t *testing.T) {
 	t.Setenv("UPSTREAM", "10.0.0.1:8080")
 	const fence = "dagfence {\nmode audit\ntoken {\nsecret a-secret\n}\n}\n"
 	for name, tc := range map[string]struct {
 		caddyfile string
-		upstreams []string // "" where none can be told
+		upstreams []string // "" where it is unknown
 	}{
 		"one":                        {":8081 {\n" + fence + "reverse_proxy 127.0.0.1:8080\n}", []string{"http://127.0.0.1:8080"}},
 		"the proxy is written first": {":8081 {\nreverse_proxy 127.0.0.1:8080\n" + fence + "}", []string{"http://127.0.0.1:8080"}},
@@ -86,7 +86,7 @@ func TestCheckFindsTheFencesOfACaddyfile(t *testing.T) {
 	}
 }
 
-func TestCheck_NamesAnAdminEndpointThatOthersMayReach(t *testing.T) {
+func TestCheck_NamesAReachableAdminEndpoint(t *testing.T) {
 	t.Setenv("ADMIN", "10.0.0.1:2019")
 	for admin, want := range map[string]string{
 		"": "localhost:2019", "admin off": "", "admin unix//run/caddy.sock": "", "admin unix+h2c//run/caddy.sock": "", "admin unix/@caddy": "unix/@caddy",
@@ -108,16 +108,16 @@ func TestCheck_NamesAnAdminEndpointThatOthersMayReach(t *testing.T) {
 	}
 }
 
-func TestCheckSaysWhatIsWrongWithItsFlags(t *testing.T) {
+func TestCheck_NamesInvalidFlags(t *testing.T) {
 	for want, args := range map[string][]string{
 		"--upstream is not the URL of a server":                       {"--upstream", "http://a/b"},
 		"--fence is not the URL of a server":                          {"--fence", "fence:8081"},
-		"--around is not the URL of a server":                         {"--around", "http://user:pass@api:8080"},
-		"--redis is set beside --config":                              {"--config", "Caddyfile", "--redis", "redis://x"},
-		"--upstream is for where the fence runs":                      {"--around", "http://api:8080", "--upstream", "http://api:8080"},
+		"--direct-url is not the URL of a server":                     {"--direct-url", "http://user:pass@api:8080"},
+		"--redis and --config are mutually exclusive":                 {"--config", "Caddyfile", "--redis", "redis://x"},
+		"--upstream and --direct-url are mutually exclusive":          {"--direct-url", "http://api:8080", "--upstream", "http://api:8080"},
 		"--token-file: open /nowhere":                                 {"--token-file", "/nowhere"},
-		"--token-file: it is empty":                                   {"--token-file", file(t, "token", "\n")},
-		"--config: there is no fence in it":                           {"--config", file(t, "Caddyfile", ":8081 {\nrespond 200\n}")},
+		"--token-file: the file is empty":                             {"--token-file", file(t, "token", "\n")},
+		"--config: no fence is configured":                            {"--config", file(t, "Caddyfile", ":8081 {\nrespond 200\n}")},
 		"--config: reading the fence's settings: json: unknown field": {"--config", file(t, "c.json", `{"apps":{"http":{"servers":{"a":{"routes":[{"handle":[{"handler":"dagfence","modes":"x"}]}]}}}}}`)},
 	} {
 		if printed, err := checked(t, args...); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "pass") || printed != "" {
@@ -126,7 +126,7 @@ func TestCheckSaysWhatIsWrongWithItsFlags(t *testing.T) {
 	}
 }
 
-func TestCheckFailsWhereThereIsAProblemAndOnlyThere(t *testing.T) {
+func TestCheck_FailsOnlyWithAProblem(t *testing.T) {
 	airflow := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Airflow-API-Version") != "" {
 			w.WriteHeader(http.StatusUnprocessableEntity)
@@ -134,13 +134,13 @@ func TestCheckFailsWhereThereIsAProblemAndOnlyThere(t *testing.T) {
 		_, _ = io.WriteString(w, `{"status":"healthy"}`)
 	}))
 	defer airflow.Close()
-	printed, err := checked(t, "--around", airflow.URL)
-	if err == nil || err.Error() != "1 of 1 checks found a problem" || !strings.Contains(printed, "problem      a way around    Airflow answers at "+airflow.URL) {
-		t.Errorf("a way around: %v\n%s", err, printed)
+	printed, err := checked(t, "--direct-url", airflow.URL)
+	if err == nil || err.Error() != "1 of 1 checks found a problem" || !strings.Contains(printed, "problem      bypass          Airflow answers at "+airflow.URL) {
+		t.Errorf("bypass: %v\n%s", err, printed)
 	}
-	printed, err = checked(t, "--around", "http://127.0.0.1:1")
-	if err != nil || !strings.Contains(printed, "\nok           a way around") || !strings.Contains(printed, "not checked  tasks' URL") {
-		t.Errorf("no way around: %v\n%s", err, printed)
+	printed, err = checked(t, "--direct-url", "http://127.0.0.1:1")
+	if err != nil || !strings.Contains(printed, "\nok           bypass") || !strings.Contains(printed, "not checked  tasks' URL") {
+		t.Errorf("no bypass: %v\n%s", err, printed)
 	}
 	t.Setenv("AIRFLOW__CORE__EXECUTION_API_SERVER_URL", airflow.URL+"/execution/")
 	t.Setenv("AIRFLOW__API_AUTH__JWT_SECRET", strings.Repeat("s", 64))

@@ -10,24 +10,24 @@ import (
 	"github.com/dagfence/dagfence/demo"
 )
 
-// demoListen is where the demo's fence listens, unless told otherwise.
+// demoListen is where the demo's fence listens by default.
 const demoListen = "127.0.0.1:8081"
 
 func init() {
 	caddycmd.RegisterCommand(caddycmd.Command{
 		Name:  "demo",
 		Usage: "[--check] [--listen <address>]",
-		Short: "Shows the fence at work, with everything that it needs embedded",
+		Short: "Runs a demo of the fence, with all its dependencies embedded",
 		Long: `
-Runs the fence before a stub of Airflow's Execution API, with a metadata
-database of two teams, on loopback, and prints lines for curl to try it with.
+Runs the fence in front of a stub of Airflow's Execution API, with a metadata
+database of two teams, on loopback, and prints curl commands to try it with.
 It needs no Airflow, no configuration and no environment, and leaves nothing
 behind. Ctrl-C ends it.
 
---check sends every request of the access matrix through the fence instead,
-prints what came of each, and exits with an error if any is not as it should be.`,
+With --check it sends every request of the access matrix through the fence,
+prints the result of each, and exits with an error if any is wrong.`,
 		CobraFunc: func(cmd *cobra.Command) {
-			cmd.Flags().String("listen", "", "Address to receive requests on, host:port (default "+demoListen+", any free port with --check)")
+			cmd.Flags().String("listen", "", "Address to listen on, host:port (default "+demoListen+", any free port with --check)")
 			cmd.Flags().Bool("check", false, "Run the access matrix, and exit")
 			runs(cmd, runDemo)
 		},
@@ -35,7 +35,7 @@ prints what came of each, and exits with an error if any is not as it should be.
 }
 
 func runDemo(flags caddycmd.Flags) error {
-	ctx, stop := untilTold()
+	ctx, stop := untilSignal()
 	defer stop()
 	run, listen := demo.Show, demoListen
 	if flags.Bool("check") {

@@ -79,7 +79,7 @@ func TestDemo_EndsCleanlyAtSIGTERM(t *testing.T) {
 	}
 }
 
-func TestDemo_CheckTakesItsOwnPort(t *testing.T) {
+func TestDemo_CheckChoosesAPort(t *testing.T) {
 	temporary(t)
 	output := stdout(t)
 	done := make(chan error)
@@ -92,7 +92,7 @@ func TestDemo_CheckTakesItsOwnPort(t *testing.T) {
 	}
 }
 
-func TestDemo_SaysWhatToDoAboutATakenPort(t *testing.T) {
+func TestDemo_SuggestsAnotherPort(t *testing.T) {
 	temporary(t)
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", anyPort)
 	if err != nil {

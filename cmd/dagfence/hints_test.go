@@ -29,7 +29,7 @@ var ofOthers = []string{
 
 // What `dagfence check` suggests exists: as a flag of ours, or in the documented
 // options.
-func TestHintsNameWhatExists(t *testing.T) {
+func TestHints_NameExistingOptions(t *testing.T) {
 	files, err := filepath.Glob("../../check/*.go")
 	if err != nil {
 		t.Fatal(err)

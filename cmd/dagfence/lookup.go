@@ -24,31 +24,31 @@ func init() {
 		Name: "lookup",
 		Usage: "--listen <address> [--database <url>] [--ownership-file <file>] [--token-file <file>] " +
 			"[--tls-cert <file> --tls-key <file> --client-ca <file>] [--redis <url> [--cache-key-file <file>] [--deployment <name>]]",
-		Short: "Runs the lookup service, which tells fences who owns what",
+		Short: "Runs the lookup service, which fences ask who owns what",
 		Long: `
 Serves POST /v1/owners, /live, /ready and /metrics from Airflow's metadata
-database, which is only read, and the ownership file, which wins over it.
-Without --database, Airflow's own configuration names it:
+database, which is only read, and the ownership file, which takes precedence.
+Without --database, it is that of Airflow's own configuration:
 AIRFLOW__DATABASE__SQL_ALCHEMY_CONN, or airflow.cfg.
 
 Without --token-file and --client-ca it listens on loopback only.
 
-With --redis it also watches the database and the file, and what gets another
-owner is forgotten by all fences on that Redis within a second. Messages are
-sealed as the fences seal them: with the cache key in --cache-key-file, else with
-the secret in AIRFLOW__API_AUTH__JWT_SECRET or airflow.cfg; and for the fences'
-own deployment, where their cache deployment names one.`,
+With --redis it also watches the database and the file for changed owners, which
+all fences on that Redis forget within a second. Messages are sealed like those of
+the fences: with the cache key in --cache-key-file, else with the secret in
+AIRFLOW__API_AUTH__JWT_SECRET or airflow.cfg; and for the fences' own deployment,
+if they set cache deployment.`,
 		CobraFunc: func(cmd *cobra.Command) {
-			cmd.Flags().String("listen", "127.0.0.1:8082", "Address to receive questions on, host:port")
+			cmd.Flags().String("listen", "127.0.0.1:8082", "Address to listen on, host:port")
 			cmd.Flags().String("database", "", "SQLAlchemy URL of Airflow's metadata database")
-			cmd.Flags().String("ownership-file", "", "YAML file that says who owns what the database does not know")
-			cmd.Flags().String("token-file", "", "File with the bearer secret that fences have to show")
+			cmd.Flags().String("ownership-file", "", "YAML file with owners that the database does not have")
+			cmd.Flags().String("token-file", "", "File with the bearer secret that fences must send")
 			cmd.Flags().String("tls-cert", "", "Certificate to serve HTTPS with, PEM")
 			cmd.Flags().String("tls-key", "", "Its private key, PEM")
-			cmd.Flags().String("client-ca", "", "Authorities that a fence's own certificate has to come from, PEM")
-			cmd.Flags().String("redis", "", "URL of the Redis that fences share, to tell them what got another owner")
-			cmd.Flags().String("cache-key-file", "", "File with the cache key of those fences, where they have one")
-			cmd.Flags().String("deployment", "", "The cache deployment of those fences, where they have one")
+			cmd.Flags().String("client-ca", "", "CA certificates that fences' certificates are verified with, PEM")
+			cmd.Flags().String("redis", "", "URL of the Redis that fences share, to publish changed owners to")
+			cmd.Flags().String("cache-key-file", "", "File with the cache key of those fences, if they have one")
+			cmd.Flags().String("deployment", "", "The cache deployment of those fences, if they have one")
 			runs(cmd, serveLookup)
 		},
 	})
@@ -84,7 +84,7 @@ func serveLookup(flags caddycmd.Flags) error {
 		return err
 	}
 	defer leave()
-	ctx, stop := untilTold()
+	ctx, stop := untilSignal()
 	defer stop()
 	startOver()
 	err = lookup.Run(ctx, directory, lookup.ServerOptions{
@@ -98,7 +98,7 @@ func serveLookup(flags caddycmd.Flags) error {
 	return err
 }
 
-// complete replaces placeholders, and takes what no flag says of the database from
+// complete replaces placeholders, and takes unset options of the database from
 // Airflow's own configuration.
 func complete(settings *config.Config) error {
 	if err := settings.Replace(setup.ReplacePlaceholders); err != nil {
@@ -111,20 +111,20 @@ func complete(settings *config.Config) error {
 	return settings.FillDatabaseFrom(airflow)
 }
 
-// joinBus gives what makes the fences on a Redis forget keys, and what leaves
-// them again; nil without a Redis.
+// joinBus returns a function that makes the fences on a Redis forget keys, nil
+// without a Redis, and one that disconnects.
 func joinBus(settings config.Config, keyFile string, logger *slog.Logger) (forget lookup.Forget, leave func(), err error) {
 	deployment := settings.Cache.Deployment
 	switch {
 	case settings.Redis == "" && keyFile != "":
-		return nil, nil, errors.New("cache-key-file: nothing is sealed without a Redis: set --redis, or leave the file out")
+		return nil, nil, errors.New("--cache-key-file has no effect without --redis: set --redis, or remove it")
 	case settings.Redis == "" && deployment != "":
-		return nil, nil, errors.New("deployment: nothing is shared without a Redis: set --redis, or leave the name out")
+		return nil, nil, errors.New("--deployment has no effect without --redis: set --redis, or remove it")
 	case settings.Redis == "":
 		return nil, func() {}, nil
 	}
 	if err := config.CheckDeployment(deployment); err != nil {
-		return nil, nil, fmt.Errorf("deployment: %w", err)
+		return nil, nil, fmt.Errorf("--deployment: %w", err)
 	}
 	secret, err := busSecret(keyFile)
 	if err != nil {
@@ -137,18 +137,18 @@ func joinBus(settings config.Config, keyFile string, logger *slog.Logger) (forge
 	return bus.Invalidate, bus.Close, nil
 }
 
-// busSecret is what the fences seal with: their cache key, or else the secret
-// that they verify tokens with.
+// busSecret returns the secret that the fences seal with: their cache key, or else
+// the secret that they verify tokens with.
 func busSecret(keyFile string) ([]byte, error) {
 	if keyFile != "" {
 		content, err := rotate.ReadFile(keyFile)
 		if err != nil {
-			return nil, fmt.Errorf("cache-key-file: %w; give the path of a readable file", err)
+			return nil, fmt.Errorf("--cache-key-file: %w: give the path of a readable file", err)
 		}
-		// As {file.*} does, by which a fence has its cache key from a file.
+		// As {file.*} does, which fences read their cache key with.
 		key := bytes.TrimSuffix(bytes.TrimSuffix(content, []byte("\n")), []byte("\r"))
 		if len(key) == 0 {
-			return nil, fmt.Errorf("cache-key-file: %s is empty: write the cache key of the fences into it", keyFile)
+			return nil, fmt.Errorf("--cache-key-file: %s is empty: write the cache key of the fences into it", keyFile)
 		}
 		return key, nil
 	}
@@ -161,8 +161,8 @@ func busSecret(keyFile string) ([]byte, error) {
 		return nil, err
 	}
 	if token.Secret == "" {
-		return nil, errors.New("redis: no secret to seal messages with: set --cache-key-file to the cache key of the fences, " +
-			"or AIRFLOW__API_AUTH__JWT_SECRET where they have none")
+		return nil, errors.New("--redis: no secret to seal messages with: set --cache-key-file to the cache key of the fences, " +
+			"or AIRFLOW__API_AUTH__JWT_SECRET if they have none")
 	}
 	return []byte(token.Secret), nil
 }

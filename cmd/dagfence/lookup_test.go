@@ -18,7 +18,7 @@ import (
 
 const busSecret = "a secret that both sides have"
 
-func TestLookupSealsWithWhatTheFencesSealWith(t *testing.T) {
+func TestLookup_SealsWithTheFencesSecret(t *testing.T) {
 	server := services.Redis(t)
 	bus, err := resolver.NewBus(server.Client(t), resolver.Options{Secret: []byte(busSecret)})
 	if err != nil {
@@ -70,7 +70,7 @@ func TestLookupSealsWithWhatTheFencesSealWith(t *testing.T) {
 	}
 }
 
-func TestLookupNamesTheFlagThatCannotBeUsed(t *testing.T) {
+func TestLookup_NamesTheInvalidFlag(t *testing.T) {
 	empty := filepath.Join(t.TempDir(), "empty")
 	if err := os.WriteFile(empty, []byte("\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -85,7 +85,7 @@ func TestLookupNamesTheFlagThatCannotBeUsed(t *testing.T) {
 		"secret by command":  {"redis://cache", "", map[string]string{"AIRFLOW__API_AUTH__JWT_SECRET_CMD": "cat x"}, []string{"AIRFLOW__API_AUTH__JWT_SECRET"}},
 		"no such file":       {"redis://cache", "/no/such/file", nil, []string{"cache-key-file: ", "readable"}},
 		"empty file":         {"redis://cache", empty, nil, []string{"cache-key-file: ", "empty"}},
-		"key but no redis":   {"", empty, nil, []string{"cache-key-file: ", "--redis"}},
+		"key but no redis":   {"", empty, nil, []string{"--cache-key-file ", "--redis"}},
 		"not a Redis at all": {"memcached://u:hidden@x", "", map[string]string{"AIRFLOW__API_AUTH__JWT_SECRET": busSecret}, []string{"redis: "}},
 	} {
 		t.Run(name, func(t *testing.T) {

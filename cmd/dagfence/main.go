@@ -1,6 +1,5 @@
-// Command dagfence is Caddy with the dagfence handler and the few of Caddy's
-// modules that a sidecar needs, and the commands that go with it: proxy,
-// lookup, check, routes and demo.
+// Command dagfence is Caddy with the dagfence handler, the few of Caddy's modules
+// that a sidecar needs, and the commands proxy, lookup, check, routes and demo.
 package main
 
 import (
@@ -35,8 +34,7 @@ import (
 )
 
 func main() {
-	// It prints every failed dial, through a logger of its own; what matters of
-	// it is in ours.
+	// It prints every failed dial with its own logger; we log what matters.
 	logging.Disable()
 	caddy.CustomBinaryName = "dagfence"
 	if len(os.Args) > 1 && os.Args[1] == "run" { // Caddy's own command
@@ -51,8 +49,8 @@ func main() {
 	os.Exit(caddy.ExitCodeFailedStartup)
 }
 
-// sentence is the error in one line. Where in Caddy's JSON a handler of ours
-// stands helps nobody who wrote a Caddyfile or flags, so that is left out.
+// sentence returns the error as one line, without the position of our handler in
+// Caddy's JSON, which does not help authors of Caddyfiles or flags.
 func sentence(err error) string {
 	text := err.Error()
 	if at := strings.LastIndex(text, ": provision "); at >= 0 {
@@ -64,8 +62,8 @@ func sentence(err error) string {
 	return strings.Join(strings.FieldsFunc(text, func(r rune) bool { return r == '\n' || r == '\t' }), "; ")
 }
 
-// commands are Caddy's and ours. caddycmd.Main would run the same, but log what
-// went wrong, or say nothing at all.
+// commands returns Caddy's commands and ours. caddycmd.Main would run the same, but
+// log an error, or say nothing at all.
 func commands() *cobra.Command {
 	_, version := caddy.Version()
 	root := &cobra.Command{
@@ -95,9 +93,9 @@ runs it without a configuration file, "dagfence demo" shows it.`,
 	return root
 }
 
-// runs sets what a command of ours does with its flags. It takes no arguments, so
-// that a value without its flag, or one behind a switch, is not dropped in silence.
-// An argument is not quoted: it may be a URL with a password. main prints errors.
+// runs sets the function of a command. Arguments are an error, so that a value
+// without its flag, or one behind a switch, is not ignored; the error does not
+// quote it, since it may be a URL with a password.
 func runs(cmd *cobra.Command, command func(caddycmd.Flags) error) {
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
 		if len(args) == 0 {

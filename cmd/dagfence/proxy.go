@@ -17,31 +17,30 @@ func init() {
 			"[--ownership-file <file>] [--audit] [--status <address>]",
 		Short: "Runs the fence as a reverse proxy, without a configuration file",
 		Long: `
-Runs the fence in front of an Execution API. What no flag sets comes from the
-environment that Airflow's own api-server has (AIRFLOW__API_AUTH__JWT_SECRET,
+Runs the fence in front of an Execution API. Options that no flag sets come from
+the environment of Airflow's api-server (AIRFLOW__API_AUTH__JWT_SECRET,
 AIRFLOW__DATABASE__SQL_ALCHEMY_CONN, ...), then from its airflow.cfg
 (AIRFLOW_CONFIG, AIRFLOW_HOME), then from the defaults.
 
-With --tls-cert and --tls-key it serves HTTPS; without, a task's token can be
-read on its way to the fence. These files and that of --upstream-ca are read
-again when they change.
+With --tls-cert and --tls-key it serves HTTPS; without, tokens are sent to the
+fence in clear text. These files and that of --upstream-ca are read again when
+they change.
 
-Upstream is dialed directly, whatever forward proxy the environment names, and
-asked by the host in its URL, unless --upstream-host is another.
+Upstream is dialed directly, whatever forward proxy the environment names. Its
+Host header is the host in its URL, unless --upstream-host is set.
 
---status serves /live, /ready and /metrics on an address of its own, over plain
-HTTP. IPv6 addresses are written in brackets: [::1]:8081.`,
+--status serves /live, /ready and /metrics on another address, over plain HTTP. IPv6 addresses are written in brackets: [::1]:8081.`,
 		CobraFunc: func(cmd *cobra.Command) {
-			cmd.Flags().String("listen", ":8081", "Address to receive requests on, host:port")
+			cmd.Flags().String("listen", ":8081", "Address to listen on, host:port")
 			cmd.Flags().String("upstream", "", "URL of Airflow's api-server, scheme and host:port only")
-			cmd.Flags().String("upstream-host", "", "Host header for upstream, where it goes by another name than that in its URL")
-			cmd.Flags().String("upstream-ca", "", "Authorities that upstream's certificate has to come from, PEM; the system's if not set")
+			cmd.Flags().String("upstream-host", "", "Host header for upstream, if not the host in its URL")
+			cmd.Flags().String("upstream-ca", "", "CA certificates that upstream's certificate is verified with, PEM; the system's if not set")
 			cmd.Flags().String("tls-cert", "", "Certificate to serve HTTPS with, PEM")
 			cmd.Flags().String("tls-key", "", "Its private key, PEM")
 			cmd.Flags().String("redis", "", "URL of a Redis that several fences share as a cache")
 			cmd.Flags().String("database", "", "SQLAlchemy URL of Airflow's metadata database, which is only read")
 			cmd.Flags().String("lookup", "", "URL of the lookup service, instead of --database")
-			cmd.Flags().String("ownership-file", "", "YAML file that says who owns what the database does not know")
+			cmd.Flags().String("ownership-file", "", "YAML file with owners that the database does not have")
 			cmd.Flags().Bool("audit", false, "Forward what would be denied, and record it")
 			cmd.Flags().String("status", "", "Address to serve /live, /ready and /metrics on")
 			runs(cmd, proxy)

@@ -20,12 +20,12 @@ func init() {
 		Usage: "[--compare <file>]",
 		Short: "Lists the endpoints of the Execution API that the fence knows",
 		Long: `
-Lists every endpoint in the order in which it is tried: what it touches, what it
-does, and the Airflow-API-Version values that have it. Nothing else reaches
-upstream below base_path.
+Lists every endpoint in the order of matching: what it touches, what it does, and
+the Airflow-API-Version values that have it. No other request below base_path
+reaches upstream.
 
-With --compare it says what the list lacks of an Airflow release, and fails where
-that is anything; the file is what scripts/airflow-routes.py prints.`,
+With --compare it prints endpoints of an Airflow release that the list is missing,
+and fails if there are any. The file is the output of scripts/airflow-routes.py.`,
 		CobraFunc: func(cmd *cobra.Command) {
 			cmd.Flags().String("compare", "", "File with the endpoints of an Airflow release")
 			runs(cmd, func(flags caddycmd.Flags) error {
@@ -39,29 +39,28 @@ that is anything; the file is what scripts/airflow-routes.py prints.`,
 	})
 }
 
-// errRoutesLack is for who compares: a release serves what the table lacks.
-var errRoutesLack = errors.New("the table lacks what this release has; see docs/adding-an-airflow-version.md")
+var errMissingRoutes = errors.New("the table is missing endpoints of this release: see docs/adding-an-airflow-version.md")
 
 func compareRoutes(to io.Writer, path string) error {
 	file, err := os.Open(path) //nolint:gosec // the path is the operator's own
 	if err != nil {
-		return fmt.Errorf("option --compare: %w; write it with scripts/airflow-routes.py", err)
+		return fmt.Errorf("--compare: %w: write the file with scripts/airflow-routes.py", err)
 	}
 	defer func() { _ = file.Close() }() // it is only read
 	release, err := route.ReadRelease(file)
 	if err != nil {
-		return fmt.Errorf("option --compare: %s: %w; give a file that scripts/airflow-routes.py has written", path, err)
+		return fmt.Errorf("--compare: %s: %w: give a file that scripts/airflow-routes.py has written", path, err)
 	}
-	lacks, beyond := route.Compare(release)
+	missing, extra := route.Compare(release)
 	list := func(title string, sentences []string) {
 		if len(sentences) > 0 {
 			_, _ = fmt.Fprintf(to, "%s\n  %s\n", title, strings.Join(sentences, "\n  "))
 		}
 	}
-	list("The table has, and the release does not:", beyond)
-	list("The table lacks:", lacks)
-	if len(lacks) > 0 {
-		return errRoutesLack
+	list("Only the table has:", extra)
+	list("Missing in the table:", missing)
+	if len(missing) > 0 {
+		return errMissingRoutes
 	}
 	_, err = fmt.Fprintln(to, "The table has every endpoint of the release.")
 	return err
@@ -69,7 +68,7 @@ func compareRoutes(to io.Writer, path string) error {
 
 func listRoutes(to io.Writer) error {
 	table := tabwriter.NewWriter(to, 0, 8, 2, ' ', 0)
-	_, _ = fmt.Fprintln(table, // Flush tells of errors
+	_, _ = fmt.Fprintln(table, // Flush returns the error
 		"METHOD\tPATH\tTOUCHES\tACTION\tTOKEN\tSINCE\tUNTIL")
 	for _, r := range route.Table() {
 		token := strings.ReplaceAll(r.Scopes, ",", ", ")

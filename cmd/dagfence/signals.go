@@ -14,57 +14,57 @@ import (
 	"github.com/dagfence/dagfence/caddymodule/startup"
 )
 
-// untilTold returns a context that ends when the process is told to end. Told a
-// second time, it ends at once.
-func untilTold() (context.Context, context.CancelFunc) {
-	told := toldToEnd()
+// untilSignal returns a context that ends with the first SIGINT or SIGTERM. The
+// second one ends the process at once.
+func untilSignal() (context.Context, context.CancelFunc) {
+	signals := endSignals()
 	ctx, cancel := context.WithCancel(context.Background())
 	go func() {
 		select {
-		case <-told:
+		case <-signals:
 		case <-ctx.Done():
 			return
 		}
 		cancel()
-		quitAgain(<-told)
+		quitAgain(<-signals)
 	}()
 	return ctx, func() {
-		signal.Stop(told)
+		signal.Stop(signals)
 		cancel()
 	}
 }
 
-// quitAtFirstSignal ends the process as soon as it is told to, until over is called.
-// before is what has not happened by then.
+// quitAtFirstSignal ends the process at the first signal, until over is called.
+// before is what has not happened by then, for the message.
 func quitAtFirstSignal(before string) (over func()) {
-	told := toldToEnd()
+	signals := endSignals()
 	go func() {
-		if first, ok := <-told; ok {
+		if first, ok := <-signals; ok {
 			quitBefore(first, before)
 		}
 	}()
 	return func() {
-		signal.Stop(told)
-		close(told)
+		signal.Stop(signals)
+		close(signals)
 	}
 }
 
 const started = "the start was over"
 
-// heedSignals is for what runs Caddy, which heeds no second SIGTERM itself, and no
-// first one before a configuration has started or failed to.
+// heedSignals is for commands that run Caddy, which ignores a second SIGTERM, and
+// any before a configuration has started or failed to.
 func heedSignals() {
-	told := toldToEnd()
+	signals := endSignals()
 	go func() {
-		first, again := <-told, make(chan os.Signal, 1)
+		first, again := <-signals, make(chan os.Signal, 1)
 		go func() {
-			// Caddy begins to heed signals in a goroutine, so that it may have missed
-			// this one. It takes SIGTERM any number of times.
+			// Caddy starts to handle signals in a goroutine, and may have missed this
+			// one. It accepts SIGTERM any number of times.
 			for time.Sleep(handoff); !caddy.Exiting(); time.Sleep(handoff) {
 				_ = syscall.Kill(syscall.Getpid(), syscall.SIGTERM) // a process may signal itself
-				<-told
+				<-signals
 			}
-			again <- <-told
+			again <- <-signals
 		}()
 		for {
 			select {
@@ -79,21 +79,21 @@ func heedSignals() {
 	}()
 }
 
-// handoff is how long Caddy has to begin to end.
+// handoff is how long Caddy has to start shutting down.
 const handoff = 50 * time.Millisecond
 
-func toldToEnd() chan os.Signal {
-	told := make(chan os.Signal, 2)
-	signal.Notify(told, os.Interrupt, syscall.SIGTERM)
-	return told
+func endSignals() chan os.Signal {
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	return signals
 }
 
-func quitBefore(told os.Signal, before string) {
-	caddymodule.LastWords(fmt.Sprintf("Error: told to end (%v) before %s", told, before))
+func quitBefore(sig os.Signal, before string) {
+	caddymodule.LastWords(fmt.Sprintf("Error: told to end (%v) before %s", sig, before))
 	os.Exit(caddy.ExitCodeFailedStartup)
 }
 
-func quitAgain(told os.Signal) {
-	caddymodule.LastWords(fmt.Sprintf("Error: ended at once by a second signal (%v): what was under way is not over", told))
+func quitAgain(sig os.Signal) {
+	caddymodule.LastWords(fmt.Sprintf("Error: ended at once by a second signal (%v): what was under way is not over", sig))
 	os.Exit(caddy.ExitCodeForceQuit)
 }

@@ -31,8 +31,8 @@ func TestCheck(t *testing.T) {
 	}{
 		"all is as it should be": {nil, append(settings, "--token-file", token, "--fence", proxy+"/execution/"), nil},
 		"another secret": {[]string{"AIRFLOW__API_AUTH__JWT_SECRET=" + strings.Repeat("another secret, ", 4)}, append(settings, "--token-file", token), []string{
-			`problem      token settings  upstream takes no token signed with the fence's secret ("Invalid auth token"): set token secret`,
-			"problem      task's token    the fence refuses it, and upstream takes it: token signature does not match",
+			`problem      token settings  upstream refuses tokens signed with the fence's secret ("Invalid auth token"): set token secret`,
+			"problem      task's token    the fence refuses it, and upstream accepts it: token signature does not match",
 		}},
 		"another audience": {[]string{"AIRFLOW__EXECUTION_API__JWT_AUDIENCE=tasks"}, settings, []string{
 			`problem      token settings  upstream signs with the same secret, but the fence refuses its tokens: token is for another audience: it is for "urn:airflow.apache.org:task"`,
@@ -49,13 +49,13 @@ func TestCheck(t *testing.T) {
 		"Airflow's own role": {nil, []string{"--upstream", upstream, "--database", server.URL("airflow", "airflow")}, []string{
 			"warning      grants          the role may read variable.val, read connection.password, write variable, write connection, write dag,",
 		}},
-		"tasks go around the fence": {nil, append(settings, "--fence", upstream+"/execution/"), []string{
+		"tasks bypass the fence": {nil, append(settings, "--fence", upstream+"/execution/"), []string{
 			"problem      tasks' URL      Airflow itself answers at " + upstream + "/execution",
 		}},
-		"reached around": {nil, []string{"--around", upstream, "--fence", proxy + "/execution/"}, []string{
-			"problem      a way around    Airflow answers at " + upstream + "/execution",
+		"reachable directly": {nil, []string{"--direct-url", upstream, "--fence", proxy + "/execution/"}, []string{
+			"problem      bypass          Airflow answers at " + upstream + "/execution",
 		}},
-		"not reached around": {nil, []string{"--around", "http://" + services.Address(t)}, nil},
+		"not reachable directly": {nil, []string{"--direct-url", "http://" + services.Address(t)}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cmd := dagfence.command(t, append([]string{"check"}, tc.args...)...)

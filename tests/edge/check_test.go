@@ -20,7 +20,7 @@ func TestCheckRecognizesTheFence(t *testing.T) {
 		wrong := &url.URL{Scheme: "http", Host: e.addr, Path: "/other/"}
 		upstream := &url.URL{Scheme: "http", Host: e.upstream.Addr}
 		for _, tc := range []struct {
-			tasks, around *url.URL
+			tasks, direct *url.URL
 			want          [2]check.State
 			text          string
 		}{
@@ -28,7 +28,7 @@ func TestCheckRecognizesTheFence(t *testing.T) {
 			{wrong, upstream, [2]check.State{check.Problem, check.Problem}, "Airflow itself answers at"}, // no mount, so it is passed on unjudged
 		} {
 			var found []check.Finding
-			check.AtWorker(t.Context(), tc.tasks, tc.around, func(f check.Finding) { found = append(found, f) })
+			check.AtWorker(t.Context(), tc.tasks, tc.direct, func(f check.Finding) { found = append(found, f) })
 			if len(found) != 2 || found[0].State != tc.want[0] || found[1].State != tc.want[1] || !strings.Contains(found[0].Text, tc.text) {
 				t.Errorf("%s: found %v", name, found)
 			}

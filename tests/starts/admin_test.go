@@ -11,9 +11,9 @@ import (
 	"github.com/dagfence/dagfence/tests/sidecar"
 )
 
-const adminWarning = "any process that reaches the admin endpoint can take the fence away"
+const adminWarning = "any process that can reach the admin endpoint can remove the fence"
 
-func TestAdminEndpointBesideAFence_IsWarnedOf(t *testing.T) {
+func TestAdminEndpoint_OnTCPIsWarnedOf(t *testing.T) {
 	t.Parallel()
 	owners := write(t, "owners.yaml", "dags: {dag_a: team_a}\n")
 	at := services.Address(t)
@@ -61,7 +61,7 @@ func TestRun_WarnsOfRoutesPastTheFence(t *testing.T) {
 }
 
 // With the admin endpoint off, SIGUSR1 is the way to load another configuration.
-func TestSIGUSR1_LoadsTheRulesAnew(t *testing.T) {
+func TestSIGUSR1_ReloadsTheRules(t *testing.T) {
 	t.Parallel()
 	listen, owners := services.Address(t), write(t, "owners.yaml", "variables: {var_b: team_b}\n")
 	rules := func(documentation string) string {

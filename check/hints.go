@@ -11,8 +11,8 @@ import (
 	"github.com/dagfence/dagfence/setup"
 )
 
-// withoutURL drops what [url.Error] puts before the cause: a URL may hold what
-// nobody should read.
+// withoutURL returns the cause of a [url.Error]: the URL before it may hold a
+// secret.
 func withoutURL(err error) error {
 	if wrapped, ok := errors.AsType[*url.Error](err); ok {
 		return wrapped.Err
@@ -20,7 +20,7 @@ func withoutURL(err error) error {
 	return err
 }
 
-// The TLS settings of the ways to the servers.
+// The TLS settings of each connection, by the names that users know them by.
 var (
 	lookupTLS   = setup.TLSSettings{CA: "lookup ca", Client: "lookup tls_client"}
 	redisTLS    = setup.TLSSettings{CA: "the option ssl_ca_certs of its URL", Client: "the options ssl_certfile and ssl_keyfile of its URL"}
@@ -28,7 +28,7 @@ var (
 	mysqlTLS    = setup.TLSSettings{CA: "the option ssl_ca of its URL", Client: "the options ssl_cert and ssl_key of its URL"}
 )
 
-// databaseTLS names the settings of a database's own URL.
+// databaseTLS returns the names of the TLS settings in a database's URL.
 func databaseTLS(url string) setup.TLSSettings {
 	if strings.HasPrefix(url, "postgres") {
 		return postgresTLS
@@ -36,9 +36,9 @@ func databaseTLS(url string) setup.TLSSettings {
 	return mysqlTLS
 }
 
-// mendOf is what fixes an error on the way to a server. Nothing is suggested that
-// can't be set.
-func mendOf(err error, settings setup.TLSSettings) string {
+// hintFor returns a fix for an error of a connection. It suggests only what can
+// be set.
+func hintFor(err error, settings setup.TLSSettings) string {
 	var (
 		name    *net.DNSError
 		timeout net.Error
@@ -48,11 +48,11 @@ func mendOf(err error, settings setup.TLSSettings) string {
 	}
 	switch {
 	case errors.As(err, &name):
-		return "the name is not known here: give a host that this machine can resolve"
+		return "the name cannot be resolved: give a host that this machine can resolve"
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return "nothing listens there: start the server, or give its host and port"
+		return "nothing listens there: start the server, or correct its host and port"
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
-		return "no answer came in time: look for a firewall or a network policy on the way, and at the server's load"
+		return "no answer came in time: check firewalls, network policies and the server's load"
 	}
-	return "see that the server runs, and that this machine may reach it"
+	return "check that the server runs, and that this machine may reach it"
 }

@@ -6,15 +6,14 @@ import (
 	"strconv"
 )
 
-// retryAfter is when a request is worth sending again, in seconds. The Task SDK
-// retries a 5xx on its own, from one second on.
+// retryAfter is in seconds. The Task SDK itself retries a 5xx after one second.
 const retryAfter = "1"
 
 // answer answers a request that is not forwarded, in the form of Airflow's own
-// errors. The content type carries no charset: the Task SDK honours a deny
-// only where it is exactly this (airflow/sdk/api/client.py), and falls through
-// to its next secrets backend otherwise.
-func (h *Handler) answer(w http.ResponseWriter, r *http.Request, j *judged) error {
+// errors. The content type has no charset: only with exactly this one does the
+// Task SDK take a 403 for a denial (airflow/sdk/api/client.py); otherwise it falls
+// through to its next secrets backend.
+func (h *Handler) answer(w http.ResponseWriter, r *http.Request, j *result) error {
 	refused := j.refused()
 	header := w.Header()
 	switch refused.status {

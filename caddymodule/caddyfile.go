@@ -73,15 +73,15 @@ func parseCaddyfile(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 //		on_unavailable retry|deny
 //	}
 //
-// It takes no matcher. What a word may be is checked when the configuration is
-// loaded, after placeholders are replaced; here, only the form is. No error
-// shows a value that may be a secret.
+// It takes no matcher. Only the form is checked here; values are when the
+// configuration is loaded, after placeholders are replaced. No error shows a value
+// that may be a secret.
 func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // the directive's name
 	if d.NextArg() {
 		if strings.ContainsAny(d.Val()[:min(1, len(d.Val()))], "/@*") {
 			return d.Errf("dagfence takes no matcher: a matcher sees the cleaned path while reverse_proxy sends the raw one, "+
-				"so %s would let requests around the fence; leave it out, what is not below base_path is let through anyway", d.Val())
+				"so requests could bypass the fence with %s: remove it, requests outside base_path are passed through anyway", d.Val())
 		}
 		return d.Err("dagfence takes no arguments: write its options in a block")
 	}
@@ -89,10 +89,10 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	return err
 }
 
-// setter takes the option that d stands at, with all that belongs to it.
+// setter reads the option at d, with its values and block.
 type setter func(d *caddyfile.Dispenser) error
 
-// directiveOptions is the option table: a JSON key to the setter of its field.
+// directiveOptions is the option table, from JSON key to the setter of its field.
 func directiveOptions(c *config.Config) map[string]setter {
 	return map[string]setter{
 		"mode":       setText(&c.Mode),
@@ -141,18 +141,18 @@ func directiveOptions(c *config.Config) map[string]setter {
 	}
 }
 
-// readBlock takes the options of a block and tells how many it has set.
+// readBlock reads the options of a block, and returns how many it has set.
 func readBlock(d *caddyfile.Dispenser, name string, options map[string]setter) (int, error) {
 	seen := make(map[string]bool, len(options))
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
 		option := d.Val()
 		set, known := options[option]
 		if !known {
-			return 0, d.Errf("%s has no option %q: it takes %s",
+			return 0, d.Errf("%s has no option %q: must be one of %s",
 				name, option, strings.Join(slices.Sorted(maps.Keys(options)), ", "))
 		}
 		if seen[option] {
-			return 0, d.Errf("%s is set twice in %s: leave one of them out", option, name)
+			return 0, d.Errf("%s is set twice in %s: remove one of them", option, name)
 		}
 		seen[option] = true
 		if err := set(d); err != nil {
@@ -162,7 +162,7 @@ func readBlock(d *caddyfile.Dispenser, name string, options map[string]setter) (
 	return len(seen), nil
 }
 
-// onlyBlock is an option that is nothing but a block.
+// onlyBlock returns the setter of an option that is only a block.
 func onlyBlock(options map[string]setter) setter {
 	return func(d *caddyfile.Dispenser) error {
 		name := d.Val()
@@ -171,13 +171,13 @@ func onlyBlock(options map[string]setter) setter {
 		}
 		set, err := readBlock(d, name, options)
 		if err == nil && set == 0 {
-			return d.Errf("%s sets nothing: write its options in a block, or leave it out", name)
+			return d.Errf("%s is empty: write its options in a block, or remove it", name)
 		}
 		return err
 	}
 }
 
-// urlAndBlock is a URL, and a block that may follow.
+// urlAndBlock returns the setter of an option that is a URL with an optional block.
 func urlAndBlock(url *string, options map[string]setter) setter {
 	return func(d *caddyfile.Dispenser) error {
 		name := d.Val()
@@ -191,8 +191,8 @@ func urlAndBlock(url *string, options map[string]setter) setter {
 	}
 }
 
-// setValues is an option with count values, or with one or more if count is 0.
-// What set says is wrong with them ends an error, so it shows no secret.
+// setValues returns the setter of an option with count values, or one or more if
+// count is 0. set returns what is wrong with them, without a secret.
 func setValues(count int, set func(given []string) (wrong string)) setter {
 	return func(d *caddyfile.Dispenser) error {
 		name := d.Val()
@@ -210,18 +210,21 @@ func setValues(count int, set func(given []string) (wrong string)) setter {
 	}
 }
 
-// valuesOf does without d.ArgErr, which shows the last of them.
+// valuesOf does not use d.ArgErr, which shows the last value.
 func valuesOf(d *caddyfile.Dispenser, name string, count int) ([]string, error) {
 	given := d.RemainingArgs()
 	switch {
 	case len(given) == 0 || count > 0 && len(given) != count:
-		wanted := "one or more"
+		wanted := "one or more values"
 		if count > 0 {
-			wanted = strconv.Itoa(count)
+			wanted = strconv.Itoa(count) + " values"
+			if count == 1 {
+				wanted = "1 value"
+			}
 		}
-		return nil, d.Errf("%s takes %s, and has %d: values go on its line, blanks within one in quotes", name, wanted, len(given))
+		return nil, d.Errf("%s takes %s, and has %d: write them on its line, and one with whitespace in quotes", name, wanted, len(given))
 	case slices.Contains(given, ""):
-		return nil, d.Errf("%s is set to nothing: write a value, or leave it out", name)
+		return nil, d.Errf("%s has an empty value: write a value, or remove it", name)
 	}
 	return given, nil
 }
@@ -247,12 +250,12 @@ func setKeyPair(field **config.KeyPair) setter {
 	})
 }
 
-// setSize and setDuration take no 0, which would mean "not set".
+// setSize and setDuration refuse 0, which means "not set".
 func setSize(field *int) setter {
 	return setValues(1, func(given []string) string {
 		n, err := strconv.Atoi(given[0])
 		if err != nil || n <= 0 {
-			return strconv.Quote(given[0]) + " is no number above 0"
+			return "invalid value " + strconv.Quote(given[0]) + ": must be a positive number"
 		}
 		*field = n
 		return ""
@@ -263,7 +266,7 @@ func setDuration(field *caddy.Duration) setter {
 	return setValues(1, func(given []string) string {
 		d, err := caddy.ParseDuration(given[0])
 		if err != nil || d <= 0 {
-			return strconv.Quote(given[0]) + " is no time above 0, such as 5s"
+			return "invalid value " + strconv.Quote(given[0]) + ": must be a positive duration, such as 5s"
 		}
 		*field = caddy.Duration(d)
 		return ""
@@ -274,7 +277,7 @@ func setLeeway(field **caddy.Duration) setter {
 	return setValues(1, func(given []string) string {
 		d, err := caddy.ParseDuration(given[0])
 		if err != nil || d < 0 {
-			return strconv.Quote(given[0]) + " is no time, such as 10s, or 0 for none"
+			return "invalid value " + strconv.Quote(given[0]) + ": must be a duration, such as 10s, or 0 for none"
 		}
 		leeway := caddy.Duration(d)
 		*field = &leeway

@@ -152,7 +152,7 @@ func TestOptionsAreTheStructsKeys(t *testing.T) {
 	cases := map[string]struct {
 		written string
 		keys    any
-		but     string // stands outside the block
+		but     string // is outside the block
 	}{
 		"dagfence": {"dagfence {\n?\n}", config.Config{}, ""},
 		"token":    {"dagfence {\ntoken {\n?\n}\n}", config.Token{}, ""},
@@ -160,7 +160,7 @@ func TestOptionsAreTheStructsKeys(t *testing.T) {
 		"cache":    {"dagfence {\ncache {\n?\n}\n}", config.Cache{}, ""},
 		"rules":    {"dagfence {\nrules {\n?\n}\n}", config.Rules{}, ""},
 	}
-	listed := regexp.MustCompile(`^(\w+) has no option "\?": it takes ([a-z_, ]+), at `)
+	listed := regexp.MustCompile(`^(\w+) has no option "\?": must be one of ([a-z_, ]+), at `)
 	for name, tc := range cases {
 		keys := make(map[string]bool)
 		for field := range reflect.TypeOf(tc.keys).Fields() {
@@ -170,7 +170,7 @@ func TestOptionsAreTheStructsKeys(t *testing.T) {
 		maps.DeleteFunc(keys, func(_ string, inBlock bool) bool { return !inBlock })
 		_, err := unmarshal(tc.written)
 		if err == nil {
-			t.Fatalf("%s takes an option that is none", name)
+			t.Fatalf("%s takes an unknown option", name)
 		}
 		found := listed.FindStringSubmatch(err.Error())
 		if found == nil || found[1] != name {
@@ -186,31 +186,31 @@ func TestWrongForm(t *testing.T) {
 	t.Parallel()
 	in := func(block, line string) string { return "dagfence {\n" + block + " {\n" + line + "\n}\n}" }
 	cases := map[string]struct{ written, want string }{
-		"path matcher":     {"dagfence /execution/*", `dagfence takes no matcher: a matcher sees the cleaned path while reverse_proxy sends the raw one, so /execution/* would let requests around the fence; leave it out, what is not below base_path is let through anyway`},
-		"named matcher":    {"dagfence @execution {\n}", `dagfence takes no matcher: a matcher sees the cleaned path while reverse_proxy sends the raw one, so @execution would let requests around the fence; leave it out, what is not below base_path is let through anyway`},
-		"catch-all":        {"dagfence *", `dagfence takes no matcher: a matcher sees the cleaned path while reverse_proxy sends the raw one, so * would let requests around the fence; leave it out, what is not below base_path is let through anyway`},
+		"path matcher":     {"dagfence /execution/*", `dagfence takes no matcher: a matcher sees the cleaned path while reverse_proxy sends the raw one, so requests could bypass the fence with /execution/*: remove it, requests outside base_path are passed through anyway`},
+		"named matcher":    {"dagfence @execution {\n}", `dagfence takes no matcher: a matcher sees the cleaned path while reverse_proxy sends the raw one, so requests could bypass the fence with @execution: remove it, requests outside base_path are passed through anyway`},
+		"catch-all":        {"dagfence *", `dagfence takes no matcher: a matcher sees the cleaned path while reverse_proxy sends the raw one, so requests could bypass the fence with *: remove it, requests outside base_path are passed through anyway`},
 		"argument":         {"dagfence enforce", `dagfence takes no arguments: write its options in a block`},
 		"empty argument":   {`dagfence ""`, `dagfence takes no arguments: write its options in a block`},
-		"twice":            {"dagfence {\nmode audit\nmode enforce\n}", `mode is set twice in dagfence: leave one of them out`},
-		"block twice":      {"dagfence {\nrules {\ndags off\n}\nrules {\ndags audit\n}\n}", `rules is set twice in dagfence: leave one of them out`},
-		"twice in a block": {in("token", "leeway 1s\nleeway 2s"), `leeway is set twice in token: leave one of them out`},
-		"no value":         {"dagfence {\nmode\n}", `mode takes 1, and has 0: values go on its line, blanks within one in quotes`},
-		"empty value":      {"dagfence {\nredis \"\"\n}", `redis is set to nothing: write a value, or leave it out`},
+		"twice":            {"dagfence {\nmode audit\nmode enforce\n}", `mode is set twice in dagfence: remove one of them`},
+		"block twice":      {"dagfence {\nrules {\ndags off\n}\nrules {\ndags audit\n}\n}", `rules is set twice in dagfence: remove one of them`},
+		"twice in a block": {in("token", "leeway 1s\nleeway 2s"), `leeway is set twice in token: remove one of them`},
+		"no value":         {"dagfence {\nmode\n}", `mode takes 1 value, and has 0: write them on its line, and one with whitespace in quotes`},
+		"empty value":      {"dagfence {\nredis \"\"\n}", `redis has an empty value: write a value, or remove it`},
 		"block on a word":  {"dagfence {\nmode audit {\nx\n}\n}", `mode takes no block`},
 		"word on a block":  {"dagfence {\ntoken password {\n}\n}", `token takes no value: write its options in a block`},
-		"no block":         {"dagfence {\nrules\n}", `rules sets nothing: write its options in a block, or leave it out`},
-		"empty block":      {in("cache", ""), `cache sets nothing: write its options in a block, or leave it out`},
-		"blanks":           {in("token", "secret pass my password"), `secret takes 1, and has 3: values go on its line, blanks within one in quotes`},
-		"no names":         {in("token", "algorithms"), `algorithms takes one or more, and has 0: values go on its line, blanks within one in quotes`},
-		"empty name":       {in("token", `issuer a ""`), `issuer is set to nothing: write a value, or leave it out`},
-		"leeway":           {in("token", "leeway ten"), `leeway: "ten" is no time, such as 10s, or 0 for none`},
-		"negative leeway":  {in("token", "leeway -1s"), `leeway: "-1s" is no time, such as 10s, or 0 for none`},
-		"lookup alone":     {"dagfence {\nlookup {\ntoken x\n}\n}", `lookup takes 1, and has 0: values go on its line, blanks within one in quotes`},
-		"half a key pair":  {in("lookup http://x", "tls_client cert.pem"), `tls_client takes 2, and has 1: values go on its line, blanks within one in quotes`},
-		"timeout":          {in("lookup http://x", "timeout 0s"), `timeout: "0s" is no time above 0, such as 5s`},
-		"size":             {in("cache", "size many"), `size: "many" is no number above 0`},
-		"size 0":           {in("cache", "size 0"), `size: "0" is no number above 0`},
-		"ttl":              {in("cache", "ttl 5"), `ttl: "5" is no time above 0, such as 5s`},
+		"no block":         {"dagfence {\nrules\n}", `rules is empty: write its options in a block, or remove it`},
+		"empty block":      {in("cache", ""), `cache is empty: write its options in a block, or remove it`},
+		"whitespace":       {in("token", "secret pass my password"), `secret takes 1 value, and has 3: write them on its line, and one with whitespace in quotes`},
+		"no names":         {in("token", "algorithms"), `algorithms takes one or more values, and has 0: write them on its line, and one with whitespace in quotes`},
+		"empty name":       {in("token", `issuer a ""`), `issuer has an empty value: write a value, or remove it`},
+		"leeway":           {in("token", "leeway ten"), `leeway: invalid value "ten": must be a duration, such as 10s, or 0 for none`},
+		"negative leeway":  {in("token", "leeway -1s"), `leeway: invalid value "-1s": must be a duration, such as 10s, or 0 for none`},
+		"lookup alone":     {"dagfence {\nlookup {\ntoken x\n}\n}", `lookup takes 1 value, and has 0: write them on its line, and one with whitespace in quotes`},
+		"half a key pair":  {in("lookup http://x", "tls_client cert.pem"), `tls_client takes 2 values, and has 1: write them on its line, and one with whitespace in quotes`},
+		"timeout":          {in("lookup http://x", "timeout 0s"), `timeout: invalid value "0s": must be a positive duration, such as 5s`},
+		"size":             {in("cache", "size many"), `size: invalid value "many": must be a positive number`},
+		"size 0":           {in("cache", "size 0"), `size: invalid value "0": must be a positive number`},
+		"ttl":              {in("cache", "ttl 5"), `ttl: invalid value "5": must be a positive duration, such as 5s`},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -223,7 +223,7 @@ func TestWrongForm(t *testing.T) {
 				t.Errorf("got  %s\nwant %s", got, tc.want)
 			}
 			if strings.Contains(err.Error(), "password") {
-				t.Errorf("a password is told: %v", err)
+				t.Errorf("the error shows a password: %v", err)
 			}
 		})
 	}

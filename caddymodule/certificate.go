@@ -16,14 +16,13 @@ func init() {
 	caddy.RegisterModule(CertificateFiles{})
 }
 
-// CertificateFiles is a certificate and its key in two PEM files, which are read
-// again as clients connect, so that they may be rotated without a reload. Whatever
-// name a client asks for, it gets that certificate.
+// CertificateFiles serves a certificate and its key from two PEM files, whatever
+// name a client asks for. It follows the files, so that they can be rotated without
+// a reload.
 type CertificateFiles struct {
-	// Cert is the file with the certificate, and those of the authorities between
-	// it and the client's.
+	// Cert is the file with the certificate and its intermediates.
 	Cert string `json:"cert"`
-	// Key is the file with its private key.
+	// Key is the file with the private key.
 	Key string `json:"key"`
 
 	pair *rotate.Value[*tls.Certificate]
@@ -73,7 +72,7 @@ func (c *CertificateFiles) GetCertificate(context.Context, *tls.ClientHelloInfo)
 func (c *CertificateFiles) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // the module's name
 	if !d.AllArgs(&c.Cert, &c.Key) {
-		return d.Err("dagfence_files takes a certificate's file and its key's")
+		return d.Err("dagfence_files takes two files: the certificate and its key")
 	}
 	return nil
 }

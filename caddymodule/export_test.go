@@ -7,17 +7,17 @@ import (
 	"go.uber.org/zap"
 )
 
-// Quiet makes the handler log nothing, as one does in production for what passes.
+// Quiet makes the handler log nothing.
 func (h *Handler) Quiet() { h.LogTo(zap.NewNop()) }
 
-// LogTo gives the handler another log.
+// LogTo sets the handler's log.
 func (h *Handler) LogTo(logger *zap.Logger) { h.logger = logger }
 
-// SDKFallingThrough shows which Task SDKs do not stop at a denial.
-var SDKFallingThrough = sdkFallingThrough
+// IgnoresDenials is ignoresDenials.
+var IgnoresDenials = ignoresDenials
 
-// Break makes judging panic, from the verification of tokens on, or only where
-// an owner is asked for.
+// Break makes judging panic, at the verification of tokens, or only when an owner is
+// resolved.
 func (h *Handler) Break(verifying bool) {
 	h.chain = nil
 	if verifying {

@@ -16,9 +16,9 @@ import (
 	"github.com/dagfence/dagfence/resolver"
 )
 
-// forward passes the request on, and answers it after all if it no longer passes by
-// the time that upstream would have all of it.
-func (h *Handler) forward(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, j *judged) error {
+// forward passes the request on. It refuses the request itself if it is no longer
+// allowed when its last byte is here.
+func (h *Handler) forward(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, j *result) error {
 	started := time.Now()
 	stamp(r)
 	body := h.hold(r, j)
@@ -32,19 +32,19 @@ func (h *Handler) forward(w http.ResponseWriter, r *http.Request, next caddyhttp
 	return h.answer(w, r, j)
 }
 
-// mutatedOwner returns the key whose owner a request may change: a variable that is
-// written takes the writer's team, one that is deleted none.
-func mutatedOwner(j *judged) (resolver.Key, bool) {
+// mutatedOwner returns the key whose owner a request may change: a new variable gets
+// the writer's team, a deleted one has none.
+func mutatedOwner(j *result) (resolver.Key, bool) {
 	if j.Reading == nil || j.Reading.Route.Kind != route.Variable || !j.Reading.Route.Action.Mutates() {
 		return resolver.Key{}, false
 	}
 	return resolver.Key{Kind: resolver.KindVariable, Name: j.Reading.Key}, true
 }
 
-// forwardChange forwards a request that may change an owner, and forgets the
-// owner once upstream answers, before the answer can be complete; also where
-// upstream never answers, since it may have done its work all the same.
-func (h *Handler) forwardChange(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, j *judged, key resolver.Key) error {
+// forwardChange forwards a request that may change an owner, and forgets the owner
+// before the answer is complete; also if upstream never answers, since it may have
+// acted.
+func (h *Handler) forwardChange(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, j *result, key resolver.Key) error {
 	ctx := context.WithoutCancel(r.Context())
 	watched := &forgetting{ResponseWriterWrapper: &caddyhttp.ResponseWriterWrapper{ResponseWriter: w}, forget: func() {
 		h.metrics.invalidated("write", 1)
@@ -68,8 +68,8 @@ func (f *forgetting) once() {
 	}
 }
 
-// WriteHeader implements http.ResponseWriter. Informational answers (1xx) come
-// before upstream has done anything.
+// WriteHeader implements http.ResponseWriter. Upstream has not acted yet when it
+// sends an informational answer (1xx).
 func (f *forgetting) WriteHeader(status int) {
 	if status >= http.StatusOK {
 		f.once()
@@ -84,10 +84,10 @@ func (f *forgetting) Write(p []byte) (int, error) {
 }
 
 // errRevoked ends the body of a request that no longer passes.
-var errRevoked = errors.New("what the request may do has changed while its body was being sent")
+var errRevoked = errors.New("the request is no longer allowed: the owner changed while its body was being sent")
 
-// heldBody returns the end of a request's body only if the request still passes:
-// upstream acts once it has all of it, and a client may take its time.
+// heldBody returns the end of a request's body only if the request is still allowed:
+// upstream acts once it has all of it, and a client may be slow.
 type heldBody struct {
 	io.ReadCloser
 	left  int64                  // bytes until the end; negative where only EOF marks it
@@ -120,12 +120,12 @@ func (b *heldBody) Read(p []byte) (int, error) {
 }
 
 // changesOwned reports whether the questions are those of a request that changes
-// something, and is judged by owners. A task's identity never changes.
+// something that has an owner. A task's identity never changes.
 func changesOwned(questions []resolver.Question) bool {
 	return slices.ContainsFunc(questions, func(q resolver.Question) bool { return q.Freshness <= resolver.Recent })
 }
 
-// refresh makes such questions ask for what is true now.
+// refresh makes such questions ask for the current owners.
 func refresh(questions []resolver.Question) {
 	for i := range questions {
 		if questions[i].Freshness <= resolver.Recent {
@@ -134,10 +134,10 @@ func refresh(questions []resolver.Question) {
 	}
 }
 
-// hold makes a request that changes something be judged again, by what is true
-// then, when the end of its body is here. It returns nil where there is no body,
-// because then the request was judged so already, and where no owner matters.
-func (h *Handler) hold(r *http.Request, j *judged) *heldBody {
+// hold judges a request that changes something again, by the owners at the end of
+// its body. It returns nil if there is no body, because the request was then judged
+// so already, or if it does not depend on owners.
+func (h *Handler) hold(r *http.Request, j *result) *heldBody {
 	if r.ContentLength == 0 || r.Body == nil || j.Outcome != decide.Allow {
 		return nil
 	}

@@ -16,20 +16,20 @@ import (
 	"github.com/dagfence/dagfence/resolver"
 )
 
-// judged is what became of one request to the Execution API.
-type judged struct {
-	// Decision denies until something else was decided.
+// result is what was decided about one request to the Execution API.
+type result struct {
+	// Decision is a denial until it is set.
 	decide.Decision
-	// refusal is why it did not come to a decision.
+	// refusal is why there is no decision.
 	refusal *refusal
 	match   route.Match
 	task    identity.Task
-	// entered: it counts among the task instance's requests in flight.
+	// entered means that it counts as one of the task instance's requests in flight.
 	entered bool
 }
 
-// ServeHTTP implements caddyhttp.MiddlewareHandler. A request that passes, or
-// that is not for the Execution API, goes to next as it came, stamped.
+// ServeHTTP implements caddyhttp.MiddlewareHandler. Allowed requests, and requests
+// outside base_path, are passed to next unchanged, but for the stamp.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	h.startup.Admit(r)
 	started := time.Now()
@@ -40,7 +40,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	}
 	h.drain.enter()
 	defer h.drain.leave()
-	j := &judged{refusal: refused}
+	j := &result{refusal: refused}
 	if refused == nil {
 		h.judge(r, request, j)
 	}
@@ -60,7 +60,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 }
 
 // judge decides a request: match, verify, needs, resolve, judge.
-func (h *Handler) judge(r *http.Request, request route.Request, j *judged) {
+func (h *Handler) judge(r *http.Request, request route.Request, j *result) {
 	defer h.recoverFrom(&j.refusal)
 	var err error
 	if j.match, err = route.Find(request); err != nil {
@@ -79,7 +79,7 @@ func (h *Handler) judge(r *http.Request, request route.Request, j *judged) {
 	}
 	questions, asked := decide.Needs(&j.match, &j.task, &h.policy), time.Now()
 	if r.ContentLength == 0 || actsWithoutBody(&j.match) {
-		refresh(questions) // upstream has all that it waits for
+		refresh(questions) // upstream waits for nothing else
 	}
 	j.Decision = h.decide(r.Context(), questions, j)
 	refused := j.Outcome == decide.Deny || j.Outcome == decide.NotFound
@@ -92,31 +92,31 @@ func (h *Handler) judge(r *http.Request, request route.Request, j *judged) {
 }
 
 // actsWithoutBody reports whether upstream acts as soon as it has the headers:
-// FastAPI reads no body for an endpoint that has none, so that the end of one
-// holds nothing up (execution_api/routes: all that delete, and clear a dag run).
+// FastAPI reads no body for an endpoint without one (execution_api/routes: all that
+// delete, and clear a dag run).
 func actsWithoutBody(m *route.Match) bool {
 	return slices.ContainsFunc(m.Readings(), func(r route.Reading) bool {
 		return r.Route.Action == route.Delete || r.Route.Action == route.Clear
 	})
 }
 
-// askedFor reports whether the answers are from the source, and were asked for by
-// a request that came at the given time: no newer ones can be had, however
-// long the source took. An age on the wire is rounded up, and what Redis returns
-// counts as at least RecentAge old: half of that distinguishes the two.
-func askedFor(j *judged, at time.Time) bool { return at.Sub(j.AsOf) < resolver.RecentAge/2 }
+// askedFor reports whether the answers are from the source, and were requested at
+// the given time or later: there are no newer ones, however long the source took.
+// Ages on the wire are rounded up, and answers of Redis count as at least RecentAge
+// old: half of that distinguishes the two.
+func askedFor(j *result, at time.Time) bool { return at.Sub(j.AsOf) < resolver.RecentAge/2 }
 
-// recoverFrom, deferred, turns a panic into a refusal. It logs the type and the
-// place; the text might quote a secret.
+// recoverFrom, deferred, turns a panic into a refusal. It logs the panic's type and
+// stack only, since its text may have a secret.
 func (h *Handler) recoverFrom(refused **refusal) {
 	if cause := recover(); cause != nil {
 		*refused = errPanic
-		h.logger.Error("judging panicked", zap.String("type", fmt.Sprintf("%T", cause)), zap.StackSkip("stack", 2))
+		h.logger.Error("panic while judging a request", zap.String("type", fmt.Sprintf("%T", cause)), zap.StackSkip("stack", 2))
 	}
 }
 
-// decide asks the questions, if there are any, and judges by the answers.
-func (h *Handler) decide(ctx context.Context, questions []resolver.Question, j *judged) decide.Decision {
+// decide resolves the questions, if any, and judges by the answers.
+func (h *Handler) decide(ctx context.Context, questions []resolver.Question, j *result) decide.Decision {
 	var answers []resolver.Answer
 	if len(questions) > 0 {
 		answers = h.chain.Resolve(ctx, questions)
@@ -124,17 +124,17 @@ func (h *Handler) decide(ctx context.Context, questions []resolver.Question, j *
 	return decide.Judge(&j.match, &j.task, &h.policy, questions, answers)
 }
 
-// confirm judges again before a denial by an older answer is returned, so that what
-// was just granted or created is not refused for a whole time to live.
-func (h *Handler) confirm(ctx context.Context, questions []resolver.Question, j *judged) {
+// confirm judges again before a denial by an old answer is returned, so that what
+// was just granted or created is not refused for a whole TTL.
+func (h *Handler) confirm(ctx context.Context, questions []resolver.Question, j *result) {
 	for i := range questions {
 		questions[i].Freshness = min(questions[i].Freshness, resolver.Confirm)
 	}
 	j.Decision = h.decide(ctx, questions, j)
 }
 
-// verify returns the task that the request's token is for. A token that may be
-// signed with a newer key is tried again once the keys were read anew.
+// verify returns the task that the request's token was issued to. A token that may
+// be signed with a newer key is verified again after the keys were reloaded.
 func (h *Handler) verify(r *http.Request) (identity.Task, error) {
 	header := r.Header.Get(authorizationHeader)
 	task, err := h.verifier.Verify(header)
@@ -145,12 +145,12 @@ func (h *Handler) verify(r *http.Request) (identity.Task, error) {
 }
 
 // passes reports whether the request goes to upstream.
-func (h *Handler) passes(j *judged) bool {
+func (h *Handler) passes(j *result) bool {
 	return j.Outcome == decide.Allow || j.Mode == decide.Audit && (j.refusal == nil || j.refusal.auditable)
 }
 
-// finalize turns a refusal on the way into the decision that it stands for.
-func (h *Handler) finalize(j *judged) {
+// finalize sets the decision that follows from a refusal.
+func (h *Handler) finalize(j *result) {
 	if j.refusal == nil {
 		if j.Outcome == decide.Unavailable && h.denyOnUnavailable {
 			j.Outcome = decide.Deny

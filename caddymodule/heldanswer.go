@@ -10,12 +10,12 @@ import (
 	"github.com/dagfence/dagfence/caddymodule/decide"
 )
 
-// holdAnswer returns a writer of the answer for next. Where what upstream answers
-// depends on facts that may change meanwhile, the answer waits until the request
-// was judged by them once more. An attempt stops being the current one for good,
-// and an alias stays tied to what it was tied to: so what still passes then also
-// passed when upstream looked.
-func (h *Handler) holdAnswer(w http.ResponseWriter, r *http.Request, j *judged) http.ResponseWriter {
+// holdAnswer returns the writer of the answer for next. If upstream's answer depends
+// on facts that may change meanwhile, the answer waits until the request was judged
+// by them again. An attempt that has stopped being the current one never is again,
+// and an alias keeps its assets: what is still allowed then was also allowed when
+// upstream looked.
+func (h *Handler) holdAnswer(w http.ResponseWriter, r *http.Request, j *result) http.ResponseWriter {
 	if j.Outcome != decide.Allow || !decide.AskAgain(&j.match) {
 		return w
 	}
@@ -25,7 +25,7 @@ func (h *Handler) holdAnswer(w http.ResponseWriter, r *http.Request, j *judged) 
 	}
 	started := time.Now()
 	return &heldAnswer{to: w, header: w.Header().Clone(), again: func() bool {
-		again := &judged{match: j.match, task: j.task}
+		again := &result{match: j.match, task: j.task}
 		func() {
 			defer h.recoverFrom(&again.refusal)
 			again.Decision = h.decide(r.Context(), questions, again)
@@ -40,18 +40,18 @@ func (h *Handler) holdAnswer(w http.ResponseWriter, r *http.Request, j *judged) 
 	}}
 }
 
-// heldAnswer holds upstream's answer back until again says that it may go on. If
-// not, again has answered, and nothing of upstream's answer is sent: no byte of
-// its body, none of its headers. It has no Unwrap, by which it could be passed.
+// heldAnswer holds upstream's answer back until again returns true. Otherwise again
+// has answered, and no header and no byte of upstream's answer is sent. It has no
+// Unwrap, which would bypass it.
 type heldAnswer struct {
 	to      http.ResponseWriter
-	header  http.Header // until it is known whether it may go on
+	header  http.Header // until again was called
 	again   func() bool
 	settled bool
 	refused bool
 }
 
-// passes asks again, once, and makes upstream's headers those of the answer.
+// passes calls again, once, and then copies upstream's headers to the answer.
 func (a *heldAnswer) passes() bool {
 	if !a.settled {
 		a.settled = true
@@ -72,9 +72,8 @@ func (a *heldAnswer) Header() http.Header {
 	return a.header
 }
 
-// WriteHeader implements http.ResponseWriter. Informational answers (1xx) come
-// before upstream has done anything, so they say nothing about the final one, and
-// are left out: their headers would go on unjudged.
+// WriteHeader implements http.ResponseWriter. Informational answers (1xx) are
+// dropped: they come before upstream has acted, so their headers cannot be judged.
 func (a *heldAnswer) WriteHeader(status int) {
 	if status < http.StatusOK && status != http.StatusSwitchingProtocols {
 		return
@@ -84,8 +83,8 @@ func (a *heldAnswer) WriteHeader(status int) {
 	}
 }
 
-// Write implements http.ResponseWriter. What is refused is read to its end, since
-// an error would make reverse_proxy end the connection before the refusal is sent.
+// Write implements http.ResponseWriter. A refused answer is read to its end, since an
+// error would make reverse_proxy close the connection before the refusal is sent.
 func (a *heldAnswer) Write(p []byte) (int, error) {
 	if !a.passes() {
 		return len(p), nil
@@ -93,7 +92,7 @@ func (a *heldAnswer) Write(p []byte) (int, error) {
 	return a.to.Write(p)
 }
 
-// FlushError is what http.ResponseController flushes by; a flush sends headers.
+// FlushError is called by http.ResponseController; a flush sends headers.
 func (a *heldAnswer) FlushError() error {
 	if !a.passes() {
 		return nil

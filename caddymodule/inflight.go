@@ -11,19 +11,19 @@ import (
 // from the heartbeats of all others.
 const maxInFlight = 16
 
-// errInFlight means that a task instance has too many requests under way. It is
-// worth trying again, so it is no denial.
+// errInFlight means that a task instance has too many requests in flight. It is no
+// denial, since a retry may succeed.
 var errInFlight = &refusal{
 	status: http.StatusServiceUnavailable, code: "too_many_requests", reason: "in_flight", unavailable: true,
-	message: "too many requests of this task instance are under way; try again",
+	message: "too many requests of this task instance are in flight: try again",
 }
 
-// underWay is for all fences of the process: neither a reload nor another site lets
-// a task instance have more.
+// underWay counts for all fences of the process, so that neither a reload nor another
+// site lets a task instance have more.
 var underWay inFlight
 
-// inFlight counts the requests of each task instance that are under way. The
-// zero value has none. Safe for concurrent use.
+// inFlight counts the requests of each task instance. The zero value has none. Safe
+// for concurrent use.
 type inFlight struct {
 	mu     sync.Mutex
 	byTask map[string]int

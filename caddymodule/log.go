@@ -12,11 +12,11 @@ import (
 	"github.com/dagfence/dagfence/caddymodule/route"
 )
 
-// record counts a decision, sets its placeholders, and logs what did not pass.
-func (h *Handler) record(r *http.Request, j *judged, passes bool, took time.Duration) {
+// record counts a decision, sets its placeholders, and logs it.
+func (h *Handler) record(r *http.Request, j *result, passes bool, took time.Duration) {
 	h.metrics.decided(j, took)
 	if !passes {
-		h.recordNotHonoured(r, j)
+		h.recordIgnoredDenial(r, j)
 	}
 	if placeholders, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
 		placeholders.Map(j.placeholder)
@@ -26,8 +26,8 @@ func (h *Handler) record(r *http.Request, j *judged, passes bool, took time.Dura
 	}
 }
 
-// placeholder gives {http.dagfence.*}, and computes it only where it is used.
-func (j *judged) placeholder(name string) (any, bool) {
+// placeholder returns {http.dagfence.*}, computed only when it is used.
+func (j *result) placeholder(name string) (any, bool) {
 	switch name {
 	case "http.dagfence.decision":
 		return j.Outcome.String(), true
@@ -48,17 +48,16 @@ func (j *judged) placeholder(name string) (any, bool) {
 	return nil, false
 }
 
-func (j *judged) kind() route.Kind {
+func (j *result) kind() route.Kind {
 	if j.Reading == nil {
 		return 0
 	}
 	return j.Reading.Route.Kind
 }
 
-// level is error where a source refuses to answer, or requests go round in a
-// loop, because then the operator has to fix something; what passes is of
-// interest to debugging alone.
-func (j *judged) level() zapcore.Level {
+// level is error if a source refuses to answer, or requests loop, because then the
+// operator has to fix something.
+func (j *result) level() zapcore.Level {
 	switch {
 	case j.Outcome == decide.Allow:
 		return zapcore.DebugLevel
@@ -70,19 +69,19 @@ func (j *judged) level() zapcore.Level {
 	return zapcore.InfoLevel
 }
 
-func (j *judged) event(passes bool) string {
+func (j *result) event(passes bool) string {
 	switch {
 	case j.Outcome == decide.Allow:
-		return "passed"
+		return "request allowed"
 	case passes:
-		return "passed in audit mode, would have been refused"
+		return "request passed in audit mode, would have been refused"
 	}
-	return "refused"
+	return "request refused"
 }
 
-// fields say what was decided about what. None holds a token, and none a value
-// of the query or a body.
-func (j *judged) fields(r *http.Request) []zap.Field {
+// fields returns the decision and the request. None has a token, or a value of the
+// query or a body.
+func (j *result) fields(r *http.Request) []zap.Field {
 	fields := []zap.Field{
 		zap.Stringer("decision", j.Outcome), zap.String("reason", string(j.Reason)),
 		zap.String("method", r.Method), zap.String("path", clip(r.URL.Path)), zap.String("remote", r.RemoteAddr),
@@ -103,7 +102,7 @@ func (j *judged) fields(r *http.Request) []zap.Field {
 	return fields
 }
 
-// clip bounds what a client can make us log.
+// clip bounds what clients can write to the log.
 func clip(s string) string {
 	const limit = 512
 	if len(s) > limit {

@@ -12,17 +12,16 @@ import (
 	"github.com/dagfence/dagfence/resolver"
 )
 
-// metrics are the collectors of one loaded configuration, registered anew on
-// every reload; several handlers of one configuration share them. All labels
-// are closed sets.
+// metrics are the collectors of one loaded configuration, which its handlers share.
+// All labels are closed sets.
 type metrics struct {
-	decisions     *prometheus.CounterVec
-	duration      prometheus.Histogram
-	cacheRequests *prometheus.CounterVec
-	lookups       *prometheus.HistogramVec
-	invalidations *prometheus.CounterVec
-	notHonoured   map[string]*notHonoured // by the Task SDK's version
-	// cache holds cacheRequests' counters: each request raises several.
+	decisions      *prometheus.CounterVec
+	duration       prometheus.Histogram
+	cacheRequests  *prometheus.CounterVec
+	lookups        *prometheus.HistogramVec
+	invalidations  *prometheus.CounterVec
+	ignoredDenials map[string]*ignoredDenials // by the Task SDK's version
+	// cache holds cacheRequests' counters: each request increases several.
 	cache map[[2]string]prometheus.Counter
 }
 
@@ -32,23 +31,23 @@ func newMetrics(registry *prometheus.Registry) (*metrics, error) {
 	m := &metrics{
 		decisions: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "dagfence_decisions_total",
-			Help: "Requests to the Execution API by what they touch, what they do, and what was decided and why.",
+			Help: "Requests to the Execution API by resource kind, action, outcome, reason and mode.",
 		}, []string{"kind", "action", "outcome", "reason", "mode"}),
 		duration: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "dagfence_decision_duration_seconds", Buckets: buckets,
-			Help: "Time to decide a request, without the time that upstream takes.",
+			Help: "Time to decide a request, without upstream's own.",
 		}),
 		cacheRequests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "dagfence_cache_requests_total",
-			Help: "Questions about owners by the tier that was asked and what it had.",
+			Help: "Cache requests for owners by tier and result.",
 		}, []string{"tier", "result"}),
 		lookups: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "dagfence_lookup_duration_seconds", Buckets: buckets,
-			Help: "Time that the source of ownership took, by its outcome.",
+			Help: "Time of lookups in the source of owners, by outcome.",
 		}, []string{"source", "outcome"}),
 		invalidations: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "dagfence_invalidations_total",
-			Help: "Owners that were forgotten before their time, by cause.",
+			Help: "Owners that were invalidated before their TTL, by cause.",
 		}, []string{"cause"}),
 	}
 	var errs [6]error
@@ -57,7 +56,7 @@ func newMetrics(registry *prometheus.Registry) (*metrics, error) {
 	m.cacheRequests, errs[2] = registered(registry, m.cacheRequests)
 	m.lookups, errs[3] = registered(registry, m.lookups)
 	m.invalidations, errs[4] = registered(registry, m.invalidations)
-	m.notHonoured, errs[5] = newNotHonoured(registry)
+	m.ignoredDenials, errs[5] = newIgnoredDenials(registry)
 	m.cache = make(map[[2]string]prometheus.Counter)
 	for _, tier := range []string{resolver.TierMemory, resolver.TierRedis} {
 		for _, result := range []string{
@@ -69,8 +68,8 @@ func newMetrics(registry *prometheus.Registry) (*metrics, error) {
 	return m, errors.Join(errs[:]...)
 }
 
-// registered registers a collector, or gives the one that another handler of
-// the same configuration has registered.
+// registered registers a collector, or returns the one that another handler of the
+// same configuration has registered.
 func registered[C prometheus.Collector](registry *prometheus.Registry, collector C) (C, error) {
 	err := registry.Register(collector)
 	if known, ok := errors.AsType[prometheus.AlreadyRegisteredError](err); ok {
@@ -87,7 +86,7 @@ func registered[C prometheus.Collector](registry *prometheus.Registry, collector
 var modeNames = map[decide.Mode]string{decide.Enforce: "enforce", decide.Audit: "audit", decide.Off: "off"}
 
 // decided counts a decision.
-func (m *metrics) decided(j *judged, took time.Duration) {
+func (m *metrics) decided(j *result, took time.Duration) {
 	kind, action := route.Kind(0), route.Action(0)
 	if j.Reading != nil {
 		kind, action = j.Reading.Route.Kind, j.Reading.Route.Action

@@ -1,6 +1,5 @@
-// Package caddymodule is what happens to a request: the Caddy HTTP handler
-// dagfence, which answers at the edge what a task of Airflow may not do, and
-// hands everything else on as it came.
+// Package caddymodule is the Caddy HTTP handler dagfence, which refuses requests
+// that a task of Airflow may not make, and passes all others on unchanged.
 package caddymodule
 
 import (
@@ -29,20 +28,20 @@ func init() {
 	caddy.RegisterModule(Handler{})
 }
 
-// Handler is an authorizing handler in front of Airflow's Execution API. It
-// reads each request as Airflow would, verifies the task's token, learns who
-// owns what the request touches, and answers 403 when a task reaches across its
-// team, or writes an XCom that is not its own. What passes, and what is not
-// below base_path, goes to the next handler untouched.
+// Handler is an authorizing handler in front of Airflow's Execution API. It reads
+// each request as Airflow would, verifies the task's token, resolves who owns what
+// the request touches, and answers 403 when that belongs to another team, or is an
+// XCom of another task. Allowed requests, and requests outside base_path, are passed
+// to the next handler unchanged.
 //
-// It takes no matcher, and nothing behind it may rewrite the request: the
-// request that is forwarded is the one that was judged.
+// It takes no matcher, and no handler behind it may rewrite the request: the request
+// that is forwarded is the one that was judged.
 type Handler struct {
 	config.Config
 
 	mount             route.Mount
 	policy            decide.Policy
-	timeout           time.Duration // of all that a decision asks for together
+	timeout           time.Duration // of all lookups of one decision together
 	passUnlisted      bool
 	denyOnUnavailable bool
 
@@ -51,7 +50,7 @@ type Handler struct {
 	chain    *sharedChain
 	metrics  *metrics
 	logger   *zap.Logger
-	// configuration is what all modules of one loaded configuration have in common.
+	// configuration identifies the loaded configuration: all its modules share it.
 	configuration *prometheus.Registry
 
 	startup  *startup.App
@@ -70,8 +69,8 @@ func (Handler) CaddyModule() caddy.ModuleInfo {
 }
 
 // Provision completes the configuration from Airflow's environment and the
-// defaults, checks it, and opens what the decisions need. Settings from
-// placeholders and the environment stay out of h.Config.
+// defaults, checks it, and opens keys and owners. Values of placeholders and the
+// environment are not stored in h.Config.
 func (h *Handler) Provision(ctx caddy.Context) error {
 	startup.Begin()
 	h.logger, h.drain = ctx.Logger(), new(drain)
@@ -97,16 +96,15 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if h.startup, err = startup.Join(ctx); err != nil {
 		return err
 	}
-	// Who loads a configuration again may have rotated keys, or taken one away.
+	// A reload may follow a rotation of keys.
 	go h.keys.Renew(context.WithoutCancel(ctx), identity.ErrUnknownKey)
 	h.configuration = ctx.GetMetricsRegistry()
 	fences.add(h)
 	return nil
 }
 
-// openKeys starts verifying tokens. What was verified is forgotten as soon as
-// any setting of a token is another one; the keys, only where they come from
-// elsewhere.
+// openKeys opens the keys, shared while their source stays the same, and the
+// verifier with its cache, shared while all token settings do.
 func (h *Handler) openKeys(settings config.Config) error {
 	options := setup.KeyOptions(settings.Token)
 	keys, err := acquireShared(h, options, func() (*keyring.Keyring, error) {
@@ -122,7 +120,7 @@ func (h *Handler) openKeys(settings config.Config) error {
 	return err
 }
 
-// openChain starts answering who owns what.
+// openChain opens the chain of resolvers.
 func (h *Handler) openChain(settings config.Config) error {
 	known, err := ownerSettingsOf(settings)
 	if err != nil {
@@ -132,22 +130,22 @@ func (h *Handler) openChain(settings config.Config) error {
 	return err
 }
 
-// warn names the settings that weaken the fence, once.
+// warn logs the settings that weaken the fence.
 func (h *Handler) warn(settings config.Config, origins config.Origins) {
 	// Airflow writes it into every airflow.cfg that it makes.
 	if origin := origins["multi_team"]; origin != "" && settings.MultiTeam == config.Off {
-		h.logger.Warn("multi_team is off in Airflow's own configuration: rules about teams are skipped; set multi_team to have them all the same",
+		h.logger.Warn("multi_team is off in Airflow's own configuration, so rules about teams are skipped: set multi_team to enforce them",
 			zap.String("from", origin))
 	}
 	if setup.KnowsNoTasks(settings) {
-		h.logger.Warn("ownership_file is the only source, and knows no task instances: requests are unavailable but for tokens that carry a signed dag_id, " +
-			"which Airflow's own do not; set database or lookup")
+		h.logger.Warn("ownership_file is the only source, and has no task instances, so only requests whose token carries a signed dag_id can be decided, " +
+			"which Airflow's own do not: set database or lookup")
 	}
 	if settings.Mode == config.Audit {
-		h.logger.Warn("mode audit: nothing is denied, denials are only recorded")
+		h.logger.Warn("mode is audit: denials are recorded, and not enforced")
 	}
 	if h.passUnlisted {
-		h.logger.Warn("rules unknown_routes unsafe_allow: endpoints that are not known here are forwarded unjudged")
+		h.logger.Warn("rules unknown_routes is unsafe_allow: unknown endpoints are forwarded without a check")
 	}
 	for group, mode := range map[string]string{
 		"variables": settings.Rules.Variables, "connections": settings.Rules.Connections, "xcoms": settings.Rules.XComs,
@@ -159,7 +157,7 @@ func (h *Handler) warn(settings config.Config, origins config.Origins) {
 	}
 }
 
-// Validate makes sure that nothing is served that was not provisioned.
+// Validate returns an error if the handler was not provisioned.
 func (h *Handler) Validate() error {
 	if h.verifier.Verifier == nil || h.chain == nil || h.mount == "" {
 		return errors.New("dagfence: not provisioned")
@@ -167,7 +165,7 @@ func (h *Handler) Validate() error {
 	return nil
 }
 
-// Ready returns nil when requests can be judged, and else why not.
+// Ready returns nil if requests can be judged, and else why not.
 func (h *Handler) Ready(ctx context.Context) error {
 	if err := h.keys.Err(); err != nil {
 		return fmt.Errorf("keys: %w", err)
@@ -178,8 +176,8 @@ func (h *Handler) Ready(ctx context.Context) error {
 	return nil
 }
 
-// Cleanup releases what Provision opened, last first, once no request needs it any
-// more.
+// Cleanup releases what Provision opened, in reverse order, once no request needs
+// it any more.
 func (h *Handler) Cleanup() error {
 	fences.remove(h)
 	h.drain.afterwards(func() {

@@ -9,42 +9,41 @@ import (
 	"github.com/dagfence/dagfence/caddymodule/route"
 )
 
-// refusal is why a request is not forwarded: how it is answered, and how that is
-// counted. It is built where the reason is first seen, and only read afterwards.
+// refusal is why a request is not forwarded: its answer, and its label in metrics and
+// logs. It is only read after it was made.
 type refusal struct {
 	status int
-	// code and message are the answer, for programs and for people.
+	// code and message are the answer's reason and message.
 	code, message string
 	// reason is the label in metrics and logs, one of a closed set.
 	reason decide.Reason
 	// allow is the answer's Allow header, where the status is 405.
 	allow string
-	// unavailable: the same request may pass later.
+	// unavailable means that a retry may succeed.
 	unavailable bool
-	// unlisted: the endpoint is not in the table, or not with this method.
+	// unlisted means that the table does not have the endpoint, or not this method.
 	unlisted bool
-	// auditable: in audit mode the request is forwarded all the same. One that
-	// different parsers may read differently is not, nor one that harms others.
+	// auditable means that the request is forwarded in audit mode. One that parsers
+	// may read differently is not, nor one that harms others.
 	auditable bool
 }
 
 // Error implements error.
 func (r *refusal) Error() string { return r.message }
 
-// badRequest returns the refusal of a request that could mean different things to
-// different parsers.
+// badRequest returns the refusal of a request that parsers may read differently.
 func badRequest(reason decide.Reason, message string) *refusal {
 	return &refusal{status: http.StatusBadRequest, code: "invalid_request", reason: reason, message: message}
 }
 
-// errPanic means that judging a request panicked: a bug of ours, which a request
-// may trigger on purpose.
+// errPanic means that judging a request panicked: a bug in the fence, which a
+// request may trigger on purpose.
 var errPanic = &refusal{
 	status: http.StatusInternalServerError, code: "internal_error", reason: "panic",
-	message: "the fence has an error of its own; its log says where",
+	message: "internal error of the fence: see its log",
 }
 
-// refusalOf returns the refusal that an error of route or identity stands for.
+// refusalOf returns the refusal for an error of route or identity.
 func refusalOf(err error) *refusal {
 	if unread, ok := errors.AsType[*route.Error](err); ok {
 		refused := badRequest(decide.Reason(unread.Reason), unread.Detail)
@@ -75,9 +74,9 @@ func refusalOf(err error) *refusal {
 	return refused
 }
 
-// refused returns how a request that is not forwarded is answered: by the refusal
-// on the way to a decision, or by the decision itself.
-func (j *judged) refused() *refusal {
+// refused returns the refusal of a request that is not forwarded, or the one that
+// follows from its decision.
+func (j *result) refused() *refusal {
 	if j.refusal != nil {
 		return j.refusal
 	}

@@ -17,8 +17,8 @@ import (
 // During a reload the old configuration's handlers and the new one's are both in
 // use: Caddy provisions the new one, moves the listeners, and cleans the old one up.
 
-// registry holds those of a kind that this process has in use. The zero value has
-// none; safe for concurrent use.
+// registry holds the values of a type that this process uses. The zero value is
+// empty. Safe for concurrent use.
 type registry[T any] struct {
 	mu   sync.Mutex
 	all  []*T
@@ -48,21 +48,21 @@ func (r *registry[T]) list() []*T {
 	return slices.Clone(r.all)
 }
 
-// newest returns the one that was added last, or nil. It takes no lock.
+// newest returns the value that was added last, or nil. It takes no lock.
 func (r *registry[T]) newest() *T { return r.last.Load() }
 
 var (
 	// fences are the handlers that may get new requests.
 	fences registry[Handler]
-	// sinks are those of the configurations in use. What outlives a configuration logs
-	// and counts with the newest.
+	// sinks are those of the configurations in use. What outlives a configuration uses
+	// the newest.
 	sinks registry[sink]
-	// chains are those in the pool. The pool itself can't be walked without waiting
-	// for whatever is being opened for it, and no write is to wait for that.
+	// chains are those in the pool. Iterating over the pool itself would wait for
+	// chains that are being opened, and no write may wait for that.
 	chains registry[sharedChain]
 )
 
-// sink is where one configuration logs and counts.
+// sink is the log and the metrics of one configuration.
 type sink struct {
 	logger  *zap.Logger
 	metrics *metrics
@@ -74,7 +74,7 @@ type sink struct {
 // Server.Shutdown), or up to 6.5 s, as it counts and looks.
 const drainDelay = 7 * time.Second
 
-// drain counts the requests of a handler, to know when none can come any more.
+// drain counts the requests of a handler, to release it when none is left.
 type drain struct {
 	inside atomic.Int64
 	served atomic.Bool
@@ -89,10 +89,9 @@ func (d *drain) enter() {
 
 func (d *drain) leave() { d.inside.Add(-1) }
 
-// afterwards calls release once no request can need what it releases: at once
-// where none ever came, as in a configuration that failed to load, or where Caddy
-// has waited for them, as it does when it exits. (The first request ever that comes
-// just then gets a 503.)
+// afterwards calls release once no request can need it any more: at once if there
+// never was one, as in a configuration that failed to load, or if Caddy has waited
+// for them, as it does when it exits. (A first request at that moment gets a 503.)
 func (d *drain) afterwards(release func()) {
 	if !d.served.Load() || caddy.Exiting() {
 		release()
@@ -109,7 +108,7 @@ func (d *drain) afterwards(release func()) {
 	time.AfterFunc(drainDelay, look)
 }
 
-// latestMetrics counts with the newest configuration.
+// latestMetrics counts in the metrics of the newest configuration.
 type latestMetrics struct{}
 
 // CacheRequest implements resolver.Observer.
@@ -133,10 +132,10 @@ func (latestMetrics) Invalidated(keys int) {
 	}
 }
 
-// noStacktrace is above every level: an error of a source's is no bug.
+// noStacktrace is above every level: errors of a source are no bugs.
 const noStacktrace = slog.Level(127)
 
-// latestLog logs with the newest configuration.
+// latestLog logs to the log of the newest configuration.
 type latestLog struct{ fields []zapcore.Field }
 
 // Enabled implements zapcore.Core.

@@ -21,25 +21,25 @@ const (
 	maxPath = 8 << 10
 )
 
-// The headers that a request is judged by, in canonical form.
+// The headers that a decision depends on, in canonical form.
 const (
 	authorizationHeader = "Authorization"
 	versionHeader       = "Airflow-Api-Version"
 )
 
-// viaHeader names the fences that a request has passed, by the id of each
-// process, so that one which comes back is seen.
+// viaHeader lists the fences that a request has passed, by process id, to detect
+// loops.
 const viaHeader = "Dagfence-Via"
 
-// processID is another one in each process, and not to be guessed. A client that
-// knows it can have its own requests refused, and nothing else.
+// processID is random. A client that knows it can only have its own requests
+// refused.
 var processID = rand.Text()
 
-// Why a request can't be judged before its path is even matched.
+// Refusals before the path is matched.
 var (
 	errBadTarget        = badRequest("bad_target", "the request target is not a path without a fragment, or its query has a space in it")
-	errTrailers         = badRequest("trailers", "the request announces trailers, which the Execution API does not read")
-	errOtherProtocol    = badRequest("other_protocol", "the request asks for another protocol than HTTP, which the Execution API does not speak")
+	errTrailers         = badRequest("trailers", "the request has trailers, which the Execution API does not read")
+	errOtherProtocol    = badRequest("other_protocol", "the request asks for another protocol than HTTP, which the Execution API does not have")
 	errTwoHeaders       = badRequest("duplicate_header", "Authorization or Airflow-API-Version is given more than once")
 	errConnectionHeader = badRequest("connection_header", "the Connection header names Authorization, Airflow-API-Version or Dagfence-Via, which a proxy would then strip")
 	errTargetTooLong    = &refusal{
@@ -48,18 +48,18 @@ var (
 	}
 	errLoop = &refusal{
 		status: http.StatusLoopDetected, code: "loop", reason: "loop",
-		message: "the request has already passed this fence: its upstream, or a forward proxy on the way there, leads back to it",
+		message: "the request has already passed this fence: its upstream, or a forward proxy on the way, leads back to it",
 	}
 )
 
-// read reports whether a request is for the Execution API, and returns what it is
-// to be judged by, or why it can't be. It goes by the URL as the handlers before
-// have left it; that is also what reverse_proxy sends.
+// read reports whether a request is for the Execution API, and returns what the
+// decision depends on, or why it is refused. It uses the URL as earlier handlers have
+// left it, which is also what reverse_proxy sends.
 func (h *Handler) read(r *http.Request) (request route.Request, inside bool, refused *refusal) {
 	target := r.RequestURI
-	// Absolute-form and authority-form are routed by one of uvicorn's parsers and
-	// not by the other; so is what stands behind a #. A space in the query, which
-	// HTTP/2 and HTTP/3 can carry, would end the target where HTTP/1 goes on.
+	// One of uvicorn's parsers routes absolute-form and authority-form, and what
+	// follows a #, and the other does not. A space in the query, which HTTP/2 and
+	// HTTP/3 can carry, would end the target on HTTP/1.
 	if target == "" || target[0] != '/' || strings.IndexByte(target, '#') >= 0 || strings.IndexByte(r.URL.RawQuery, ' ') >= 0 {
 		return request, true, errBadTarget
 	}
@@ -99,23 +99,23 @@ func (h *Handler) read(r *http.Request) (request route.Request, inside bool, ref
 	return request, true, nil
 }
 
-// announcesTrailers reports whether fields may follow the body. uvicorn merges
-// them into the headers, and httptools takes Connection and Proxy-Connection among
-// them for the connection's: after a close it swallows what follows, which is
-// another client's request. So it is asked of every request, for the Execution
-// API or not. Without a chunked body, net/http leaves the header where it is.
+// announcesTrailers reports whether fields may follow the body. uvicorn merges them
+// into the headers, and httptools obeys Connection and Proxy-Connection among them:
+// after a close it discards what follows, which is another client's request. So all
+// requests are checked, also those outside base_path. Without a chunked body,
+// net/http leaves the header where it is.
 //
-// Trailers that were not announced stay in the request that net/http has made;
-// Caddy's handlers get a copy of that.
+// Trailers that were not announced are not in the copy of the request that Caddy's
+// handlers get.
 func announcesTrailers(r *http.Request) bool {
 	return len(r.Trailer) > 0 || len(r.Header["Trailer"]) > 0
 }
 
-// switchesProtocol tells of a request after whose headers upstream may stop
-// reading HTTP, and take the body for a request of its own on a connection that
-// others share: uvicorn's httptools does so on CONNECT, and on any Upgrade,
-// whether it knows the protocol or not. So it is asked of every request, for
-// the Execution API or not. Without a body nothing can follow the headers.
+// switchesProtocol reports whether upstream may stop reading HTTP after the headers,
+// and take the body for another request, on a connection that others share. uvicorn's
+// httptools does so on CONNECT, and on any Upgrade, whether it knows the protocol or
+// not. So all requests are checked, also those outside base_path. Without a body
+// nothing can follow the headers.
 func switchesProtocol(r *http.Request) bool {
 	return r.Method == http.MethodConnect || len(r.Header["Upgrade"]) > 0 && r.ContentLength != 0
 }
@@ -136,14 +136,13 @@ func namesHeader(connection []string, headers ...string) bool {
 	return false
 }
 
-// stampedVar marks a request that was stamped since it arrived here.
+// stampedVar marks a request that was stamped since it arrived.
 const stampedVar = "dagfence.stamped"
 
-// comesBack reports whether a request has left this process before. Fences of
-// one site that get it one after the other, such as one in handle_errors, are no
-// loop.
+// comesBack reports whether a request has left this process before. Several fences
+// of one site in sequence, such as one in handle_errors, are no loop.
 func comesBack(r *http.Request) bool {
-	for _, ids := range r.Header[viaHeader] { // joined by commas, or one each
+	for _, ids := range r.Header[viaHeader] { // joined by commas, or one for each
 		if strings.Contains(ids, processID) {
 			return caddyhttp.GetVar(r.Context(), stampedVar) == nil
 		}
@@ -151,7 +150,7 @@ func comesBack(r *http.Request) bool {
 	return false
 }
 
-// stamp adds this process to those that a request has passed.
+// stamp adds this process to the fences that a request has passed.
 func stamp(r *http.Request) {
 	if caddyhttp.GetVar(r.Context(), stampedVar) == nil {
 		r.Header[viaHeader] = append(r.Header[viaHeader], processID)

@@ -14,8 +14,8 @@ import (
 	"golang.org/x/net/http/httpproxy"
 )
 
-// ReverseProxy is what Caddy's JSON says of a reverse_proxy, as far as it matters
-// to a fence before it.
+// ReverseProxy has the settings of a reverse_proxy in Caddy's JSON that matter to
+// the fence in front of it.
 type ReverseProxy struct {
 	Transport struct {
 		Protocol        string                     `json:"protocol"`
@@ -53,8 +53,8 @@ func HandlersIn(node any) []map[string]any {
 	return found
 }
 
-// ReverseProxyOf reads a handler's parsed JSON; ok is false where it is another
-// handler's.
+// ReverseProxyOf decodes a handler's parsed JSON; ok is false if it is another
+// handler.
 func ReverseProxyOf(handler map[string]any) (proxy ReverseProxy, ok bool) {
 	if handler["handler"] != "reverse_proxy" {
 		return proxy, false
@@ -63,7 +63,7 @@ func ReverseProxyOf(handler map[string]any) (proxy ReverseProxy, ok bool) {
 	return proxy, err == nil && json.Unmarshal(content, &proxy) == nil
 }
 
-// Scheme is that of the requests to upstream.
+// Scheme returns the scheme of requests to upstream.
 func (p *ReverseProxy) Scheme() string {
 	if p.Transport.TLS != nil {
 		return "https"
@@ -93,7 +93,7 @@ func (p *ReverseProxy) ForwardProxied() []string {
 	return found
 }
 
-// ForwardProxyVariable is the variable of the environment that names the forward
+// ForwardProxyVariable returns the environment variable that names the forward
 // proxy, as net/http finds it.
 func (p *ReverseProxy) ForwardProxyVariable() string {
 	name := strings.ToUpper(p.Scheme()) + "_PROXY"
@@ -103,9 +103,9 @@ func (p *ReverseProxy) ForwardProxyVariable() string {
 	return name
 }
 
-// warnOfForwardProxy names a reverse_proxy of the fence's server that would send
-// tasks' tokens to a forward proxy. What is behind the fence is not provisioned
-// yet, so that its JSON is still there.
+// warnOfForwardProxy logs each reverse_proxy of the fence's server that would send
+// tasks' tokens to a forward proxy. Handlers behind the fence are not provisioned
+// yet, so their JSON is still there.
 func (h *Handler) warnOfForwardProxy(ctx caddy.Context) {
 	server, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
 	if !ok {

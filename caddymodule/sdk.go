@@ -15,31 +15,30 @@ import (
 	"github.com/dagfence/dagfence/caddymodule/route"
 )
 
-// The Task SDK took a denial for absence since it asks the Execution API as one
-// of its secrets backends (airflow/sdk/execution_time/secrets/execution_api.py,
-// 1.1.1), until the release that stops at it. Before, it asked the Execution
-// API behind all backends, and a denial was an error.
+// The Task SDKs that treat a 403 as not found and fall through to the next secrets
+// backend: since the Execution API is one of the backends
+// (airflow/sdk/execution_time/secrets/execution_api.py, 1.1.1), until the release
+// that stops at a denial. Earlier ones ask the Execution API last, and fail.
 var (
 	fallsThroughSince = []int{1, 1, 1}
 	denialsAreFinal   = []int{1, 2, 2} // its release candidates too
 )
 
-// otherSDK stands for a version in between that is not known here.
+// otherSDK is the label of an unknown version in between.
 const otherSDK = "other"
 
-// fallingThrough are the releases in between, on PyPI: the label sdk_version.
-var fallingThrough = []string{
+// ignoringSDKs are the releases in between, on PyPI: the label sdk_version.
+var ignoringSDKs = []string{
 	"1.1.1", "1.1.2", "1.1.3", "1.1.4", "1.1.5", "1.1.6", "1.1.7", "1.1.8", "1.2.0", "1.2.1", otherSDK,
 }
 
-// taskSDK is how a Task SDK names itself (airflow/sdk/api/client.py); what
-// makes a version a pre-release stands behind its three numbers.
+// taskSDK is the User-Agent of a Task SDK (airflow/sdk/api/client.py); the suffix of
+// a pre-release follows the three numbers.
 var taskSDK = regexp.MustCompile(`^apache-airflow-task-sdk/(\d{1,4})\.(\d{1,4})\.(\d{1,4})`)
 
-// sdkFallingThrough gives the label of a Task SDK that goes on to its next
-// secrets backend when it is denied. Of what else a client may be, nothing is
-// known.
-func sdkFallingThrough(userAgent string) (label string, falls bool) {
+// ignoresDenials reports whether a client is a Task SDK that falls through to its
+// next secrets backend when it is denied, and returns its label.
+func ignoresDenials(userAgent string) (label string, ignores bool) {
 	numbers := taskSDK.FindStringSubmatch(userAgent)
 	if numbers == nil {
 		return "", false
@@ -53,50 +52,49 @@ func sdkFallingThrough(userAgent string) (label string, falls bool) {
 		return "", false
 	}
 	label = fmt.Sprintf("%d.%d.%d", version[0], version[1], version[2])
-	if !slices.Contains(fallingThrough, label) {
+	if !slices.Contains(ignoringSDKs, label) {
 		return otherSDK, true
 	}
 	return label, true
 }
 
-// notHonoured is what is known of one of those releases.
-type notHonoured struct {
+// ignoredDenials counts those of one release.
+type ignoredDenials struct {
 	prometheus.Counter
 	warned sync.Once
 }
 
-// newNotHonoured registers a counter for each of them: from 0, so that the
-// first denial is an increase.
-func newNotHonoured(registry *prometheus.Registry) (map[string]*notHonoured, error) {
+// newIgnoredDenials registers a counter for each release: from 0, so that the first
+// denial is an increase.
+func newIgnoredDenials(registry *prometheus.Registry) (map[string]*ignoredDenials, error) {
 	denials, err := registered(registry, prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "dagfence_denials_not_honoured_total",
-		Help: "Denied variables and connections that the client's Task SDK takes for absent: it asks its next secrets backend.",
+		Help: "Denied variables and connections that the client's Task SDK treats as not found, so that it asks its next secrets backend.",
 	}, []string{"sdk_version"}))
-	byVersion := make(map[string]*notHonoured)
-	for _, version := range fallingThrough {
-		byVersion[version] = &notHonoured{Counter: denials.WithLabelValues(version)}
+	byVersion := make(map[string]*ignoredDenials)
+	for _, version := range ignoringSDKs {
+		byVersion[version] = &ignoredDenials{Counter: denials.WithLabelValues(version)}
 	}
 	return byVersion, err
 }
 
-// recordNotHonoured counts a denied read of a variable or connection by a Task
-// SDK that does not stop there, and says once for each of its releases what to
-// do about it.
-func (h *Handler) recordNotHonoured(r *http.Request, j *judged) {
+// recordIgnoredDenial counts a denied read of a variable or connection by a Task SDK
+// that ignores denials, and logs the fix once for each of its releases.
+func (h *Handler) recordIgnoredDenial(r *http.Request, j *result) {
 	if j.refusal != nil || j.Outcome != decide.Deny || j.Reading == nil || j.Reading.Route.Action != route.Read {
 		return
 	}
 	if kind := j.kind(); kind != route.Variable && kind != route.Connection {
 		return
 	}
-	version, falls := sdkFallingThrough(r.UserAgent())
-	if !falls {
+	version, ignores := ignoresDenials(r.UserAgent())
+	if !ignores {
 		return
 	}
-	denials := h.metrics.notHonoured[version]
+	denials := h.metrics.ignoredDenials[version]
 	denials.Inc()
 	denials.warned.Do(func() {
-		h.logger.Warn("a worker's Task SDK takes a denial for absence and asks its next secrets backend: "+
+		h.logger.Warn("a worker's Task SDK treats a denial as not found and falls through to its next secrets backend: "+
 			"upgrade the worker to Airflow 3.2.2 (apache-airflow-task-sdk 1.2.2) or later",
 			zap.String("sdk_version", version), zap.String("user_agent", clip(r.UserAgent())), zap.String("remote", r.RemoteAddr))
 	})

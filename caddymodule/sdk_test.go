@@ -47,7 +47,7 @@ func TestTaskSDKsThatFallThroughADenial(t *testing.T) {
 		"apache-airflow-client-python/1.1.8":    "",
 		sdk + strings.Repeat("9", 600) + ".1.1": "",
 	} {
-		label, falls := caddymodule.SDKFallingThrough(userAgent)
+		label, falls := caddymodule.IgnoresDenials(userAgent)
 		if label != want || falls != (want != "") {
 			t.Errorf("%.60s: %q %v, want %q", userAgent, label, falls, want)
 		}

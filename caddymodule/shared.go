@@ -19,14 +19,14 @@ import (
 	"github.com/dagfence/dagfence/setup"
 )
 
-// pool holds what a reload must not lose where its settings stay the same: the
-// keys, the tokens that were verified, and what is known of owners with its
-// connections. Caddy provisions a new configuration before it cleans up the old
-// one, so that what both use is never closed in between.
+// pool holds what a reload keeps while its settings stay the same: the keys, the
+// verified tokens, and the caches and connections of owners. Caddy provisions a new
+// configuration before it cleans up the old one, so that what both use is never
+// closed in between.
 var pool = caddy.NewUsagePool()
 
-// acquireShared returns what was made of the same settings before and is still in
-// use, or else makes it. It is released with the handler.
+// acquireShared returns the value that another handler has opened with the same
+// settings, or else opens it. It is released with the handler.
 func acquireShared[T caddy.Destructor](h *Handler, settings any, open func() (T, error)) (T, error) {
 	var none T
 	key, err := fingerprint(none, settings)
@@ -39,7 +39,7 @@ func acquireShared[T caddy.Destructor](h *Handler, settings any, open func() (T,
 	}
 	h.cleanups = append(h.cleanups, func() {
 		if _, err := pool.Delete(key); err != nil {
-			h.logger.Warn("closing what no configuration uses any more", zap.Error(err))
+			h.logger.Warn("closing shared resources failed", zap.Error(err))
 		}
 	})
 	shared, ok := value.(T)
@@ -67,7 +67,7 @@ type sharedVerifier struct{ *identity.Verifier }
 // Destruct implements caddy.Destructor.
 func (sharedVerifier) Destruct() error { return nil }
 
-// sharedChain answers who owns what.
+// sharedChain is a chain of resolvers in the pool.
 type sharedChain struct {
 	*resolver.Chain
 	closeSource func()
@@ -80,23 +80,22 @@ func (c *sharedChain) Destruct() error {
 	return c.Close()
 }
 
-// forget makes every chain of this process forget a key: another site may have
-// other settings, and during a reload the old ones still answer. The fences of
-// other processes that were not told ask again within the time to live.
+// forget makes every chain of this process forget a key: another site may have other
+// settings, and during a reload the old ones still answer. Fences of other processes
+// that do not get the message ask again within the TTL.
 func forget(ctx context.Context, key resolver.Key) {
 	for _, chain := range chains.list() {
 		_ = chain.Invalidate(ctx, key)
 	}
 }
 
-// ownerSettings are those that what is known of owners depends on. Those that
-// are left out only say what is made of it; any other is taken to matter, so
-// that one that is new to Config does.
+// ownerSettings are the settings that cached owners depend on: all but those that
+// are known not to matter, so that a new field of Config does.
 type ownerSettings struct {
 	config.Config
 	Seal []byte
-	// Templates stand for the options whose placeholders are followed, instead of
-	// what they stand for at the time.
+	// Templates has the options whose placeholders are followed, in place of their
+	// current values.
 	Templates []string
 }
 
@@ -126,7 +125,7 @@ func ownerSettingsOf(c config.Config) (ownerSettings, error) {
 	return settings, nil
 }
 
-// openChain starts answering who owns what.
+// openChain opens the source of owners, and the chain in front of it.
 func openChain(settings config.Config, seal []byte) (*sharedChain, error) {
 	logger := slog.New(zapslog.NewHandler(latestLog{}, zapslog.WithName(moduleID), zapslog.AddStacktraceAt(noStacktrace)))
 	source, name, closeSource, err := setup.OpenSource(settings, logger)

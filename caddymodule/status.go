@@ -23,9 +23,9 @@ func init() {
 	httpcaddyfile.RegisterDirectiveOrder("dagfence_status", httpcaddyfile.Before, "respond")
 }
 
-// ready returns nil if there is a fence in the configuration and each is ready,
-// and the process is not about to end. During a reload there are fences of
-// another configuration too, which may yet fail to load.
+// ready returns nil if the configuration has a fence, all its fences are ready, and
+// the process is not shutting down. During a reload there are fences of another
+// configuration too, which may yet fail to load.
 func ready(ctx context.Context, configuration *prometheus.Registry) error {
 	if caddy.Exiting() {
 		return errors.New("shutting down")
@@ -41,10 +41,10 @@ func ready(ctx context.Context, configuration *prometheus.Registry) error {
 	return errors.Join(errs...)
 }
 
-// Status serves, in a site of its own, GET /live, /ready and /metrics of every
-// dagfence handler in the process, and nothing else: /live as long as the
-// process serves, /ready while requests can be judged and the process is to stay
-// (503 and why, if not), /metrics in Prometheus' format.
+// Status serves GET /live, /ready and /metrics of every dagfence handler in the
+// process, and nothing else: /live while the process serves, /ready while requests
+// can be judged and the process is not shutting down (else 503 and why), /metrics in
+// Prometheus' format.
 type Status struct {
 	configuration *prometheus.Registry
 	metrics       http.Handler
@@ -86,7 +86,7 @@ func (s *Status) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.H
 		s.metrics.ServeHTTP(w, r)
 		return nil
 	}
-	return writeStatus(w, http.StatusNotFound, "not found; there are /live, /ready and /metrics")
+	return writeStatus(w, http.StatusNotFound, "not found: must be /live, /ready or /metrics")
 }
 
 func writeStatus(w http.ResponseWriter, status int, text string) error {
@@ -101,7 +101,7 @@ func writeStatus(w http.ResponseWriter, status int, text string) error {
 	return nil
 }
 
-// parseStatus parses the directive dagfence_status, which takes nothing.
+// parseStatus parses the directive dagfence_status.
 func parseStatus(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 	s := new(Status)
 	return s, s.UnmarshalCaddyfile(h.Dispenser)

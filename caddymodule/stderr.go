@@ -20,22 +20,20 @@ func init() {
 }
 
 const (
-	// maxPending is how many bytes of log may wait for standard error: some ten
+	// maxPending is how many bytes of log may wait for standard error: about ten
 	// thousand refusals.
 	maxPending = 4 << 20
-	// patience is how long entries are waited for, once one finds the queue empty.
-	// Where somebody reads, a write takes microseconds (more where the machine is
-	// busy), and nothing is pending when the process is killed or panics; where
-	// nobody does, this is lost once.
+	// patience is how long writers wait for entries, from the first in an empty
+	// queue. If standard error is read, a write takes microseconds, and nothing is
+	// pending when the process is killed or panics; if not, this time is lost once.
 	patience = 100 * time.Millisecond
-	// flushTime is how long the end of the process waits, in all.
+	// flushTime is how long the end of the process waits in total.
 	flushTime = time.Second
 )
 
-// StderrQueue is a log writer to standard error that holds nobody up. Caddy's
-// own writes while the request does, so where nobody reads the pipe any more, no
-// request is answered that is logged. Here entries wait in a bounded queue; what
-// finds it full is dropped, and how many were is logged once there is room again.
+// StderrQueue is a log writer to standard error that does not block requests, as
+// Caddy's own does once the pipe is not read any more. Entries wait in a bounded
+// queue; entries that do not fit are dropped, and their number is logged later.
 type StderrQueue struct{}
 
 // CaddyModule returns the Caddy module information.
@@ -68,9 +66,8 @@ func (*StderrQueue) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	return nil
 }
 
-// LastWords writes a line to standard error as the process ends, behind what was
-// logged, and waits for all of it: for a second at most, since nobody may read.
-// With "" it only waits.
+// LastWords writes a line to standard error as the process ends, after the log, and
+// waits until all is written, for a second at most. With "" it only waits.
 func LastWords(line string) {
 	q := stderrQueue()
 	if line != "" {
@@ -79,46 +76,46 @@ func LastWords(line string) {
 	q.end()
 }
 
-// stderrQueue is one for the process: Caddy logs before a configuration has
-// opened its writers, and after it was stopped.
+// stderrQueue returns the queue of the process: Caddy logs before a configuration
+// has opened its writers, and after it was stopped.
 var stderrQueue = sync.OnceValue(func() *queue {
-	signal.Ignore(syscall.SIGPIPE) // who reads the log may go
+	signal.Ignore(syscall.SIGPIPE) // the reader of the log may end
 	q := newQueue(os.Stderr)
 	go q.run()
-	// Caddy logs once more behind this, and exits.
+	// Caddy logs once more after this, and exits.
 	caddy.OnExit(func(context.Context) { q.end() })
 	return q
 })
 
-// queue writes entries in order, each whole and with a write of its own: a pipe
-// takes one of up to PIPE_BUF (4 KiB) in one piece, also where others write to it.
+// queue writes entries in order, each with one write: to a pipe, writes of up to
+// PIPE_BUF (4 KiB) are atomic.
 type queue struct {
 	out io.Writer
-	// wanted has room for one word that there is something to do.
+	// wanted signals that there are entries to write.
 	wanted chan struct{}
 
 	mu      sync.Mutex
 	pending []entry
-	size    int // of what is pending, in bytes
+	size    int // of pending, in bytes
 	dropped int
 	// unwritten is how many entries are pending or being written, and patient until
-	// when those are waited for.
+	// when writers wait for them.
 	unwritten int
 	patient   time.Time
-	// deadline is until when the end of the process waits. Zero before the end.
+	// deadline is until when the end of the process waits. Zero before it.
 	deadline time.Time
 }
 
-// entry is one of a log's.
+// entry is one entry of a log.
 type entry struct {
 	text []byte
-	// written is closed once all up to here is out. Nil where nobody waits.
+	// written is closed once all entries up to this one are written. May be nil.
 	written chan struct{}
 }
 
 func newQueue(out io.Writer) *queue { return &queue{out: out, wanted: make(chan struct{}, 1)} }
 
-// Write implements io.Writer, and always takes p.
+// Write implements io.Writer. It never fails.
 func (q *queue) Write(p []byte) (int, error) {
 	q.mu.Lock()
 	if q.unwritten == 0 {
@@ -143,8 +140,7 @@ func (q *queue) Write(p []byte) (int, error) {
 // has closed its writers.
 func (*queue) Close() error { return nil }
 
-// end waits for what is pending, as does whoever writes from now on: until
-// flushTime is over.
+// end waits for pending entries, as all later writes do, until flushTime is over.
 func (q *queue) end() {
 	q.mu.Lock()
 	if q.deadline.IsZero() {
@@ -156,8 +152,8 @@ func (q *queue) end() {
 	q.wait(written, limit)
 }
 
-// add needs the lock, and returns what is closed once the text is out: nil
-// unless somebody is to wait.
+// add must be called with the lock. If waits, it returns a channel that is closed
+// once the text is written.
 func (q *queue) add(text []byte, waits bool) (written chan struct{}) {
 	if waits {
 		written = make(chan struct{})
@@ -168,17 +164,17 @@ func (q *queue) add(text []byte, waits bool) (written chan struct{}) {
 	return written
 }
 
-// noteDropped needs the lock.
+// noteDropped must be called with the lock.
 func (q *queue) noteDropped() {
 	if q.dropped == 0 {
 		return
 	}
-	q.add(fmt.Appendf(nil, `{"level":"warn","ts":%.3f,"logger":%q,"msg":"entries of the log were dropped while nobody read it","dropped":%d}`+"\n",
+	q.add(fmt.Appendf(nil, `{"level":"warn","ts":%.3f,"logger":%q,"msg":"log entries were dropped because standard error was not read","dropped":%d}`+"\n",
 		float64(time.Now().UnixMilli())/1000, moduleID, q.dropped), false)
 	q.dropped = 0
 }
 
-// wait has run write what is pending, and waits for it unless written is nil.
+// wait makes run write pending entries, and waits for written unless it is nil.
 func (q *queue) wait(written chan struct{}, limit time.Duration) {
 	select {
 	case q.wanted <- struct{}{}:
@@ -195,7 +191,7 @@ func (q *queue) wait(written chan struct{}, limit time.Duration) {
 	}
 }
 
-// run writes what is pending, over and over.
+// run writes pending entries until wanted is closed.
 func (q *queue) run() {
 	for range q.wanted {
 		for next, ok := q.next(); ok; next, ok = q.next() {
@@ -212,11 +208,11 @@ func (q *queue) run() {
 	}
 }
 
-// next returns the entry to write now, and false where nothing is pending.
+// next returns the next entry, and false if none is pending.
 func (q *queue) next() (entry, bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.size < maxPending/2 { // at the first room, there would be a notice for each entry
+	if q.size < maxPending/2 { // not for each entry that fits again
 		q.noteDropped()
 	}
 	if len(q.pending) == 0 {

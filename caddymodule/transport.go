@@ -19,13 +19,12 @@ func init() {
 	caddy.RegisterModule(Transport{})
 }
 
-// Transport is reverse_proxy's own transport for HTTPS, but for the file with the
-// authorities that upstream's certificate is checked against: it is read again
-// for each connection, so that it may be rotated without a reload.
+// Transport is reverse_proxy's own transport for HTTPS, but follows the file with
+// the CA certificates for upstream, so that it can be rotated without a reload.
 type Transport struct {
 	reverseproxy.HTTPTransport
 
-	// CAFile is the file, PEM.
+	// CAFile is the PEM file.
 	CAFile string `json:"ca_file"`
 
 	pool *rotate.Value[*x509.CertPool]
@@ -42,7 +41,7 @@ func (Transport) CaddyModule() caddy.ModuleInfo {
 // Provision reads the file.
 func (t *Transport) Provision(ctx caddy.Context) error {
 	if t.TLS == nil {
-		return errors.New("ca_file: it does nothing without TLS")
+		return errors.New("ca_file has no effect without TLS: set tls too")
 	}
 	var err error
 	t.pool, err = rotate.New(rotate.Source[*x509.CertPool]{
@@ -60,7 +59,7 @@ func (t *Transport) Provision(ctx caddy.Context) error {
 	return nil
 }
 
-// dial returns what makes the transport's connections.
+// dial returns the function that makes the transport's TLS connections.
 func (t *Transport) dial(transport *http.Transport) func(ctx context.Context, network, address string) (net.Conn, error) {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		plain, err := transport.DialContext(ctx, network, address)

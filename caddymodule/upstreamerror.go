@@ -9,8 +9,8 @@ import (
 	"github.com/dagfence/dagfence/setup"
 )
 
-// withTLSHint adds to an error of reverse_proxy what fixes the TLS to upstream, for
-// the log. Caddy logs the error within a HandlerError, and nothing around that.
+// withTLSHint adds a fix to a TLS error of reverse_proxy, for the log. Caddy logs
+// only the error inside a HandlerError, not one that wraps it.
 func withTLSHint(err error) error {
 	failed, ok := errors.AsType[caddyhttp.HandlerError](err)
 	if !ok || failed.Err == nil {

@@ -308,7 +308,7 @@ func TestBlockedLogHoldsNoRequestUp(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(string(log), `"msg":"refused"`) {
+	if !strings.Contains(string(log), `"msg":"request refused"`) {
 		t.Errorf("the log has no refusal: %s", tail(string(log), 500))
 	}
 	for name, secret := range map[string]string{"the token": token, "the forged token": refused, "the secret": secret} {

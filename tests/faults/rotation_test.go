@@ -268,7 +268,7 @@ func TestRenewedTokenReachesTheTaskAndNoLog(t *testing.T) {
 		t.Errorf("answered %d, want %d", code, want)
 	}
 	sidecar.Eventually(t, 5*time.Second, func() error {
-		for _, event := range []string{"handled request", `"msg":"refused"`, `"level":"error"`} {
+		for _, event := range []string{"handled request", `"msg":"request refused"`, `"level":"error"`} {
 			if !strings.Contains(p.Output(), event) {
 				return fmt.Errorf("no %s in the log", event)
 			}

@@ -96,7 +96,7 @@ var handlerCases = []struct {
 	{"outside", http.MethodGet, "/ui", 1},
 }
 
-func TestHitAddsFewAllocations(t *testing.T) {
+func TestServeHTTP_AddsFewAllocations(t *testing.T) {
 	handler := provisioned(t)
 	for _, c := range handlerCases {
 		replacer, w := caddy.NewReplacer(), &discard{make(http.Header)}

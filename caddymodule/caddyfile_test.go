@@ -68,7 +68,7 @@ func unmarshal(written string) (config.Config, error) {
 	return h.Config, err
 }
 
-func TestEveryOption(t *testing.T) {
+func TestCaddyfile_EveryOption(t *testing.T) {
 	t.Parallel()
 	leeway := caddy.Duration(0)
 	want := config.Config{
@@ -101,7 +101,7 @@ func TestEveryOption(t *testing.T) {
 	}
 }
 
-func TestTheHandlersJSONIsTheConfigs(t *testing.T) {
+func TestHandler_HasTheConfigsJSON(t *testing.T) {
 	t.Parallel()
 	var h caddymodule.Handler
 	if err := h.UnmarshalCaddyfile(caddyfile.NewTestDispenser(everyOption)); err != nil {
@@ -117,9 +117,9 @@ func TestTheHandlersJSONIsTheConfigs(t *testing.T) {
 	}
 }
 
-// TestDocumentedExample reads the Caddyfile and the JSON that
+// TestCaddyfile_DocumentedExampleEqualsItsJSON reads the Caddyfile and the JSON that
 // docs/configuration.md shows for one another.
-func TestDocumentedExample(t *testing.T) {
+func TestCaddyfile_DocumentedExampleEqualsItsJSON(t *testing.T) {
 	t.Parallel()
 	docs, err := os.ReadFile("../docs/configuration.md")
 	if err != nil {
@@ -145,9 +145,9 @@ func TestDocumentedExample(t *testing.T) {
 	}
 }
 
-// TestOptionsAreTheStructsKeys asks each block for an option that it does not
+// TestCaddyfile_OptionsAreTheStructsKeys asks each block for an option that it does not
 // have; the answer lists those that it has.
-func TestOptionsAreTheStructsKeys(t *testing.T) {
+func TestCaddyfile_OptionsAreTheStructsKeys(t *testing.T) {
 	t.Parallel()
 	cases := map[string]struct {
 		written string
@@ -182,7 +182,7 @@ func TestOptionsAreTheStructsKeys(t *testing.T) {
 	}
 }
 
-func TestWrongForm(t *testing.T) {
+func TestCaddyfile_ErrorsNameTheFix(t *testing.T) {
 	t.Parallel()
 	in := func(block, line string) string { return "dagfence {\n" + block + " {\n" + line + "\n}\n}" }
 	cases := map[string]struct{ written, want string }{

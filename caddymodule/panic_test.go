@@ -32,7 +32,7 @@ func ownership(t *testing.T, content string) string {
 	return write(t, filepath.Join(t.TempDir(), "owners.yaml"), content)
 }
 
-func TestPanicIsA500AndForwardsNothing(t *testing.T) {
+func TestPanic_IsA500AndForwardsNothing(t *testing.T) {
 	for _, mode := range []string{config.Enforce, config.Audit} {
 		for name, verifying := range map[string]bool{"verifying": true, "resolving": false} {
 			handler, _, err := provisionIn(t, config.Config{
@@ -64,7 +64,7 @@ func TestPanicIsA500AndForwardsNothing(t *testing.T) {
 
 // Upstream's transport reads the body in a goroutine of its own, where a panic
 // that nobody recovers from ends the process.
-func TestPanicAtTheEndOfABodyHoldsItBack(t *testing.T) {
+func TestPanic_AtTheEndOfABodyHoldsItBack(t *testing.T) {
 	owners := ownership(t, "dags: {dag_b: team_b}\nvariables: {b: team_b}\n")
 	synctest.Test(t, func(t *testing.T) {
 		secret := "the secret of a panic in a body"

@@ -15,7 +15,7 @@ import (
 	"github.com/dagfence/dagfence/caddymodule"
 )
 
-func TestTaskSDKsThatFallThroughADenial(t *testing.T) {
+func TestIgnoresDenials_ReportsFallingThroughSDKs(t *testing.T) {
 	t.Parallel()
 	const sdk, python = "apache-airflow-task-sdk/", " (Python/3.11.2)"
 	for userAgent, want := range map[string]string{
@@ -54,7 +54,7 @@ func TestTaskSDKsThatFallThroughADenial(t *testing.T) {
 	}
 }
 
-func TestOldTaskSDKIsNamedOnceInTheLog(t *testing.T) {
+func TestIgnoredDenial_IsLoggedOncePerSDKVersion(t *testing.T) {
 	t.Parallel()
 	handler := provisioned(t)
 	core, logged := observer.New(zapcore.WarnLevel)

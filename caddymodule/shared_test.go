@@ -61,7 +61,7 @@ func answerOf(t *testing.T, handler *caddymodule.Handler, secret, request string
 	return w.Code
 }
 
-func TestReloadKeepsWhatItsSettingsDoNotChange(t *testing.T) {
+func TestReload_KeepsStateOfUnchangedSettings(t *testing.T) {
 	dir := t.TempDir()
 	secretFile := write(t, filepath.Join(dir, "secret"), sharedSecret)
 	ownership := write(t, filepath.Join(dir, "owners.yaml"), "variables: {a: team_a}\n")
@@ -131,7 +131,7 @@ func TestReloadKeepsWhatItsSettingsDoNotChange(t *testing.T) {
 	}
 }
 
-func TestConfigurationThatFailsToLoadLeavesNothingBehind(t *testing.T) {
+func TestReload_ThatFailsLeavesNothingBehind(t *testing.T) {
 	dir := t.TempDir()
 	ownership := write(t, filepath.Join(dir, "owners.yaml"), "dags: {dag_b: team_b}\nvariables: {a: team_a}\n")
 	good := config.Config{Token: config.Token{Secret: failingSecret}, OwnershipFile: ownership}
@@ -182,7 +182,7 @@ func TestConfigurationThatFailsToLoadLeavesNothingBehind(t *testing.T) {
 }
 
 // Two sites, or a configuration and the one that replaces it.
-func TestWriteIsForgottenByEveryChainOfTheProcess(t *testing.T) {
+func TestWrite_InvalidatesEveryChainOfTheProcess(t *testing.T) {
 	world := new(resolvertest.World)
 	world.Own(resolver.KindDag, "dag_b", "team_b")
 	service := httptest.NewServer(resolvertest.Service(world))
@@ -211,7 +211,7 @@ func TestWriteIsForgottenByEveryChainOfTheProcess(t *testing.T) {
 }
 
 // Caddy cleans up a handler that was replaced while it may still get requests.
-func TestReplacedHandlerAnswersUntilItsRequestsEnd(t *testing.T) {
+func TestReload_ReplacedHandlerAnswersUntilItsRequestsEnd(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		ownership := write(t, filepath.Join(dir, "owners.yaml"), "dags: {dag_b: team_b}\nvariables: {var_a: team_a}\n")
@@ -246,7 +246,7 @@ func TestReplacedHandlerAnswersUntilItsRequestsEnd(t *testing.T) {
 }
 
 // A key set that is slow to come may be of a configuration that is being loaded.
-func TestWriteWaitsForNothingThatIsBeingOpened(t *testing.T) {
+func TestWrite_DoesNotWaitForChainsBeingOpened(t *testing.T) {
 	world := new(resolvertest.World)
 	world.Own(resolver.KindDag, "dag_b", "team_b")
 	service := httptest.NewServer(resolvertest.Service(world))

@@ -36,7 +36,7 @@ func (p *pipe) String() string {
 	return p.read.String()
 }
 
-func TestLogThatNobodyReadsHoldsNobodyUp(t *testing.T) {
+func TestStderrQueue_DoesNotBlockWhenUnread(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out := &pipe{full: make(chan struct{})}
 		log := caddymodule.NewQueue(t, out)
@@ -81,7 +81,7 @@ func TestLogThatNobodyReadsHoldsNobodyUp(t *testing.T) {
 }
 
 // So it is out however the process ends.
-func TestLogThatSomebodyReadsHasNothingPending(t *testing.T) {
+func TestStderrQueue_HasNothingPendingWhenRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out := &pipe{full: make(chan struct{})}
 		close(out.full)
@@ -100,7 +100,7 @@ func TestLogThatSomebodyReadsHasNothingPending(t *testing.T) {
 	})
 }
 
-func TestLogKeepsTheOrderOfItsEntries(t *testing.T) {
+func TestStderrQueue_KeepsTheOrderOfEntries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out := &pipe{full: make(chan struct{})}
 		log := caddymodule.NewQueue(t, out)

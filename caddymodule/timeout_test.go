@@ -49,7 +49,7 @@ func (s *slowLookup) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // A lookup timeout counts for all that one decision asks for, above the default
 // of 2 s too.
-func TestLookupTimeoutBoundsADecision(t *testing.T) {
+func TestLookupTimeout_BoundsADecision(t *testing.T) {
 	const slow = 2500 * time.Millisecond
 	for name, c := range map[string]struct {
 		timeout, takes time.Duration

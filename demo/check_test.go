@@ -30,7 +30,7 @@ func check(t *testing.T, rules config.Rules) (wrong []string, err error) {
 }
 
 // Whatever an api-server's environment says, the demo stays the same.
-func TestCheckFindsNothingWrong(t *testing.T) {
+func TestCheck_FindsNothingWrongByDefault(t *testing.T) {
 	for name, value := range map[string]string{
 		"AIRFLOW__CORE__MULTI_TEAM": "false", "AIRFLOW__API_AUTH__JWT_ISSUER": "someone",
 		"AIRFLOW__API_AUTH__JWT_LEEWAY": "300", "AIRFLOW__API_AUTH__TRUSTED_JWKS_URL": "http://127.0.0.1:1/",
@@ -46,7 +46,7 @@ func TestCheckFindsNothingWrong(t *testing.T) {
 
 // Each rule that is weakened, or tightened, turns cells wrong, and only those
 // that it is about.
-func TestCheckFindsEachRuleThatIsNotAsByDefault(t *testing.T) {
+func TestCheck_FindsEachChangedRule(t *testing.T) {
 	for name, weak := range map[string]struct {
 		rules config.Rules
 		about string // a pattern of the lines that are wrong
@@ -82,7 +82,7 @@ func TestCheckFindsEachRuleThatIsNotAsByDefault(t *testing.T) {
 	}
 }
 
-func TestCheckEndsWithItsContext(t *testing.T) {
+func TestCheck_EndsWithItsContext(t *testing.T) {
 	temporary(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -91,7 +91,7 @@ func TestCheckEndsWithItsContext(t *testing.T) {
 	}
 }
 
-func TestMatrixHasEachCellOnce(t *testing.T) {
+func TestMatrix_HasEachCellOnce(t *testing.T) {
 	t.Parallel()
 	cells := demo.Matrix()
 	if len(cells) < 60 {
@@ -108,7 +108,7 @@ func TestMatrixHasEachCellOnce(t *testing.T) {
 }
 
 // What makes a cell wrong.
-func TestCellProblems(t *testing.T) {
+func TestCell_Problems(t *testing.T) {
 	t.Parallel()
 	const (
 		token   = "t.o.k"
@@ -156,7 +156,7 @@ func TestCellProblems(t *testing.T) {
 	}
 }
 
-func TestClipKeepsLinesShort(t *testing.T) {
+func TestClip_KeepsLinesShort(t *testing.T) {
 	t.Parallel()
 	if got := demo.Clip(strings.Repeat("a", 9000)); len(got) != 80 || !strings.HasSuffix(got, "...") {
 		t.Errorf("%q", got)

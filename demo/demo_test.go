@@ -43,7 +43,7 @@ func temporary(t *testing.T) {
 	})
 }
 
-func TestShow_SaysThatItCannotWrite(t *testing.T) {
+func TestShow_ReportsThatItCannotWrite(t *testing.T) {
 	t.Setenv("TMPDIR", filepath.Join(t.TempDir(), "missing"))
 	err := demo.Show(t.Context(), io.Discard, anyPort, config.Rules{})
 	if err == nil || !strings.Contains(err.Error(), "making a directory for the database") {
@@ -51,7 +51,7 @@ func TestShow_SaysThatItCannotWrite(t *testing.T) {
 	}
 }
 
-func TestShow_SaysThatTheFenceDoesNotStart(t *testing.T) {
+func TestShow_ReportsThatTheFenceDoesNotStart(t *testing.T) {
 	temporary(t)
 	err := demo.Show(t.Context(), io.Discard, anyPort, config.Rules{Variables: "perhaps"})
 	if err == nil || !strings.Contains(err.Error(), "starting the fence") {
@@ -64,7 +64,7 @@ type full struct{}
 
 func (full) Write([]byte) (int, error) { return 0, syscall.ENOSPC }
 
-func TestDemo_SaysThatItCannotPrint(t *testing.T) {
+func TestDemo_ReportsThatItCannotPrint(t *testing.T) {
 	temporary(t)
 	if err := demo.Show(t.Context(), full{}, anyPort, config.Rules{}); err == nil {
 		t.Error("no error from the demo")
@@ -110,7 +110,7 @@ var expectation = regexp.MustCompile(`^# (\d{3}) from (upstream|the fence): .`)
 
 // Each line that the demo prints is pasted into a shell, in order, and answers
 // what stands above it.
-func TestShow_LinesAnswerWhatTheySay(t *testing.T) {
+func TestShow_CurlLinesAnswerAsPrinted(t *testing.T) {
 	temporary(t)
 	services.Program(t, "curl")
 	lines, end := shown(t)

@@ -11,7 +11,7 @@ import (
 
 // The stub answers in Airflow's shapes, keeps what it is told, and lets a task
 // do what Airflow lets it do. The calls are made in this order.
-func TestStubAnswersAsAirflow(t *testing.T) {
+func TestStub_AnswersAsAirflow(t *testing.T) {
 	t.Parallel()
 	origin, token := demo.Stub(t)
 	notFound := func(what string) string {

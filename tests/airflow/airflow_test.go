@@ -95,7 +95,7 @@ func ask(t *testing.T, airflow *release, w *world, straight, fenced *deployment,
 	t.Logf("%d cells, %v: who, request, status straight, status through the fence, verdict\n%s", len(cells), count, &table)
 }
 
-func TestMatrixNamesAreUnique(t *testing.T) {
+func TestMatrix_NamesAreUnique(t *testing.T) {
 	t.Parallel()
 	seen := make(map[string]bool)
 	for _, c := range matrix() {

@@ -6,10 +6,10 @@ import (
 	"testing"
 )
 
-// TestFiltersOfUpstreamAreNotReliedOn has the newest releases answer what they
+// TestUpstreamFilters_AreNotReliedOn has the newest releases answer what they
 // filter by facts that they may not share with the fence: straight they hand out
 // what belongs to another team, through the fence they do not.
-func TestFiltersOfUpstreamAreNotReliedOn(t *testing.T) {
+func TestUpstreamFilters_AreNotReliedOn(t *testing.T) {
 	t.Parallel()
 	for _, version := range []string{latest, upcoming} {
 		t.Run(version, func(t *testing.T) {

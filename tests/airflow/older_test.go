@@ -16,7 +16,7 @@ func (airflow *release) status(c cell) int {
 	return c.straight
 }
 
-func TestOtherReleasesDifferInCellsThatThereAre(t *testing.T) {
+func TestMatrix_OlderReleasesDifferOnlyInKnownCells(t *testing.T) {
 	t.Parallel()
 	named := make(map[string]cell)
 	for _, c := range matrix() {

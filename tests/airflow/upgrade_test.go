@@ -13,11 +13,11 @@ import (
 	"github.com/dagfence/dagfence/tests/sidecar"
 )
 
-// TestFencesOutliveAMigrationOfTheDatabase migrates a database from 3.3 to 3.4 and
+// TestMigration_KeepsFencesServing migrates a database from 3.3 to 3.4 and
 // back with Airflow's own commands, while tasks ask through two fences: one that
 // reads the database, and one that asks a lookup service on it. Every answer is the
 // right one or 503, and heartbeats pass throughout.
-func TestFencesOutliveAMigrationOfTheDatabase(t *testing.T) {
+func TestMigration_KeepsFencesServing(t *testing.T) {
 	t.Parallel()
 	older, newer := install(t, "3.3.2"), install(t, "3.4.0b2")
 	server, w := seed(t, older)

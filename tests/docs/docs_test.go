@@ -31,7 +31,7 @@ func files(t *testing.T, suffix string) map[string]string {
 	return found
 }
 
-func TestEveryTestThatAPageNamesExists(t *testing.T) {
+func TestPages_NameExistingTests(t *testing.T) {
 	t.Parallel()
 	known := make(map[string]bool)
 	declared := regexp.MustCompile(`(?m)^func (Test\w+)\(`)

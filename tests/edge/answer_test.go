@@ -12,7 +12,7 @@ import (
 	"github.com/dagfence/dagfence/resolver"
 )
 
-func TestTokensAreAnsweredAsAirflowAnswersThem(t *testing.T) {
+func TestToken_IsAnsweredAsByAirflow(t *testing.T) {
 	e := start(t, "")
 	past := time.Now().Add(-time.Hour).Unix()
 	for name, c := range map[string]struct {
@@ -37,7 +37,7 @@ func TestTokensAreAnsweredAsAirflowAnswersThem(t *testing.T) {
 	e.allowed(t, strings.ToUpper(taskA), "PUT /task-instances/"+taskA+"/heartbeat")
 }
 
-func TestRequestsThatCouldBeReadInTwoWaysAreRefused(t *testing.T) {
+func TestRequest_AmbiguousIsRefused(t *testing.T) {
 	e := start(t, "")
 	for _, request := range []string{
 		"GET /variables/var_a%0A", "GET /variables/%00", "GET /variables/%FF", "GET //variables/var_a", "GET /variables/x/../var_a",
@@ -54,7 +54,7 @@ func TestRequestsThatCouldBeReadInTwoWaysAreRefused(t *testing.T) {
 	e.refused(t, taskA, "GET /variables/var_a", http.StatusBadRequest, "invalid_request", version, version)
 }
 
-func TestTargetsThatAreNoPathAreRefusedEverywhere(t *testing.T) {
+func TestTarget_ThatIsNoPathIsRefusedEverywhere(t *testing.T) {
 	e := start(t, "")
 	bearer := " HTTP/1.1\r\nHost: " + e.addr + "\r\nConnection: close\r\nAuthorization: Bearer " + sign(t, taskA, nil) + "\r\n\r\n"
 	for _, target := range []string{
@@ -83,7 +83,7 @@ func TestTargetsThatAreNoPathAreRefusedEverywhere(t *testing.T) {
 }
 
 // uvicorn's httptools takes the body of such a request for another request.
-func TestRequestsThatSwitchTheProtocolAreRefusedEverywhere(t *testing.T) {
+func TestProtocolSwitch_IsRefusedEverywhere(t *testing.T) {
 	for _, options := range []string{"", "mode audit", "rules {\n unknown_routes unsafe_allow\n}"} {
 		e := start(t, options)
 		hidden := "PUT /execution/variables/var_b HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
@@ -110,7 +110,7 @@ func TestRequestsThatSwitchTheProtocolAreRefusedEverywhere(t *testing.T) {
 	}
 }
 
-func TestRefusalEchoesTheCorrelationID(t *testing.T) {
+func TestRefusal_EchoesTheCorrelationID(t *testing.T) {
 	e := start(t, "")
 	answered := e.do(t, taskA, "GET /variables/var_b", "correlation-id: 42")
 	if got := answered.Header.Get("correlation-id"); got != "42" {
@@ -121,14 +121,14 @@ func TestRefusalEchoesTheCorrelationID(t *testing.T) {
 	}
 }
 
-func TestDenyingSourceIsNotRoutedAround(t *testing.T) {
+func TestSourceDenial_IsNotBypassed(t *testing.T) {
 	e := start(t, "")
 	e.world.Refuse(resolver.KindVariable, "var_x", resolver.Denied)
 	e.denied(t, taskA, "GET /variables/var_x")
 	e.denied(t, taskA, "PUT /variables/var_x")
 }
 
-func TestDenyThatHasJustBeenLiftedIsNotSpoken(t *testing.T) {
+func TestDenial_JustLiftedIsNotReturned(t *testing.T) {
 	e := start(t, "cache {\n ttl 1m\n}")
 	e.denied(t, taskA, "GET /variables/var_b")
 	e.world.Own(resolver.KindVariable, "var_b", "team_a")
@@ -136,7 +136,7 @@ func TestDenyThatHasJustBeenLiftedIsNotSpoken(t *testing.T) {
 	e.allowed(t, taskA, "GET /variables/var_b")
 }
 
-func TestWriteForgetsTheOwnerBeforeItsAnswerIsComplete(t *testing.T) {
+func TestWrite_InvalidatesTheOwnerBeforeItsAnswerEnds(t *testing.T) {
 	e := start(t, "cache {\n ttl 1m\n}")
 	e.allowed(t, taskA, "GET /variables/new")
 	e.upstream.Answer(func(w http.ResponseWriter, r *http.Request) {
@@ -151,7 +151,7 @@ func TestWriteForgetsTheOwnerBeforeItsAnswerIsComplete(t *testing.T) {
 	e.denied(t, taskB, "GET /variables/new")
 }
 
-func TestWriteThatUpstreamNeverAnsweredForgetsTheOwnerToo(t *testing.T) {
+func TestWrite_WithoutAnAnswerInvalidatesTheOwner(t *testing.T) {
 	e := start(t, "cache {\n ttl 1m\n}")
 	e.allowed(t, taskB, "GET /variables/new")
 	e.upstream.Answer(func(http.ResponseWriter, *http.Request) {

@@ -10,7 +10,7 @@ import (
 )
 
 // The fence is known by an answer that only it gives, whatever its mode.
-func TestCheckRecognizesTheFence(t *testing.T) {
+func TestCheck_RecognizesTheFence(t *testing.T) {
 	for name, options := range map[string]string{
 		"enforce": "", "audit": "mode audit", "rules that weaken": "rules {\n unknown_routes unsafe_allow\n}", "multi_team off": "multi_team off",
 	} {

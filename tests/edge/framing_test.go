@@ -14,7 +14,7 @@ import (
 // What one server takes for one request and another for two is how requests
 // are smuggled past a proxy. Whatever shape it comes in, nothing may arrive
 // that was not judged.
-func TestSmuggledRequestsAreJudgedLikeAnyOther(t *testing.T) {
+func TestSmuggledRequest_IsJudged(t *testing.T) {
 	e := start(t, "")
 	bearer := "Authorization: Bearer " + sign(t, taskA, nil) + "\r\n"
 	host := "Host: " + e.addr + "\r\n"
@@ -52,7 +52,7 @@ func TestSmuggledRequestsAreJudgedLikeAnyOther(t *testing.T) {
 	}
 }
 
-func TestHugeRequestsAreRefusedCheaply(t *testing.T) {
+func TestHugeRequest_IsRefusedCheaply(t *testing.T) {
 	e := start(t, "")
 	bearer := "Authorization: Bearer " + sign(t, taskA, nil)
 	manyParameters := "GET /dag-runs/count?dag_id=dag_a" + strings.Repeat("&", 66_000) + "dag_id=dag_b"
@@ -72,7 +72,7 @@ func TestHugeRequestsAreRefusedCheaply(t *testing.T) {
 	}
 }
 
-func TestDeniedBodyOfAnySizeTakesNoMemoryAndNoTime(t *testing.T) {
+func TestDeniedBody_TakesNoMemoryAndNoTime(t *testing.T) {
 	e := start(t, "")
 	const size = 100 << 20
 	var before, after runtime.MemStats
@@ -114,7 +114,7 @@ func (zeros) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func TestHeadersThatAClientMaySpoofChangeNothing(t *testing.T) {
+func TestSpoofedHeaders_ChangeNothing(t *testing.T) {
 	e := start(t, "")
 	for _, header := range []string{
 		"X-Forwarded-Uri: /execution/variables/var_a", "X-Original-URL: /execution/variables/var_a", "X-Rewrite-URL: /execution/variables/var_a",
@@ -127,7 +127,7 @@ func TestHeadersThatAClientMaySpoofChangeNothing(t *testing.T) {
 	}
 }
 
-func TestRedirectsOfUpstreamNeverShowItsAddress(t *testing.T) {
+func TestRedirect_NeverShowsUpstreamsAddress(t *testing.T) {
 	e := start(t, "")
 	e.upstream.Answer(func(w http.ResponseWriter, r *http.Request) {
 		// As Starlette makes it, of the Host that it was asked for.

@@ -210,7 +210,7 @@ func TestSwitchOfProtocols_HandsNothingOverThatStoppedToPass(t *testing.T) {
 	}
 }
 
-func TestAuditHoldsNoAnswer(t *testing.T) {
+func TestAudit_HoldsNoAnswer(t *testing.T) {
 	e := start(t, "multi_team on\nmode audit")
 	e.upstream.Answer(func(w http.ResponseWriter, _ *http.Request) {
 		e.world.Retry(taskB)
@@ -221,7 +221,7 @@ func TestAuditHoldsNoAnswer(t *testing.T) {
 	}
 }
 
-func TestListOfKeysWantsMultiTeamToBeSet(t *testing.T) {
+func TestVariableKeys_NeedMultiTeam(t *testing.T) {
 	for options, want := range map[string]int{"": http.StatusForbidden, "multi_team on": http.StatusOK, "multi_team off": http.StatusOK} {
 		e := start(t, options)
 		e.world.Own(resolver.KindVariable, "keys", "")
@@ -236,9 +236,9 @@ func TestListOfKeysWantsMultiTeamToBeSet(t *testing.T) {
 	e.allowed(t, taskB, "GET /variables/keys")
 }
 
-// TestCurrentAttemptIsTakenFromNoCache lists once, so that all is known, and again
+// TestCurrentAttempt_IsNeverCached lists once, so that all is known, and again
 // once the attempt is of the past.
-func TestCurrentAttemptIsTakenFromNoCache(t *testing.T) {
+func TestCurrentAttempt_IsNeverCached(t *testing.T) {
 	e := startHeld(t)
 	e.allowed(t, taskB, "GET /variables/var_b")
 	e.allowed(t, taskB, "GET /variables/keys")

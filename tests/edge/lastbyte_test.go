@@ -14,7 +14,7 @@ import (
 )
 
 // A write is judged when its headers are in, and done when its body is.
-func TestWriteIsJudgedByWhatIsTrueAtItsLastByte(t *testing.T) {
+func TestWrite_IsJudgedByOwnersAtItsLastByte(t *testing.T) {
 	var complete atomic.Int32 // requests that upstream has all of
 	upstream := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		if _, err := io.ReadAll(r.Body); err == nil {
@@ -53,7 +53,7 @@ func TestWriteIsJudgedByWhatIsTrueAtItsLastByte(t *testing.T) {
 
 // What has no body is judged once, and then by what is true: no answer that was
 // known before will do.
-func TestWriteWithoutABodyIsJudgedByWhatIsTrue(t *testing.T) {
+func TestWrite_WithoutABodyIsJudgedByCurrentOwners(t *testing.T) {
 	e := start(t, "cache {\n ttl 1m\n}")
 	for _, request := range []string{"DELETE /execution/variables/new", "PUT /execution/variables/new", "POST /execution/dag-runs/dag_x/r/clear"} {
 		e.world.Remove(resolver.KindVariable, "new")
@@ -73,7 +73,7 @@ func TestWriteWithoutABodyIsJudgedByWhatIsTrue(t *testing.T) {
 
 // A write asks the source once more than a read, unless only who the task is
 // matters.
-func TestWhatAWriteAsksTheSource(t *testing.T) {
+func TestWrite_AsksTheSourceOncePerJudgement(t *testing.T) {
 	e := start(t, "")
 	for _, c := range []struct {
 		request string

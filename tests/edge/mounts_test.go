@@ -5,7 +5,7 @@ import "testing"
 // Where upstream serves the API below another mount, or a handler behind the fence
 // strips what stands before it, base_path does not name what upstream routes. A
 // path that Starlette could route there is no way past the rules.
-func TestExecutionAPIBelowAnotherMountIsNoBypass(t *testing.T) {
+func TestMount_OtherExecutionAPIIsNoBypass(t *testing.T) {
 	const stripping = "%s\n handle_path /ui* {\n  reverse_proxy UPSTREAM\n }\n handle {\n  reverse_proxy UPSTREAM\n }"
 	refused := map[string]string{ // and in audit mode
 		"PUT /airflow/execution/variables/var_b":                 "404 200",

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-func TestWhatPassesArrivesAsItWasSent(t *testing.T) {
+func TestAllowedRequest_ArrivesUnchanged(t *testing.T) {
 	e := start(t, "")
 	for _, target := range []string{
 		"/variables/a%2Fb", "/variables/a/b", "/variables//b", "/variables/%D0%BA%D0%BB%D1%8E%D1%87", "/variables/100%25",
@@ -38,7 +38,7 @@ func TestWhatPassesArrivesAsItWasSent(t *testing.T) {
 	}
 }
 
-func TestResponsesThatPassAreUpstreams(t *testing.T) {
+func TestAllowedResponse_IsUpstreams(t *testing.T) {
 	e := start(t, "")
 	e.upstream.Answer(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Refreshed-API-Token", "new.token.here")
@@ -63,7 +63,7 @@ func TestResponsesThatPassAreUpstreams(t *testing.T) {
 	}
 }
 
-func TestResponsesAreStreamed(t *testing.T) {
+func TestResponse_IsStreamed(t *testing.T) {
 	e := start(t, "")
 	goOn := make(chan struct{})
 	e.upstream.Answer(func(w http.ResponseWriter, _ *http.Request) {
@@ -92,7 +92,7 @@ func TestResponsesAreStreamed(t *testing.T) {
 	}
 }
 
-func TestDeniedRequestsBodyIsNeitherAwaitedNorAskedFor(t *testing.T) {
+func TestDeniedBody_IsNeitherAwaitedNorRequested(t *testing.T) {
 	e := start(t, "")
 	for _, framing := range []string{
 		"Content-Length: 100000000", "Content-Length: 5", "Transfer-Encoding: chunked",
@@ -118,7 +118,7 @@ func TestDeniedRequestsBodyIsNeitherAwaitedNorAskedFor(t *testing.T) {
 	}
 }
 
-func TestOutsideTheMountNothingIsTouched(t *testing.T) {
+func TestMount_RequestsOutsideAreUnchanged(t *testing.T) {
 	e := start(t, "")
 	bearer := " HTTP/1.1\r\nHost: " + e.addr + "\r\nConnection: close\r\n\r\n"
 	for _, target := range []string{"/", "/ui/../api", "/executions/x", "/api/v2/dags/execution/dagRuns?x=1&x=2", "/Execution/x", "/a%0Ab", "/api//v2"} {
@@ -132,7 +132,7 @@ func TestOutsideTheMountNothingIsTouched(t *testing.T) {
 
 // A guard with a matcher beside an unguarded fallback is the classic bypass:
 // Caddy's matchers see a cleaned path, reverse_proxy sends the raw one.
-func TestFenceBesideAHandleBlockIsNoBypass(t *testing.T) {
+func TestHandleBlock_IsNoBypass(t *testing.T) {
 	for name, block := range map[string]string{
 		"handle":      "handle /execution/* {\n reverse_proxy UPSTREAM\n}\nhandle {\n reverse_proxy UPSTREAM\n}\n%s",
 		"route":       "route /execution/* {\n reverse_proxy UPSTREAM\n}\n%s\nreverse_proxy UPSTREAM",
@@ -155,7 +155,7 @@ func TestFenceBesideAHandleBlockIsNoBypass(t *testing.T) {
 	}
 }
 
-func TestPlaceholdersTellTheDecision(t *testing.T) {
+func TestPlaceholders_HaveTheDecision(t *testing.T) {
 	e := startSite(t, "header >X-Decision \"{http.dagfence.decision} {http.dagfence.reason} {http.dagfence.kind} {http.dagfence.task_team} {http.dagfence.dag_id} {http.dagfence.task_id}\"\n%s\nreverse_proxy UPSTREAM", "")
 	for request, want := range map[string]string{
 		"GET /variables/var_a":            "allow own variable team_a  " + taskA,

@@ -5,7 +5,7 @@ import "testing"
 // The scenarios of the proposal on the Airflow dev list (apache/airflow issue
 // 60125), by their names there.
 
-func TestCrossTeamVariableIsDenied(t *testing.T) {
+func TestVariable_CrossTeamIsDenied(t *testing.T) {
 	e := start(t, "")
 	e.denied(t, taskA, "GET /variables/var_b")
 	e.denied(t, taskA, "PUT /variables/var_b")
@@ -13,20 +13,20 @@ func TestCrossTeamVariableIsDenied(t *testing.T) {
 	e.denied(t, taskB, "GET /variables/var_a")
 }
 
-func TestCrossTeamConnectionIsDenied(t *testing.T) {
+func TestConnection_CrossTeamIsDenied(t *testing.T) {
 	e := start(t, "")
 	e.denied(t, taskA, "GET /connections/conn_b")
 	e.denied(t, taskB, "GET /connections/conn_a")
 }
 
-func TestOwnVariableAndConnectionAreAllowed(t *testing.T) {
+func TestSecrets_OwnAreAllowed(t *testing.T) {
 	e := start(t, "")
 	for _, request := range []string{"GET /variables/var_a", "PUT /variables/var_a", "DELETE /variables/var_a", "GET /connections/conn_a"} {
 		e.allowed(t, taskA, request)
 	}
 }
 
-func TestGlobalVariableAndConnectionAreAllowed(t *testing.T) {
+func TestSecrets_GlobalAreAllowed(t *testing.T) {
 	e := start(t, "")
 	for _, id := range []string{taskA, taskB, teamless} {
 		e.allowed(t, id, "GET /variables/var_g")
@@ -34,14 +34,14 @@ func TestGlobalVariableAndConnectionAreAllowed(t *testing.T) {
 	}
 }
 
-func TestXComWriteByTheTaskItselfIsAllowed(t *testing.T) {
+func TestXComWrite_ByTheTaskItselfIsAllowed(t *testing.T) {
 	e := start(t, "")
 	e.allowed(t, taskA, "POST /xcoms/dag_a/"+run+"/t1/return_value?map_index=-1")
 	e.allowed(t, taskA, "DELETE /xcoms/dag_a/"+run+"/t1/return_value")
 	e.allowed(t, mappedA, "POST /xcoms/dag_a/"+run+"/t1/return_value?map_index=3&mapped_length=2")
 }
 
-func TestXComWriteByAnotherTaskIsDenied(t *testing.T) {
+func TestXComWrite_ByAnotherTaskIsDenied(t *testing.T) {
 	e := start(t, "")
 	e.denied(t, taskA, "POST /xcoms/dag_a/"+run+"/t2/return_value")
 	e.denied(t, taskA, "DELETE /xcoms/dag_a/"+run+"/t2/return_value")
@@ -51,14 +51,14 @@ func TestXComWriteByAnotherTaskIsDenied(t *testing.T) {
 	e.denied(t, taskB, "POST /xcoms/dag_a/"+run+"/t1/return_value")
 }
 
-func TestCrossDagXComReadWithinTheTeamIsAllowed(t *testing.T) {
+func TestXComRead_CrossDagWithinTheTeamIsAllowed(t *testing.T) {
 	e := start(t, "")
 	e.allowed(t, taskA, "GET /xcoms/dag_a2/"+run+"/t1/return_value")
 	e.allowed(t, taskA, "GET /xcoms/dag_a2/"+run+"/t1/return_value/slice?start=0")
 	e.allowed(t, taskA, "GET /xcoms/dag_g/"+run+"/t1/return_value/item/0")
 }
 
-func TestCrossTeamXComReadIsDenied(t *testing.T) {
+func TestXComRead_CrossTeamIsDenied(t *testing.T) {
 	e := start(t, "")
 	e.denied(t, taskA, "GET /xcoms/dag_b/"+run+"/t1/return_value")
 	e.denied(t, taskA, "HEAD /xcoms/dag_b/"+run+"/t1/return_value")
@@ -66,7 +66,7 @@ func TestCrossTeamXComReadIsDenied(t *testing.T) {
 	e.denied(t, taskA, "GET /xcoms/dag_b/"+run+"/t1/return_value/item/0")
 }
 
-func TestMultiTeamOffChecksNoTeam(t *testing.T) {
+func TestMultiTeam_OffChecksNoTeam(t *testing.T) {
 	e := start(t, "multi_team off")
 	e.allowed(t, taskA, "GET /variables/var_b")
 	e.allowed(t, taskA, "PUT /variables/var_b")

@@ -23,7 +23,7 @@ func userAgent(version string) string {
 	return "User-Agent: apache-airflow-task-sdk/" + version + " (Python/3.11.2)"
 }
 
-func TestDenialsThatATaskSDKDoesNotHonourAreCounted(t *testing.T) {
+func TestIgnoredDenials_AreCounted(t *testing.T) {
 	e, status := startWithStatus(t, "")
 	e.world.Refuse(resolver.KindVariable, "var_down", resolver.Unavailable)
 	const denied, reason = http.StatusForbidden, "access_denied"
@@ -51,7 +51,7 @@ func TestDenialsThatATaskSDKDoesNotHonourAreCounted(t *testing.T) {
 }
 
 // No other backend is asked for a list.
-func TestDeniedListIsNoDeniedSecret(t *testing.T) {
+func TestIgnoredDenials_ExcludeLists(t *testing.T) {
 	e, status := startWithStatus(t, "")
 	e.refused(t, teamless, "GET /variables/keys", http.StatusForbidden, "access_denied", userAgent("1.1.8"), "Airflow-API-Version: 2026-06-30")
 	if _, metrics := status("/metrics"); notHonoured(metrics) != "" {
@@ -59,7 +59,7 @@ func TestDeniedListIsNoDeniedSecret(t *testing.T) {
 	}
 }
 
-func TestAuditDeniesNothingThatCouldNotBeHonoured(t *testing.T) {
+func TestIgnoredDenials_ExcludeAudit(t *testing.T) {
 	e, status := startWithStatus(t, "mode audit")
 	e.allowed(t, taskA, "GET /variables/var_b", userAgent("1.1.8"))
 	if _, metrics := status("/metrics"); notHonoured(metrics) != "" {

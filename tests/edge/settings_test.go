@@ -10,7 +10,7 @@ import (
 	"github.com/dagfence/dagfence/resolver"
 )
 
-func TestDagsOfAnotherTeamAreNotReadOrTriggered(t *testing.T) {
+func TestDag_OfAnotherTeamIsNotReadOrTriggered(t *testing.T) {
 	e := start(t, "")
 	for _, request := range []string{
 		"POST /dag-runs/%/r", "POST /dag-runs/%/r/clear", "GET /dag-runs/%/r", "GET /dag-runs/%/r/state", "GET /dags/%",
@@ -25,7 +25,7 @@ func TestDagsOfAnotherTeamAreNotReadOrTriggered(t *testing.T) {
 	}
 }
 
-func TestDagThatDoesNotExistIsNotFoundButCounted(t *testing.T) {
+func TestDag_MissingIsNotFoundButCounted(t *testing.T) {
 	e := start(t, "")
 	e.refused(t, taskA, "GET /dag-runs/nowhere/r/state", http.StatusNotFound, "not_found")
 	e.refused(t, taskA, "POST /dag-runs/nowhere/r", http.StatusNotFound, "not_found")
@@ -34,7 +34,7 @@ func TestDagThatDoesNotExistIsNotFoundButCounted(t *testing.T) {
 	e.allowed(t, taskA, "GET /task-instances/states?dag_id=nowhere")
 }
 
-func TestVariableWithoutARowIsUpstreamsToAnswer(t *testing.T) {
+func TestVariable_WithoutARowIsAnsweredByUpstream(t *testing.T) {
 	e := start(t, "")
 	e.upstream.Answer(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, `{"detail":"nope"}`, http.StatusNotFound) })
 	if answered := e.do(t, taskA, "GET /variables/in_a_vault"); answered.StatusCode != http.StatusNotFound || len(e.upstream.Take()) != 1 {
@@ -44,7 +44,7 @@ func TestVariableWithoutARowIsUpstreamsToAnswer(t *testing.T) {
 	e.denied(t, taskA, "GET /connections/_TEAM_B___DB")
 }
 
-func TestSelfEndpointsAreTheTasksOwn(t *testing.T) {
+func TestSelfEndpoints_AreForTheTaskItself(t *testing.T) {
 	e := start(t, "")
 	e.allowed(t, taskA, "PUT /task-instances/"+taskA+"/heartbeat")
 	e.allowed(t, unknown, "PUT /task-instances/"+unknown+"/heartbeat")
@@ -55,7 +55,7 @@ func TestSelfEndpointsAreTheTasksOwn(t *testing.T) {
 	}
 }
 
-func TestWorkloadTokenStartsItsTaskAndNothingElse(t *testing.T) {
+func TestWorkloadToken_OnlyStartsItsTask(t *testing.T) {
 	e := start(t, "")
 	bearer := "Authorization: Bearer " + sign(t, taskA, func(c jwt.MapClaims) { c["scope"] = "workload" })
 	if answered := e.send(t, "PATCH /task-instances/"+taskA+"/run", bearer); answered.StatusCode != http.StatusOK || len(e.upstream.Take()) != 1 {
@@ -66,7 +66,7 @@ func TestWorkloadTokenStartsItsTaskAndNothingElse(t *testing.T) {
 	}
 }
 
-func TestUnknownTaskReachesItsOwnAndPublicEndpointsAlone(t *testing.T) {
+func TestUnknownTask_ReachesOnlyItsOwnAndPublicEndpoints(t *testing.T) {
 	e := start(t, "")
 	e.denied(t, unknown, "GET /variables/var_g")
 	e.denied(t, unknown, "POST /xcoms/dag_a/"+run+"/t1/k")
@@ -74,7 +74,7 @@ func TestUnknownTaskReachesItsOwnAndPublicEndpointsAlone(t *testing.T) {
 	e.allowed(t, unknown, "GET /health")
 }
 
-func TestPublicEndpointsNeedNoToken(t *testing.T) {
+func TestPublicEndpoints_NeedNoToken(t *testing.T) {
 	e := start(t, "")
 	for _, request := range []string{"GET /health", "GET /health/ping"} {
 		if answered := e.send(t, request); answered.StatusCode != http.StatusOK || len(e.upstream.Take()) != 1 {
@@ -83,7 +83,7 @@ func TestPublicEndpointsNeedNoToken(t *testing.T) {
 	}
 }
 
-func TestDocumentationSetting(t *testing.T) {
+func TestSetting_Documentation(t *testing.T) {
 	requests := []string{
 		"GET /docs", "HEAD /docs", "GET /docs/oauth2-redirect", "GET /redoc", "HEAD /redoc", "GET /changelog",
 		"GET /openapi.json", "GET /openapi.json?version=2026-06-30", "HEAD /openapi.json",
@@ -104,7 +104,7 @@ func TestDocumentationSetting(t *testing.T) {
 	}
 }
 
-func TestXComWritesSetting(t *testing.T) {
+func TestSetting_XComWrites(t *testing.T) {
 	const own, mapped, otherTask, otherDag = "/t1/k", "/t1/k?map_index=3", "/t2/k", "/xcoms/dag_a2/"
 	at := func(rest string) string { return "POST /xcoms/dag_a/" + run + rest }
 	for setting, allowed := range map[string][4]bool{
@@ -127,7 +127,7 @@ func TestXComWritesSetting(t *testing.T) {
 	}
 }
 
-func TestGlobalWritesDenySetting(t *testing.T) {
+func TestSetting_GlobalWritesDeny(t *testing.T) {
 	e := start(t, "rules {\n global_writes deny\n}")
 	e.denied(t, taskA, "PUT /variables/var_g")
 	e.denied(t, taskA, "POST /dag-runs/dag_g/r")
@@ -135,7 +135,7 @@ func TestGlobalWritesDenySetting(t *testing.T) {
 	e.allowed(t, teamless, "PUT /variables/var_g")
 }
 
-func TestTeamlessTasksAllowSetting(t *testing.T) {
+func TestSetting_TeamlessTasksAllow(t *testing.T) {
 	e := start(t, "")
 	e.denied(t, teamless, "GET /variables/var_a")
 	e.denied(t, teamless, "GET /variables/keys")
@@ -145,7 +145,7 @@ func TestTeamlessTasksAllowSetting(t *testing.T) {
 	e.denied(t, taskA, "GET /variables/var_b")
 }
 
-func TestRuleGroupsOffAndAudit(t *testing.T) {
+func TestSetting_RuleGroupsOffAndAudit(t *testing.T) {
 	for group, request := range map[string]string{
 		"variables":   "PUT /variables/var_b",
 		"connections": "GET /connections/conn_b",
@@ -164,7 +164,7 @@ func TestRuleGroupsOffAndAudit(t *testing.T) {
 	}
 }
 
-func TestAssetsBelongToNobodyUntilSomebodyOwnsThem(t *testing.T) {
+func TestAssets_AreGlobalUntilOwned(t *testing.T) {
 	e := start(t, "")
 	e.allowed(t, taskA, "GET /assets/by-name?name=free")
 	e.allowed(t, taskA, "PUT /store/asset/by-name/value?name=free&key=k")
@@ -172,7 +172,7 @@ func TestAssetsBelongToNobodyUntilSomebodyOwnsThem(t *testing.T) {
 	e.denied(t, taskA, "GET /asset-events/by-asset?name=asset_a&uri=asset_b")
 }
 
-func TestAuditForwardsAllThatCanBeRead(t *testing.T) {
+func TestAudit_ForwardsEveryUnambiguousRequest(t *testing.T) {
 	e := start(t, "mode audit")
 	e.allowed(t, taskA, "GET /variables/var_b")
 	e.allowed(t, taskA, "GET /dags/nowhere")
@@ -188,7 +188,7 @@ func TestAuditForwardsAllThatCanBeRead(t *testing.T) {
 	e.refused(t, taskA, "GET /variables/x%0A", http.StatusBadRequest, "invalid_request")
 }
 
-func TestUnknownRoutesSetting(t *testing.T) {
+func TestSetting_UnknownRoutes(t *testing.T) {
 	e := start(t, "")
 	e.refused(t, taskA, "GET /no/such/endpoint", http.StatusNotFound, "not_found")
 	e.refused(t, taskA, "GET /dags/dag_a/", http.StatusNotFound, "not_found")
@@ -204,7 +204,7 @@ func TestUnknownRoutesSetting(t *testing.T) {
 	e.refused(t, taskA, "GET /variables/x%0A", http.StatusBadRequest, "invalid_request")
 }
 
-func TestBasePathSetting(t *testing.T) {
+func TestSetting_BasePath(t *testing.T) {
 	e := startSite(t, "%s\n reverse_proxy UPSTREAM", "base_path /airflow/execution")
 	for path, status := range map[string]int{
 		"/airflow/execution/variables/var_b": http.StatusForbidden,
@@ -229,7 +229,7 @@ func TestBasePathSetting(t *testing.T) {
 
 // A base_path that is not upstream's would make all of the Execution API
 // "outside", and let it pass.
-func TestWrongBasePathIsNoBypass(t *testing.T) {
+func TestBasePath_WrongIsNoBypass(t *testing.T) {
 	for options, want := range map[string]int{
 		"": http.StatusNotFound, "rules {\n unknown_routes unsafe_allow\n}": http.StatusNotFound, "mode audit": http.StatusOK,
 	} {
@@ -249,7 +249,7 @@ func TestWrongBasePathIsNoBypass(t *testing.T) {
 	}
 }
 
-func TestOnUnavailableSetting(t *testing.T) {
+func TestSetting_OnUnavailable(t *testing.T) {
 	e := start(t, "")
 	e.world.Refuse(resolver.KindVariable, "var_x", resolver.Unavailable)
 	answered := e.do(t, taskA, "GET /variables/var_x")
@@ -262,7 +262,7 @@ func TestOnUnavailableSetting(t *testing.T) {
 	e.denied(t, taskA, "GET /variables/var_x")
 }
 
-func TestOlderVersionMeansAnotherEndpoint(t *testing.T) {
+func TestAPIVersion_OlderMeansAnotherEndpoint(t *testing.T) {
 	e := start(t, "")
 	old := "Airflow-API-Version: 2025-11-05"
 	e.world.Own(resolver.KindVariable, "keys", "team_b")

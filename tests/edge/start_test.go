@@ -17,7 +17,7 @@ func fenceAlone(t *testing.T, options string) string {
 	return sidecar.Site(services.Address(t)) + "dagfence {\n" + options + "\n}\nrespond ok\n}\n"
 }
 
-func TestEveryMistakeIsAnErrorAtStartThatNamesTheOption(t *testing.T) {
+func TestStart_ErrorsNameTheOption(t *testing.T) {
 	for options, wants := range map[string][]string{
 		"": {"token secret", "AIRFLOW__API_AUTH__JWT_SECRET", "database", "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"},
 		"token {\n secret s\n}\nmode loose\nlookup ftp://x\nbase_path x\ncache {\n ttl 1h\n}":                   {"mode", "lookup", "base_path", "cache ttl"},
@@ -53,7 +53,7 @@ func TestEveryMistakeIsAnErrorAtStartThatNamesTheOption(t *testing.T) {
 	}
 }
 
-func TestAirflowsEnvironmentIsAWholeConfiguration(t *testing.T) {
+func TestStart_AirflowsEnvironmentSuffices(t *testing.T) {
 	t.Setenv("AIRFLOW__API_AUTH__JWT_SECRET", secret)
 	t.Setenv("AIRFLOW__CORE__MULTI_TEAM", "False")
 	t.Setenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "postgresql+psycopg2://airflow:airflow@127.0.0.1:1/airflow")
@@ -86,7 +86,7 @@ func startWithStatus(t *testing.T, options string) (e *edge, status func(path st
 	}
 }
 
-func TestStatusSite(t *testing.T) {
+func TestStatus_Site(t *testing.T) {
 	e, status := startWithStatus(t, "")
 	for path, want := range map[string]int{"/live": 200, "/ready": 200, "/metrics": 200, "/": 404, "/config": 404} {
 		if code, body := status(path); code != want {

@@ -43,7 +43,7 @@ func noteTrailers(e *edge) func() string {
 
 // What follows a body is read as headers by uvicorn, and may make it swallow the
 // next request on the connection.
-func TestTrailersNeverReachUpstream(t *testing.T) {
+func TestTrailers_NeverReachUpstream(t *testing.T) {
 	const chunked = "Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n%s\r\n\r\n"
 	for _, options := range []string{"", "mode audit", "rules {\n unknown_routes unsafe_allow\n}"} {
 		e := start(t, options)
@@ -78,7 +78,7 @@ func TestTrailersNeverReachUpstream(t *testing.T) {
 	}
 }
 
-func TestTrailersNeverReachUpstreamOverHTTP2(t *testing.T) {
+func TestTrailers_NeverReachUpstreamOverHTTP2(t *testing.T) {
 	e := start(t, "")
 	noted := noteTrailers(e)
 	for announced, want := range map[string]string{"connection": "400", "x, y": "400", "": "200", "content-length": "200", "trailer, transfer-encoding": "200"} {
@@ -140,7 +140,7 @@ func (e *edge) http2WithTrailers(t *testing.T, path, announced string) string {
 	}
 }
 
-func TestTrailersNeverReachUpstreamOverHTTP3(t *testing.T) {
+func TestTrailers_NeverReachUpstreamOverHTTP3(t *testing.T) {
 	e, dir := start(t, ""), t.TempDir()
 	noted := noteTrailers(e)
 	certificate, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")

@@ -17,9 +17,9 @@ import (
 	"github.com/dagfence/dagfence/tests/services"
 )
 
-// TestFencesThatShareARedisAgree runs fences and lookup services as processes, on
+// TestRedis_FencesThatShareItAgree runs fences and lookup services as processes, on
 // one Redis and one database of Airflow's.
-func TestFencesThatShareARedisAgree(t *testing.T) {
+func TestRedis_FencesThatShareItAgree(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]func(*testing.T, *coherence){
 		"a reassignment is seen within its bound":                 testReassignment,

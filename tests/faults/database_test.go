@@ -91,7 +91,7 @@ var databaseFaults = map[string]func(t *testing.T, db *database, w wire) (mend f
 	},
 }
 
-func TestFaultsOfTheDatabaseDelayWhatIsNotKnown(t *testing.T) {
+func TestDatabaseFaults_DelayOnlyUncachedOwners(t *testing.T) {
 	t.Parallel()
 	db := newDatabase(t, "max_connections=20", "superuser_reserved_connections=0")
 	for name, hurt := range databaseFaults {
@@ -104,7 +104,7 @@ func TestFaultsOfTheDatabaseDelayWhatIsNotKnown(t *testing.T) {
 	}
 }
 
-func TestASlowDatabaseIsWaitedFor(t *testing.T) {
+func TestSlowDatabase_IsWaitedFor(t *testing.T) {
 	t.Parallel()
 	db := newDatabase(t)
 	w := newWire(t, db.Addr)

@@ -45,7 +45,7 @@ func started(t *testing.T, command string, upstream *sidecar.Recorder) *process 
 	return p
 }
 
-func TestSIGTERMEndsWhatIsInFlight(t *testing.T) {
+func TestSIGTERM_EndsRequestsInFlight(t *testing.T) {
 	t.Parallel()
 	for _, command := range []string{"proxy", "run"} {
 		t.Run(command, func(t *testing.T) {
@@ -121,7 +121,7 @@ func TestSIGTERMEndsWhatIsInFlight(t *testing.T) {
 	}
 }
 
-func TestSecondSignalEndsItAtOnce(t *testing.T) {
+func TestSecondSignal_EndsTheProcessAtOnce(t *testing.T) {
 	t.Parallel()
 	for _, command := range []string{"proxy", "run"} {
 		for _, second := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
@@ -149,7 +149,7 @@ func TestSecondSignalEndsItAtOnce(t *testing.T) {
 	}
 }
 
-func TestSlowUpstreamAndClientsThatGoAway(t *testing.T) {
+func TestSlowUpstream_AndClientsThatDisconnect(t *testing.T) {
 	t.Parallel()
 	upstream := sidecar.NewRecorder(t)
 	p := started(t, "proxy", upstream)
@@ -213,7 +213,7 @@ func TestSlowUpstreamAndClientsThatGoAway(t *testing.T) {
 	})
 }
 
-func TestSlowConnectionsHarmNobodyElse(t *testing.T) {
+func TestSlowConnections_DelayNoOther(t *testing.T) {
 	upstream := sidecar.NewRecorder(t)
 	p := started(t, "proxy", upstream)
 	token := processToken(t)
@@ -272,7 +272,7 @@ func TestSlowConnectionsHarmNobodyElse(t *testing.T) {
 }
 
 // Nobody reads the pipe that it logs to.
-func TestBlockedLogHoldsNoRequestUp(t *testing.T) {
+func TestBlockedLog_DelaysNoRequest(t *testing.T) {
 	t.Parallel()
 	lookup, _ := processOwners(t)
 	upstream := sidecar.NewRecorder(t)

@@ -120,7 +120,7 @@ var wireFaults = map[string]map[string]int{
 	"reset_peer": {"timeout": 0},
 }
 
-func TestFaultsOfTheLookupServiceDelayWhatIsNotKnown(t *testing.T) {
+func TestLookupFaults_DelayOnlyUncachedOwners(t *testing.T) {
 	t.Parallel()
 	for name, faulty := range lookupFaults {
 		t.Run(name, func(t *testing.T) {
@@ -147,7 +147,7 @@ func TestFaultsOfTheLookupServiceDelayWhatIsNotKnown(t *testing.T) {
 }
 
 // Or else the faults above would be none.
-func TestARightAnswerOfTheLookupServiceIsTaken(t *testing.T) {
+func TestLookup_ValidAnswerIsTaken(t *testing.T) {
 	t.Parallel()
 	for name, right := range map[string]http.HandlerFunc{
 		"said":            says(200, jsonType, teamA),
@@ -164,7 +164,7 @@ func TestARightAnswerOfTheLookupServiceIsTaken(t *testing.T) {
 	}
 }
 
-func TestSlowCloseOfTheLookupServiceChangesNothing(t *testing.T) {
+func TestLookup_SlowCloseChangesNothing(t *testing.T) {
 	t.Parallel()
 	w := newWire(t, newService(t).Listener.Addr().String())
 	w.poison(t, "slow_close", map[string]int{"delay": 3000})
@@ -172,7 +172,7 @@ func TestSlowCloseOfTheLookupServiceChangesNothing(t *testing.T) {
 	f.rounds(t, 2, unharmed)
 }
 
-func TestRedirectsOfTheLookupServiceAreNotFollowed(t *testing.T) {
+func TestLookup_RedirectsAreNotFollowed(t *testing.T) {
 	t.Parallel()
 	elsewhere := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		t.Errorf("%s %s has followed", r.Method, r.URL)
@@ -187,7 +187,7 @@ func TestRedirectsOfTheLookupServiceAreNotFollowed(t *testing.T) {
 	}
 }
 
-func TestARefusalOfTheLookupServiceIsADenyThatIsNotKept(t *testing.T) {
+func TestLookup_RefusalIsADenialThatIsNotCached(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{401, 403} {
 		t.Run(fmt.Sprint(status), func(t *testing.T) {

@@ -11,7 +11,7 @@ import (
 
 // At twice what the database can answer, as much is answered as at its capacity,
 // nothing waits for longer than the deadline, and heartbeats pass.
-func TestOverloadOfTheDatabaseIsShed(t *testing.T) {
+func TestDatabaseOverload_IsShed(t *testing.T) {
 	t.Parallel()
 	db := newDatabase(t)
 	w := newWire(t, db.Addr)

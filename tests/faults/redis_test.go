@@ -52,7 +52,7 @@ var redisFaults = map[string]struct {
 	"it flaps, five times in 2 s":    {flapping, false},
 }
 
-func TestNoFaultOfRedisChangesAnAnswer(t *testing.T) {
+func TestRedisFaults_ChangeNoAnswer(t *testing.T) {
 	t.Parallel()
 	db := newDatabase(t)
 	for name, fault := range redisFaults {

@@ -16,7 +16,7 @@ import (
 	"github.com/dagfence/dagfence/tests/sidecar"
 )
 
-func TestFailoverOfRedisChangesNoAnswer(t *testing.T) {
+func TestRedisFailover_ChangesNoAnswer(t *testing.T) {
 	t.Parallel()
 	db, servers := newDatabase(t), services.RedisSentinel(t)
 	f := start(t, "--database", db.url, "--redis", servers.URL())
@@ -35,7 +35,7 @@ func TestFailoverOfRedisChangesNoAnswer(t *testing.T) {
 	t.Logf("the promoted replica is in use %v after the master's end", time.Since(stopped).Round(ms))
 }
 
-func TestLossOfAClusterNodeChangesNoAnswer(t *testing.T) {
+func TestRedisCluster_NodeLossChangesNoAnswer(t *testing.T) {
 	t.Parallel()
 	db := newDatabase(t)
 	url, client := services.RedisCluster(t)

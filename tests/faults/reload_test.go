@@ -255,7 +255,7 @@ func (r *reloaded) kept(t *testing.T, since time.Time, reads, connections int) {
 	}
 }
 
-func TestReloadsUnderLoad(t *testing.T) {
+func TestReload_UnderLoad(t *testing.T) {
 	r := underTraffic(t)
 	begun := time.Now()
 	reads, connections := redisUse(t, r.redis)
@@ -278,7 +278,7 @@ func TestReloadsUnderLoad(t *testing.T) {
 	r.end()
 }
 
-func TestReloadsOfOtherSettingsUnderLoad(t *testing.T) {
+func TestReload_OfOtherSettingsUnderLoad(t *testing.T) {
 	r := underTraffic(t)
 	for i := range 20 {
 		if code, body := r.load(t, r.configure(fmt.Sprintf("size %d", 1000+i))); code != http.StatusOK {

@@ -70,7 +70,7 @@ func put(t *testing.T, path string, content []byte) {
 	}
 }
 
-func TestRotationOfASecretRefusesNoToken(t *testing.T) {
+func TestRotation_OfASecretRefusesNoToken(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "secret")
 	put(t, path, []byte("the secret number 0"))
@@ -181,7 +181,7 @@ func signedAs(t *testing.T, key ed25519.PrivateKey, kid string) string {
 	return signed
 }
 
-func TestRotationOfAKeySetRefusesNoToken(t *testing.T) {
+func TestRotation_OfAKeySetRefusesNoToken(t *testing.T) {
 	t.Parallel()
 	keys := new(keySet)
 	keys.publish(t, http.StatusOK, "a")
@@ -237,7 +237,7 @@ func TestRotationOfAKeySetRefusesNoToken(t *testing.T) {
 }
 
 // What a token is renewed with reaches the task as upstream sent it, and no log.
-func TestRenewedTokenReachesTheTaskAndNoLog(t *testing.T) {
+func TestRenewedToken_ReachesTheTaskAndNoLog(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "secret")
 	put(t, path, []byte(secret))

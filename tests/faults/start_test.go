@@ -8,7 +8,7 @@ import (
 	"github.com/dagfence/dagfence/tests/sidecar"
 )
 
-func TestFenceStartsBeforeWhatItLeansOn(t *testing.T) {
+func TestStart_BeforeDependencies(t *testing.T) {
 	t.Parallel()
 	db := newDatabase(t)
 	for name, source := range map[string]struct {

@@ -18,7 +18,7 @@ import (
 	"github.com/dagfence/dagfence/tests/services"
 )
 
-func TestUpstreamThatRefusesIsABadGatewayAtOnce(t *testing.T) {
+func TestUpstream_RefusingIsABadGatewayAtOnce(t *testing.T) {
 	t.Parallel()
 	f := startBefore(t, services.Address(t), "--lookup", newService(t).URL)
 	var slowest time.Duration
@@ -41,7 +41,7 @@ func TestUpstreamThatRefusesIsABadGatewayAtOnce(t *testing.T) {
 }
 
 // What upstream may have done is not asked of it again.
-func TestUpstreamThatHangsUpGetsNoRequestTwice(t *testing.T) {
+func TestUpstream_HangingUpGetsNoRequestTwice(t *testing.T) {
 	t.Parallel()
 	var arrived sync.Map
 	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -73,7 +73,7 @@ func TestUpstreamThatHangsUpGetsNoRequestTwice(t *testing.T) {
 }
 
 // An answer that breaks off is never one that seems to end.
-func TestUpstreamThatBreaksOffIsSeenToDoSo(t *testing.T) {
+func TestUpstream_BreakingOffIsVisibleToTheClient(t *testing.T) {
 	t.Parallel()
 	const size, trials = 100_000, 250
 	body := strings.Repeat("x", size)
@@ -118,7 +118,7 @@ func breaksOff(t *testing.T, whole string, sent *atomic.Int64, reset bool) (addr
 
 // uvicorn closes a connection that was idle for 5 s, and a request that crosses
 // the close is lost; so the fence lets go of one after 3 s.
-func TestUpstreamThatClosesIdleConnectionsLosesNothing(t *testing.T) {
+func TestUpstream_ClosingIdleConnectionsLosesNothing(t *testing.T) {
 	t.Parallel()
 	type idle struct{ since atomic.Pointer[time.Time] }
 	var reused, conns atomic.Int64

@@ -111,7 +111,7 @@ func newWorld() *resolvertest.World {
 	return world
 }
 
-func TestCorpusHoldsAtTheEdge(t *testing.T) {
+func TestCorpus_HoldsAtTheEdge(t *testing.T) {
 	lookup := httptest.NewServer(resolvertest.Service(newWorld()))
 	t.Cleanup(lookup.Close)
 	s := startSites(t, "tcp", map[string]string{"corpus": fmt.Sprintf("dagfence {\n token {\n  secret %s\n }\n lookup %s\n}", secret, lookup.URL)})["corpus"]
@@ -195,8 +195,8 @@ func exchange(t *testing.T, s *site, raw []byte) []int {
 	}
 }
 
-// TestCorpusIsReadByAirflowAsItSays keeps the corpus true.
-func TestCorpusIsReadByAirflowAsItSays(t *testing.T) {
+// TestCorpus_IsReadByAirflowAsItSays keeps the corpus true.
+func TestCorpus_IsReadByAirflowAsItSays(t *testing.T) {
 	o := startOracle(t, latest)
 	tokens := corpusTokens(t)
 	for _, odd := range oddRequests(t) {

@@ -248,11 +248,11 @@ func shrink(o *oracle, r request, open, strict *site) request {
 	return r
 }
 
-// TestWhatArrivesIsWhatWasJudged sends generated requests, DAGFENCE_FUZZ_REQUESTS
+// TestArrival_IsWhatWasJudged sends generated requests, DAGFENCE_FUZZ_REQUESTS
 // of them and no two the same, through a whole Caddy, and asks Airflow's own
 // router what it makes of what arrives. DAGFENCE_FUZZ_SEED makes others, and
 // DAGFENCE_FUZZ_AIRFLOW names another release than the latest.
-func TestWhatArrivesIsWhatWasJudged(t *testing.T) {
+func TestArrival_IsWhatWasJudged(t *testing.T) {
 	const batchSize = 100
 	wanted := setting(t, "DAGFENCE_FUZZ_REQUESTS", 20_000)
 	g := &generator{

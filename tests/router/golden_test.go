@@ -43,9 +43,9 @@ func (line golden) request(token, version string) request {
 	return r
 }
 
-// TestGoldenReadings holds the fence to what Airflow's router was seen to make
+// TestGolden_Readings holds the fence to what Airflow's router was seen to make
 // of requests under each API version, without Airflow.
-func TestGoldenReadings(t *testing.T) {
+func TestGolden_Readings(t *testing.T) {
 	open, _ := startOpenAndStrict(t)
 	tokens := map[bool]string{false: signOwn(t, "execution"), true: signOwn(t, "workload")}
 	var o *oracle

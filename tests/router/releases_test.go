@@ -32,10 +32,10 @@ func newestVersion(t *testing.T, version string) string {
 	return release.Versions[len(release.Versions)-1]
 }
 
-// TestGoldenFilesAreTheReleases makes what was read from a release, its endpoints
+// TestGolden_FilesAreTheReleases makes what was read from a release, its endpoints
 // and its tables, again from the installed one: of the latest, or the one that
 // DAGFENCE_FUZZ_AIRFLOW names.
-func TestGoldenFilesAreTheReleases(t *testing.T) {
+func TestGolden_FilesAreTheReleases(t *testing.T) {
 	t.Parallel()
 	wanted, made := latest, 0
 	if other, ok := os.LookupEnv("DAGFENCE_FUZZ_AIRFLOW"); ok {

@@ -119,7 +119,7 @@ func request(ctx context.Context, tb testing.TB, task, method, url string, body 
 	return r
 }
 
-func TestTwentyBigBodiesEachWayTakeLittleMemory(t *testing.T) {
+func TestBigBodies_TakeLittleMemory(t *testing.T) {
 	upstream := new(streams)
 	for i := range upstream.gates {
 		upstream.gates[i] = make(chan struct{})

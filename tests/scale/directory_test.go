@@ -196,7 +196,7 @@ func childrenTime(t *testing.T, parent int) (total time.Duration) {
 
 var planned = regexp.MustCompile(`(?m)^\s*(?:-> +)?((?:Seq|Index|Index Only|Bitmap \w+) Scan (?:using \w+ )?on \w+)`)
 
-func TestLookupCostsTheSameOfAThousandRowsAndOfMany(t *testing.T) {
+func TestLookup_CostDoesNotGrowWithRows(t *testing.T) {
 	server := services.Postgres(t)
 	execute(t, (&metadata{server, "airflow"}).session(t), fenceRole)
 	questions := asked * len(kindsOfName)

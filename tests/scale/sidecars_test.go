@@ -117,7 +117,7 @@ func (db *metadata) fleet(t *testing.T, sidecars int, redis string, ask resolver
 	return int(asked.Load()), int(seen.calls.Load()), db.reads(t).byIndex - before.byIndex, seen
 }
 
-func TestReadsOfMoreSidecarsAskTheDatabaseNoMore(t *testing.T) {
+func TestSidecars_MoreDoNotAskTheDatabaseMore(t *testing.T) {
 	server := services.Postgres(t)
 	execute(t, (&metadata{server, "airflow"}).session(t), "CREATE ROLE fence LOGIN SUPERUSER")
 	db := newMetadata(t, server, few)

@@ -43,7 +43,7 @@ func (s *slowUpstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func TestThousandSlowClientsHoldUpNobody(t *testing.T) {
+func TestSlowClients_DelayNoOther(t *testing.T) {
 	upstream := &slowUpstream{make(chan struct{})}
 	server := httptest.NewServer(upstream)
 	t.Cleanup(server.Close)
@@ -125,7 +125,7 @@ func TestThousandSlowClientsHoldUpNobody(t *testing.T) {
 	sidecar.Within(t, 15*time.Second, "what the slow clients held is free again", func() bool { return fence.Descriptors(t) <= open+10 })
 }
 
-func TestDenialDoesNotWaitForABigBody(t *testing.T) {
+func TestDenial_DoesNotWaitForABigBody(t *testing.T) {
 	server := httptest.NewServer(new(slowUpstream))
 	t.Cleanup(server.Close)
 	fence := proxy(t, server.URL, "--lookup", owners(t).URL)

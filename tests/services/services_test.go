@@ -7,7 +7,7 @@ import (
 	"github.com/dagfence/dagfence/tests/services"
 )
 
-func TestServersAnswerAndStop(t *testing.T) {
+func TestServers_AnswerAndStop(t *testing.T) {
 	t.Parallel()
 	for name, start := range map[string]func(*testing.T) (*services.Process, string){
 		"redis": func(t *testing.T) (*services.Process, string) {

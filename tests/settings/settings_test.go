@@ -52,9 +52,9 @@ type known struct {
 	Airflow answer `json:"airflow"`
 }
 
-// TestGoldenSettings compares with answers that Airflow gave before, without
+// TestGolden_Settings compares with answers that Airflow gave before, without
 // Airflow.
-func TestGoldenSettings(t *testing.T) {
+func TestGolden_Settings(t *testing.T) {
 	t.Parallel()
 	if *update {
 		writeGolden(t)
@@ -71,9 +71,9 @@ func TestGoldenSettings(t *testing.T) {
 	}
 }
 
-// TestSettingsAreThoseOfAirflow asks a real Airflow other questions, and the
+// TestSettings_AreAirflows asks a real Airflow other questions, and the
 // golden ones again.
-func TestSettingsAreThoseOfAirflow(t *testing.T) {
+func TestSettings_AreAirflows(t *testing.T) {
 	t.Parallel()
 	oracle := startOracle(t)
 	for _, q := range questions(uint64(time.Now().UnixNano()), generated) {

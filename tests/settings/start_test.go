@@ -13,7 +13,7 @@ import (
 
 // An airflow.cfg that Airflow made switches the rules about teams off: who starts
 // the fence with it is told, and with which file.
-func TestProxyNamesTheFileThatSwitchesTeamsOff(t *testing.T) {
+func TestProxy_NamesTheFileThatDisablesTeams(t *testing.T) {
 	t.Parallel()
 	home := t.TempDir()
 	for path, content := range map[string]string{

@@ -20,7 +20,7 @@ import (
 
 // Airflow signs the tokens of its user interface and REST API with the same
 // secret, for another audience ([api_auth] jwt_audience).
-func TestTokenForTheCoreAPIIsRefused(t *testing.T) {
+func TestToken_ForTheCoreAPIIsRefused(t *testing.T) {
 	e := newEdge(t, "secret "+secret)
 	airflow := signer{"HS512", "not-used", []byte(secret)}
 	e.passes(t, airflow.issue(t, nil))
@@ -50,7 +50,7 @@ func scopesOf(endpoint string) []string {
 	return []string{"execution"}
 }
 
-func TestEachEndpointTakesTheScopesThatAirflowTakesThere(t *testing.T) {
+func TestEndpoint_TakesAirflowsScopes(t *testing.T) {
 	e := newEdge(t, "secret "+secret)
 	airflow := signer{"HS512", "not-used", []byte(secret)}
 	for _, r := range route.Table() {
@@ -100,9 +100,9 @@ func (s *keyServer) rotate(t *testing.T, kid string) signer {
 	return signer{"EdDSA", kid, private}
 }
 
-// TestFloodOfUnknownKidsNeitherFetchesNorDelaysRotation runs against the real
+// TestUnknownKids_FloodNeitherFetchesNorDelaysRotation runs against the real
 // clock: the bound between two fetches is ten seconds, as Airflow's.
-func TestFloodOfUnknownKidsNeitherFetchesNorDelaysRotation(t *testing.T) {
+func TestUnknownKids_FloodNeitherFetchesNorDelaysRotation(t *testing.T) {
 	keys := new(keyServer)
 	old := keys.rotate(t, "old")
 	server := httptest.NewServer(keys)

@@ -9,9 +9,9 @@ import (
 	"testing"
 )
 
-// TestFenceAcceptsNoTokenThatAirflowRefuses asks both about tokens that are made
+// TestToken_RefusedByAirflowIsRefused asks both about tokens that are made
 // up, 20,000 or as many as DAGFENCE_FUZZ_TOKENS says.
-func TestFenceAcceptsNoTokenThatAirflowRefuses(t *testing.T) {
+func TestToken_RefusedByAirflowIsRefused(t *testing.T) {
 	t.Parallel()
 	wanted := 20_000
 	if more := os.Getenv("DAGFENCE_FUZZ_TOKENS"); more != "" {

@@ -27,9 +27,9 @@ type known struct {
 	Airflow answer `json:"airflow"`
 }
 
-// TestGoldenSample holds the fence against answers that Airflow gave before: the
+// TestGolden_Sample holds the fence against answers that Airflow gave before: the
 // property without Python.
-func TestGoldenSample(t *testing.T) {
+func TestGolden_Sample(t *testing.T) {
 	t.Parallel()
 	if *update {
 		sample(t)

@@ -18,15 +18,15 @@ import (
 	"github.com/dagfence/dagfence/config"
 )
 
-// request is one call. Its target is sent as it stands.
+// request is one call. Its target is sent unchanged.
 type request struct {
 	method, target, body string
 	headers              []string // lines
-	// meanwhile is answered before the last byte of the body is sent.
+	// meanwhile is a request that is answered before the last byte of this body is sent.
 	meanwhile *turn
 }
 
-// turn is a request of someone's.
+// turn is a request with the name of its sender.
 type turn struct {
 	who string
 	request
@@ -43,25 +43,25 @@ func put(path, body string) request   { return below(http.MethodPut, path, body)
 func post(path, body string) request  { return below(http.MethodPost, path, body) }
 func patch(path, body string) request { return below(http.MethodPatch, path, body) }
 
-// raw is a GET of a target that is not below the mount, or not a path.
+// raw returns a GET of any target, with or without the mount.
 func raw(target string) request { return request{method: http.MethodGet, target: target} }
 
-// with is the request with one more header line.
+// with returns the request with one more header line.
 func (r request) with(line string) request {
 	r.headers = append(slices.Clone(r.headers), line)
 	return r
 }
 
-// after is the request, whose last byte waits until another one was answered.
+// after returns the request, with its last byte sent after another one is answered.
 func (r request) after(who string, other request) request {
 	r.meanwhile = &turn{who, other}
 	return r.with("Expect: 100-continue")
 }
 
-// verdict is a status, and who gives it.
+// verdict is a status, and whether it is upstream's.
 type verdict struct {
 	status  int
-	arrives bool // at upstream
+	arrives bool // at upstream, whose status it then is
 }
 
 func passes(status int) verdict  { return verdict{status, true} }
@@ -74,7 +74,7 @@ func (v verdict) String() string {
 	return fmt.Sprintf("%d fence", v.status)
 }
 
-// answer is what came back for a request, and what upstream saw meanwhile.
+// answer is the answer to a request, and what upstream saw of it.
 type answer struct {
 	status      int
 	contentType string
@@ -82,7 +82,7 @@ type answer struct {
 	arrived     []arrival
 }
 
-// problems tells how the answer differs from what the cell wants, joined. token
+// problems returns how the answer differs from what the cell wants, joined. token
 // is that of the cell's who.
 func (c cell) problems(token string, got answer) error {
 	var errs []error
@@ -100,7 +100,7 @@ func (c cell) problems(token string, got answer) error {
 		wrong("upstream saw it")
 	}
 	if got.contentType != "application/json" {
-		wrong("Content-Type %q, which the Task SDK does not take for a denial", got.contentType)
+		wrong("Content-Type %q, which the Task SDK does not treat as a denial", got.contentType)
 	}
 	if c.method == http.MethodHead {
 		return errors.Join(errs...)
@@ -136,8 +136,8 @@ func (c cell) arrival(token string) arrival {
 	return seen
 }
 
-// send writes the request byte for byte: a client library would tidy it. tokens
-// are those of each who.
+// send writes the request byte for byte, since a client library would normalize it.
+// tokens has one for each who.
 func send(ctx context.Context, address string, tokens map[string]string, who string, r request) (answer, error) {
 	token := tokens[who]
 	conn, err := new(net.Dialer).DialContext(ctx, "tcp", address)
@@ -180,8 +180,8 @@ func send(ctx context.Context, address string, tokens map[string]string, who str
 	return answer{status: response.StatusCode, contentType: response.Header.Get("Content-Type"), body: string(body)}, err
 }
 
-// holdLastByte sends a request but for its last byte, which it returns: the head,
-// and the body once the fence asks for it, so that it was judged by then.
+// holdLastByte sends a request except for its last byte, which it returns: first the
+// head, and the body once the fence asks for it, so that it was judged by then.
 func holdLastByte(conn io.Writer, responses *bufio.Reader, text string, body int) (last string, err error) {
 	head, last := len(text)-body, text[len(text)-1:]
 	if _, err := io.WriteString(conn, text[:head]); err != nil {
@@ -211,7 +211,7 @@ func (r *recorder) saw(a arrival) {
 	r.seen = append(r.seen, a)
 }
 
-// take gives what was seen since the last call.
+// take returns what was seen since the last call.
 func (r *recorder) take() []arrival {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -220,8 +220,8 @@ func (r *recorder) take() []arrival {
 	return seen
 }
 
-// Check runs the access matrix against a fence on an address, host:port, with the
-// rules, and prints a table of it. The error says how many cells are wrong, if any.
+// Check sends the access matrix to a fence on an address, host:port, with the rules,
+// and prints it as a table. The error says how many cells are wrong, if any.
 func Check(ctx context.Context, out io.Writer, listen string, rules config.Rules) (err error) {
 	var upstreamSaw recorder
 	s, err := newStage(ctx, listen, rules, upstreamSaw.saw)
@@ -258,7 +258,7 @@ func Check(ctx context.Context, out io.Writer, listen string, rules config.Rules
 	return nil
 }
 
-// row is the cell's line in the table.
+// row returns the cell's line in the table.
 func (c cell) row(got answer, problems error) string {
 	ok, why := "ok", c.why
 	if problems != nil {
@@ -268,7 +268,7 @@ func (c cell) row(got answer, problems error) string {
 	return strings.Join([]string{c.who, c.method + " " + clip(c.target), c.want.String(), came.String(), ok, why}, "\t")
 }
 
-// clip keeps the table's lines short.
+// clip shortens a target to 80 bytes.
 func clip(target string) string {
 	const limit = 80
 	if len(target) > limit {

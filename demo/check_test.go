@@ -12,7 +12,7 @@ import (
 	"github.com/dagfence/dagfence/demo"
 )
 
-// check runs the matrix and gives the table's lines about cells that are wrong.
+// check runs the matrix and returns the table's lines about cells that are wrong.
 func check(t *testing.T, rules config.Rules) (wrong []string, err error) {
 	t.Helper()
 	temporary(t)
@@ -29,7 +29,7 @@ func check(t *testing.T, rules config.Rules) (wrong []string, err error) {
 	return wrong, err
 }
 
-// Whatever an api-server's environment says, the demo stays the same.
+// The demo is the same in any environment of an api-server.
 func TestCheck_FindsNothingWrongByDefault(t *testing.T) {
 	for name, value := range map[string]string{
 		"AIRFLOW__CORE__MULTI_TEAM": "false", "AIRFLOW__API_AUTH__JWT_ISSUER": "someone",
@@ -70,7 +70,7 @@ func TestCheck_FindsEachChangedRule(t *testing.T) {
 				t.Errorf("error %v, want one that counts the wrong cells", err)
 			}
 			if len(wrong) == 0 {
-				t.Error("no line of the table tells of it")
+				t.Error("no line of the table reports it")
 			}
 			about := regexp.MustCompile(weak.about)
 			for _, line := range wrong {

@@ -25,8 +25,8 @@ const anyPort = "127.0.0.1:0"
 // ready is the last line of what the demo prints before it waits.
 const ready = "Ctrl-C ends the demo and removes the database."
 
-// temporary gives the demo a directory for its files, and checks when the test
-// ends that nothing is left in it.
+// temporary sets the demo's directory for its files, and checks when the test ends
+// that nothing is left in it.
 func temporary(t *testing.T) {
 	t.Helper()
 	// What a URL could be broken by.
@@ -74,8 +74,8 @@ func TestDemo_ReportsThatItCannotPrint(t *testing.T) {
 	}
 }
 
-// shown runs the demo until the test ends it, and gives the lines that it
-// prints at first.
+// shown runs the demo until the test ends it, and returns the lines that it prints
+// first.
 func shown(t *testing.T) (lines []string, end func() (later []string)) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -109,7 +109,7 @@ func shown(t *testing.T) (lines []string, end func() (later []string)) {
 var expectation = regexp.MustCompile(`^# (\d{3}) from (upstream|the fence): .`)
 
 // Each line that the demo prints is pasted into a shell, in order, and answers
-// what stands above it.
+// as the line above it says.
 func TestShow_CurlLinesAnswerAsPrinted(t *testing.T) {
 	temporary(t)
 	services.Program(t, "curl")
@@ -123,7 +123,7 @@ func TestShow_CurlLinesAnswerAsPrinted(t *testing.T) {
 		case strings.HasPrefix(line, "curl "):
 			says := expectation.FindStringSubmatch(lines[i-1])
 			if says == nil {
-				t.Fatalf("above %q stands %q", line, lines[i-1])
+				t.Fatalf("the line above %q is %q", line, lines[i-1])
 			}
 			want = append(want, says[1])
 			if says[2] == "upstream" {

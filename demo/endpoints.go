@@ -9,9 +9,9 @@ import (
 	"net/http"
 )
 
-// endpoints are what the stub serves of the Execution API, by method and
-// pattern as in the table of routes. An error is 500, [sql.ErrNoRows] is 404.
-// What a task tells about itself is only acknowledged, unless it stands here.
+// endpoints are those of the Execution API that the stub serves, by method and
+// pattern as in the table of routes. An error is 500, [sql.ErrNoRows] is 404. All
+// other reports of a task about itself are only acknowledged.
 var endpoints = map[string]func(u *upstream, ctx context.Context, c call) (reply, error){
 	"GET /health":      (*upstream).health,
 	"GET /health/ping": (*upstream).ping,
@@ -46,13 +46,13 @@ func (u *upstream) ping(context.Context, call) (reply, error) {
 	return reply{status: http.StatusOK, body: map[string]any{"ok": []string{}, "failing": map[string]string{}}}, nil
 }
 
-// acknowledge is what Airflow answers to most of what a task tells of itself.
+// acknowledge is Airflow's answer to most reports of a task about itself.
 func (u *upstream) acknowledge(context.Context, call) (reply, error) {
 	return reply{status: http.StatusNoContent}, nil
 }
 
 // listVariables returns the keys of the task's team, or all if it has none or is
-// no current attempt, as Airflow 3.3 does. One attempt leaves before it looks.
+// no current attempt, as Airflow 3.3 does. The attempt leavingA ends before that.
 func (u *upstream) listVariables(ctx context.Context, c call) (reply, error) {
 	if c.task == idLeaveA {
 		if err := u.world.retry(ctx, c.task); err != nil {
@@ -67,7 +67,7 @@ func (u *upstream) listVariables(ctx context.Context, c call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	defer rows.Close() //nolint:errcheck // rows.Err below tells of every fault of reading
+	defer rows.Close() //nolint:errcheck // rows.Err below reports every error of reading
 	keys := []string{}
 	for rows.Next() {
 		var key string
@@ -85,8 +85,8 @@ func (u *upstream) getVariable(ctx context.Context, c call) (reply, error) {
 	return reply{status: http.StatusOK, body: map[string]string{"key": c.Key, "value": value}}, err
 }
 
-// putVariable overwrites whatever there is; a new variable becomes the task's
-// team's. Both as Airflow 3.3 does.
+// putVariable overwrites any variable; a new one gets the task's team. Both as
+// Airflow 3.3 does.
 func (u *upstream) putVariable(ctx context.Context, c call) (reply, error) {
 	value, ok := variableValue(c.body)
 	if !ok {
@@ -127,14 +127,14 @@ func (u *upstream) getConnection(ctx context.Context, c call) (reply, error) {
 }
 
 // sameXComs is the condition for the XComs of a task and key, over all map
-// indexes; c.xcoms gives its arguments.
+// indexes; c.xcoms returns its arguments.
 const sameXComs = ` dag_id = ? AND run_id = ? AND task_id = ? AND "key" = ?`
 
 func (c call) xcoms(more ...any) []any {
 	return append([]any{c.DagID, c.RunID, c.TaskID, c.Key}, more...)
 }
 
-// mapIndex is the one that the request names, or -1.
+// mapIndex returns the request's map index, or -1.
 func (c call) mapIndex() int {
 	if c.HasMapIndex {
 		return c.MapIndex
@@ -205,7 +205,7 @@ func (u *upstream) clearRun(ctx context.Context, c call) (reply, error) {
 	return reply{status: http.StatusNoContent}, err
 }
 
-// heartbeat tells an attempt that was reported up for retry that it is gone.
+// heartbeat answers 410 to an attempt that was reported up for retry.
 func (u *upstream) heartbeat(ctx context.Context, c call) (reply, error) {
 	n, err := u.count(ctx, "SELECT count(*) FROM task_instance WHERE id = ?", hexID(c.ID))
 	if err != nil || n > 0 {
@@ -225,7 +225,7 @@ func (u *upstream) countTaskInstances(ctx context.Context, c call) (reply, error
 	return reply{status: http.StatusOK, body: n}, err
 }
 
-// getAsset knows the one asset that there is.
+// getAsset knows one asset.
 func (u *upstream) getAsset(_ context.Context, c call) (reply, error) {
 	if c.AssetName != "orders" {
 		return reply{}, sql.ErrNoRows
@@ -238,7 +238,7 @@ func (u *upstream) count(ctx context.Context, query string, args ...any) (n int,
 	return n, err
 }
 
-// change tells whether the statement changed anything.
+// change reports whether the statement changed anything.
 func (u *upstream) change(ctx context.Context, statement string, args ...any) (bool, error) {
 	result, err := u.world.db.ExecContext(ctx, statement, args...)
 	if err != nil {

@@ -60,8 +60,8 @@ func ReasonsOfExamples() []string {
 	return reasons
 }
 
-// Stub starts the stub of the Execution API alone, until the test ends. It gives
-// its URL, and who's tokens.
+// Stub starts the stub of the Execution API alone, until the test ends. It
+// returns its URL, and who's tokens.
 func Stub(t *testing.T) (url string, token func(who string) string) {
 	t.Helper()
 	w, err := newWorld(t.Context())

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// A cell is one row of the access matrix: who asks for what, what comes of it,
+// A cell is one row of the access matrix: who sends which request, the wanted result,
 // and why.
 type cell struct {
 	who string
@@ -14,8 +14,8 @@ type cell struct {
 	why  string
 }
 
-// matrix is every cell, in the order in which they are tried. Where a cell that
-// passes sees what one before it has left behind, its why says so.
+// matrix returns every cell, in the order of sending. If a cell depends on the writes
+// of an earlier one, its why says so.
 func matrix() []cell {
 	return slices.Concat(examples, variableCells, connectionCells, xcomCells, xcomWriteCells, dagCells, dagWriteCells,
 		ownCells, tokenCells, routeCells, oddCells)
@@ -26,7 +26,7 @@ var examples = []cell{
 	{teamA, get("/variables/var_a"), passes(200), "own team"},
 	{teamA, get("/variables/var_b"), refused(403), "another team"},
 	{teamA, put("/variables/var_b", `{"val":"taken"}`), refused(403), "another team; Airflow itself would overwrite it"},
-	{teamA, get("/variables/global_var"), passes(200), "nobody owns it"},
+	{teamA, get("/variables/global_var"), passes(200), "global"},
 	{teamA, get("/variables/no_such"), passes(404), "not stored, but another secrets backend may have it"},
 	{teamA, put("/variables/new", `{"val":"mine"}`), passes(201), "new: it belongs to the team of the task that writes it"},
 	{teamB, get("/variables/new"), refused(403), "another team, as soon as team_a has written it"},
@@ -41,7 +41,7 @@ var examples = []cell{
 	{teamless, get("/variables/var_a"), refused(403), "a task without a team"},
 	{unknown, get("/variables/global_var"), refused(403), "no such task"},
 	{expired, get("/variables/var_a"), refused(403), "expired token"},
-	{nobody, get("/variables/var_a"), refused(401), "no token"},
+	{noToken, get("/variables/var_a"), refused(401), "no token"},
 	{teamA, get("/no-such-endpoint"), refused(404), "not in the table of routes"},
 }
 
@@ -50,7 +50,7 @@ var variableCells = []cell{
 	{teamA, get("/variables/b/c"), refused(403), "another team, with a slash"},
 	{teamB, get("/variables/var_b"), passes(200), "own team"},
 	{teamB, get("/variables/var_a"), refused(403), "another team"},
-	{teamless, get("/variables/global_var"), passes(200), "nobody owns it"},
+	{teamless, get("/variables/global_var"), passes(200), "global"},
 	{teamless, get("/variables/no_such"), passes(404), "not stored"},
 	{retriedA, get("/variables/var_a"), passes(200), "own team, from the history of attempts"},
 	{retriedA, get("/variables/var_b"), refused(403), "another team"},
@@ -65,18 +65,18 @@ var variableCells = []cell{
 	{teamless, get("/variables/keys").with("Airflow-API-Version: 2025-11-05"), passes(200), "variable of that name, in older versions"},
 
 	{teamA, put("/variables/var_a", `{"val":"new"}`), passes(201), "own team"},
-	{teamA, put("/variables/global_put", `{"val":"new"}`), passes(201), "nobody owns it"},
+	{teamA, put("/variables/global_put", `{"val":"new"}`), passes(201), "global"},
 	{teamA, put("/variables/_TEAM_B___SECRET", `{"val":"x"}`), refused(403), "environment of a team"},
 	{teamA, put("/variables/raced", `{"val":"taken"}`).after(teamB, put("/variables/raced", `{"val":"new"}`)), refused(403), "another team has made it before the last byte"},
 	{teamB, get("/variables/raced"), passes(200), "own team, made just now"},
 	{teamA, put("/variables/raced_own", `{"val":"mine"}`).after(teamA, put("/variables/raced_own", `{"val":"new"}`)), passes(201), "own team has made it before the last byte"},
 	{teamless, put("/variables/var_a", `{"val":"taken"}`), refused(403), "a task without a team"},
-	{teamless, put("/variables/new_of_nobody", `{"val":"new"}`), passes(201), "new, nobody owns it"},
+	{teamless, put("/variables/new_global", `{"val":"new"}`), passes(201), "new, becomes global"},
 	{unknown, put("/variables/global_put", `{"val":"taken"}`), refused(403), "no such task"},
 	{teamA, del("/variables/a_delete"), passes(204), "own team"},
 	{teamA, get("/variables/a_delete"), passes(404), "deleted just now"},
 	{teamA, del("/variables/var_b"), refused(403), "another team"},
-	{teamA, del("/variables/global_delete"), passes(204), "nobody owns it"},
+	{teamA, del("/variables/global_delete"), passes(204), "global"},
 	{teamA, del("/variables/no_such"), passes(204), "not stored"},
 	{teamless, del("/variables/a_keep"), refused(403), "a task without a team"},
 	{unknown, del("/variables/global_put"), refused(403), "no such task"},
@@ -84,12 +84,12 @@ var variableCells = []cell{
 
 var connectionCells = []cell{
 	{teamA, get("/connections/conn_a"), passes(200), "own team"},
-	{teamA, get("/connections/global_conn"), passes(200), "nobody owns it"},
+	{teamA, get("/connections/global_conn"), passes(200), "global"},
 	{teamA, get("/connections/no_such"), passes(404), "not stored"},
 	{teamA, get("/connections/_TEAM_B___DB"), refused(403), "environment of a team"},
 	{teamB, get("/connections/conn_a"), refused(403), "another team"},
 	{teamless, get("/connections/conn_a"), refused(403), "a task without a team"},
-	{teamless, get("/connections/global_conn"), passes(200), "nobody owns it"},
+	{teamless, get("/connections/global_conn"), passes(200), "global"},
 	{unknown, get("/connections/global_conn"), refused(403), "no such task"},
 }
 
@@ -98,7 +98,7 @@ var xcomCells = []cell{
 	{teamA, get("/xcoms/dag_a/run_1/t2/return_value"), passes(200), "another task of the dag"},
 	{teamA, get("/xcoms/dag_a/run_1/mapped/return_value?map_index=2"), passes(200), "another map index of the dag"},
 	{teamA, get("/xcoms/dag_a2/run_1/t1/return_value"), passes(200), "another dag of the team"},
-	{teamA, get("/xcoms/dag_g/run_1/t1/return_value"), passes(200), "dag of nobody"},
+	{teamA, get("/xcoms/dag_g/run_1/t1/return_value"), passes(200), "global dag"},
 	{teamA, get("/xcoms/dag_a/run_1/t1/no_such"), passes(404), "not stored"},
 	{teamA, get("/xcoms/no_dag/run_1/t1/return_value"), refused(404), "no such dag"},
 	{teamA, get("/xcoms/dag_b/run_1/t1/return_value/item/0"), refused(403), "dag of another team"},
@@ -115,7 +115,7 @@ var xcomWriteCells = []cell{
 	{teamA, post("/xcoms/dag_a/run_2/t1/return_value", `"forged"`), refused(403), "XCom of another run"},
 	{teamA, post("/xcoms/dag_a2/run_1/t1/return_value", `"forged"`), refused(403), "XCom of another dag"},
 	{teamA, post("/xcoms/dag_b/run_1/t1/return_value", `"forged"`), refused(403), "dag of another team"},
-	{teamA, post("/xcoms/dag_g/run_1/t1/return_value", `"forged"`), refused(403), "dag of nobody"},
+	{teamA, post("/xcoms/dag_g/run_1/t1/return_value", `"forged"`), refused(403), "global dag"},
 	{teamA, post("/xcoms/dag_a/run_1/t1/return_value?map_index=0", `"forged"`), refused(403), "another map index"},
 	{teamless, post("/xcoms/dag_g/run_1/t1/mine", `"hello"`), passes(201), "own XCom"},
 	{teamless, post("/xcoms/dag_a/run_1/t1/return_value", `"forged"`), refused(403), "XCom of another task"},
@@ -132,13 +132,13 @@ var xcomWriteCells = []cell{
 var dagCells = []cell{
 	{teamA, get("/dags/dag_a"), passes(200), "own dag"},
 	{teamA, get("/dags/dag_a2"), passes(200), "own team"},
-	{teamA, get("/dags/dag_g"), passes(200), "dag of nobody"},
+	{teamA, get("/dags/dag_g"), passes(200), "global dag"},
 	{teamA, get("/dags/dag_b"), refused(403), "dag of another team"},
 	{teamA, get("/dags/no_dag"), refused(404), "no such dag"},
 	{teamless, get("/dags/dag_a"), refused(403), "a task without a team"},
 	{unknown, get("/dags/dag_g"), refused(403), "no such task"},
 	{teamA, get("/dag-runs/dag_a/run_1/state"), passes(200), "own dag"},
-	{teamA, get("/dag-runs/dag_g/run_1/state"), passes(200), "dag of nobody"},
+	{teamA, get("/dag-runs/dag_g/run_1/state"), passes(200), "global dag"},
 	{teamA, get("/dag-runs/dag_b/run_1/state"), refused(403), "dag of another team"},
 	{teamA, get("/dag-runs/dag_a/no_run/state"), passes(404), "not stored"},
 	{teamA, get("/dag-runs/count?dag_id=dag_a"), passes(200), "count, own dag"},
@@ -152,7 +152,7 @@ var dagCells = []cell{
 var dagWriteCells = []cell{
 	{teamA, post("/dag-runs/dag_a/run_2", `{}`), passes(204), "own dag"},
 	{teamA, post("/dag-runs/dag_a/run_1", `{}`), passes(409), "own dag, run exists"},
-	{teamA, post("/dag-runs/dag_g/run_2", `{}`), passes(204), "dag of nobody"},
+	{teamA, post("/dag-runs/dag_g/run_2", `{}`), passes(204), "global dag"},
 	{teamA, post("/dag-runs/no_dag/run_2", `{}`), refused(404), "no such dag"},
 	{teamless, post("/dag-runs/dag_a/run_3", `{}`), refused(403), "a task without a team"},
 	{unknown, post("/dag-runs/dag_g/run_3", `{}`), refused(403), "no such task"},
@@ -174,24 +174,24 @@ var ownCells = []cell{
 	{workload, patch("/task-instances/"+idB+"/run", `{"state":"running"}`), refused(403), "another task"},
 	{workload, get("/variables/var_a"), refused(403), "scope workload may do nothing else"},
 	{teamA, get("/connection-tests/" + idA + "/connection"), refused(403), "scope workload only"},
-	{teamA, get("/assets/by-name?name=orders"), passes(200), "nobody owns an asset"},
+	{teamA, get("/assets/by-name?name=orders"), passes(200), "global"},
 	{unknown, get("/assets/by-name?name=orders"), refused(403), "no such task"},
 }
 
 var tokenCells = []cell{
-	{nobody, put("/task-instances/"+idA+"/heartbeat", alive), refused(401), "no token"},
-	{nobody, get("/variables/var_a").with("Authorization: Basic dXNlcjpwYXNz"), refused(401), "another scheme"},
+	{noToken, put("/task-instances/"+idA+"/heartbeat", alive), refused(401), "no token"},
+	{noToken, get("/variables/var_a").with("Authorization: Basic dXNlcjpwYXNz"), refused(401), "another scheme"},
 	{expired, put("/task-instances/"+idA+"/heartbeat", alive), refused(403), "expired token"},
 	{forged, get("/variables/var_a"), refused(403), "signed with another secret"},
 	{garbage, get("/variables/var_a"), refused(403), "not a token"},
 	{teamA, get("/variables/var_a").with("Authorization: Basic dXNlcjpwYXNz"), refused(400), "two Authorization headers"},
 	{teamA, get("/variables/var_a").with("Connection: Authorization"), refused(400), "a proxy would strip the token"},
-	{nobody, get("/health"), passes(200), "public"},
-	{nobody, get("/health/ping"), passes(200), "public"},
+	{noToken, get("/health"), passes(200), "public"},
+	{noToken, get("/health/ping"), passes(200), "public"},
 }
 
 var routeCells = []cell{
-	{nobody, get("/no-such-endpoint"), refused(404), "not in the table of routes"},
+	{noToken, get("/no-such-endpoint"), refused(404), "not in the table of routes"},
 	{teamA, post("/variables/var_a", `{}`), refused(405), "another method"},
 	{teamA, head("/variables/var_a"), refused(405), "another method"},
 	{teamA, put("/connections/conn_a", `{}`), refused(405), "another method"},
@@ -199,7 +199,7 @@ var routeCells = []cell{
 	{teamA, get("/variables/var_a").with("Airflow-API-Version: 2026-05-01"), passes(200), "between two versions"},
 	{teamA, get("/variables/var_b").with("Airflow-API-Version: 2026-05-01"), refused(403), "another team"},
 	{teamA, get("/variables/var_a").with("Airflow-API-Version: latest"), refused(400), "not a version"},
-	{nobody, raw("/api/v2/version"), passes(404), "not below the mount: none of the business of the fence"},
+	{noToken, raw("/api/v2/version"), passes(404), "not below the mount: passed through"},
 }
 
 // oddCells are requests that two parsers could read differently.
@@ -217,10 +217,10 @@ var oddCells = []cell{
 	{teamA, raw("/airflow/execution/variables/var_b"), refused(404), "below another mount"},
 	{teamA, raw("/airflow/execution//variables/var_b%0A"), refused(400), "below another mount, once Starlette has tidied it"},
 	{teamA, raw("/ui/execution%2f%2fdag-runs/dag_b/run_1/state%0A"), refused(400), "below the mount, once a proxy has stripped /ui"},
-	{nobody, raw("/ui/dags/execution/dagRuns/execution/stats"), passes(404), "a dag of that name: none of the business of the fence"},
-	{nobody, get("/health").with("Trailer: Connection"), refused(400), "trailers, behind which uvicorn may swallow the next request"},
-	{nobody, get("/health").with("Trailer: Connection").with("Transfer-Encoding: chunked"), refused(400), "trailers behind chunks"},
-	{nobody, raw("/api/v2/version").with("Trailer: Proxy-Connection").with("Transfer-Encoding: chunked"), refused(400), "trailers, not below the mount"},
+	{noToken, raw("/ui/dags/execution/dagRuns/execution/stats"), passes(404), "a dag of that name: passed through"},
+	{noToken, get("/health").with("Trailer: Connection"), refused(400), "trailers, behind which uvicorn may swallow the next request"},
+	{noToken, get("/health").with("Trailer: Connection").with("Transfer-Encoding: chunked"), refused(400), "trailers behind chunks"},
+	{noToken, raw("/api/v2/version").with("Trailer: Proxy-Connection").with("Transfer-Encoding: chunked"), refused(400), "trailers, not below the mount"},
 	{teamA, get("/variables/var_b%FF"), refused(400), "not UTF-8"},
 	{teamA, get("/variables/var_a#"), refused(400), "fragment"},
 	{teamA, raw("http://127.0.0.1/execution/variables/var_a"), refused(400), "not a path"},

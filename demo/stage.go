@@ -14,9 +14,9 @@ import (
 	"github.com/dagfence/dagfence/proxyconfig"
 )
 
-// stage is all that the demo runs: the world, the stub of the Execution API,
-// and the fence before it, which is the real handler in a Caddy of this
-// process. Close it; there is one at a time, because a process has one Caddy.
+// stage is all that the demo runs: the world, the stub of the Execution API, and the
+// fence, which is the real handler in this process' Caddy; so there is one stage at
+// a time. Close it.
 type stage struct {
 	world    *world
 	upstream *upstream
@@ -57,13 +57,13 @@ func (s *stage) open(ctx context.Context, listen string, rules config.Rules, saw
 	}
 	quiet(loaded)
 	if err := caddy.Run(loaded); err != nil {
-		return fmt.Errorf("starting the fence: %w (--listen takes another address, such as 127.0.0.1:0 for any free port)", err)
+		return fmt.Errorf("starting the fence: %w (set --listen to another address, such as 127.0.0.1:0 for any free port)", err)
 	}
 	s.address, err = fenceAddress()
 	return err
 }
 
-// close stops the fence first, so that nothing is asked of what is gone.
+// close stops the fence first, since it uses the others.
 func (s *stage) close() error {
 	errs := []error{caddy.Stop()}
 	if s.upstream != nil {
@@ -75,15 +75,15 @@ func (s *stage) close() error {
 	return errors.Join(errs...)
 }
 
-// quiet keeps Caddy's logs to errors.
+// quiet limits Caddy's log to errors.
 func quiet(loaded *caddy.Config) {
 	loaded.Logging = &caddy.Logging{Logs: map[string]*caddy.CustomLog{
 		caddy.DefaultLoggerName: {BaseLog: caddy.BaseLog{Level: "ERROR"}},
 	}}
 }
 
-// forgetAirflow makes the demo the same everywhere: whatever the fence would
-// take from Airflow's own configuration is not there.
+// forgetAirflow removes Airflow's own configuration from the environment, so that
+// the demo is the same everywhere.
 func forgetAirflow() error {
 	if err := os.Setenv("AIRFLOW_CONFIG", os.DevNull); err != nil {
 		return fmt.Errorf("setting AIRFLOW_CONFIG: %w", err)
@@ -100,7 +100,7 @@ func forgetAirflow() error {
 	return nil
 }
 
-// fenceAddress is where the fence of the running Caddy listens.
+// fenceAddress returns where the fence of the running Caddy listens.
 func fenceAddress() (string, error) {
 	app, err := caddy.ActiveContext().AppIfConfigured("http")
 	if err != nil {

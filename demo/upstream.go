@@ -26,15 +26,15 @@ const mount = route.Mount("/execution")
 // maxDemoBody bounds what the stub reads of a request, in bytes.
 const maxDemoBody = 1 << 20
 
-// arrival is what upstream saw of a request: all that it goes by.
+// arrival is what upstream saw of a request: all that its answer depends on.
 type arrival struct {
 	method, target               string
 	authorization, version, body string
 }
 
-// upstream is a stub of Airflow's Execution API on a loopback port. It answers
-// in Airflow's shapes from the demo's world, and keeps what it is told. Like
-// the API itself it lets each task do nearly everything. Close it.
+// upstream is a stub of Airflow's Execution API on a loopback port. It answers in
+// Airflow's forms from the demo's world, and stores what is written. Like the API
+// itself it allows each task nearly everything. Close it.
 type upstream struct {
 	world *world
 	saw   func(arrival)
@@ -77,7 +77,7 @@ type call struct {
 // ServeHTTP implements http.Handler.
 func (u *upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxDemoBody))
-	if err == nil { // upstream acts on nothing less than the whole
+	if err == nil { // upstream acts only on a whole request
 		u.saw(arrival{r.Method, r.RequestURI, r.Header.Get("Authorization"), r.Header.Get("Airflow-Api-Version"), string(body)})
 	}
 	answer := reply{status: http.StatusRequestEntityTooLarge}
@@ -94,7 +94,7 @@ func (u *upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(answer.body) // the client may have gone
 }
 
-// answer finds the endpoint, lets in whom Airflow lets in, and calls it.
+// answer finds the endpoint, verifies the token as Airflow does, and calls it.
 func (u *upstream) answer(r *http.Request, body []byte) reply {
 	path, below, err := mount.Locate(r.URL.Path)
 	request := route.Request{Method: r.Method, Path: path, RawQuery: r.URL.RawQuery, APIVersion: r.Header.Get("Airflow-Api-Version")}
@@ -133,13 +133,13 @@ func (u *upstream) answer(r *http.Request, body []byte) reply {
 	return answer
 }
 
-// resourceNames are what Airflow calls what it does not find.
+// resourceNames are the names in Airflow's errors of not found.
 var resourceNames = map[route.Kind]string{
 	route.Self: "Task Instance", route.Variable: "Variable", route.Connection: "Connection",
 	route.XCom: "XCom", route.Dag: "Dag or Dag run", route.Asset: "Asset",
 }
 
-// subject gives the task instance's id of a token that Airflow would take.
+// subject returns the task instance's id of a token that Airflow would accept.
 func (u *upstream) subject(token string) (string, error) {
 	var claims jwt.RegisteredClaims
 	_, err := jwt.ParseWithClaims(token, &claims, func(*jwt.Token) (any, error) { return []byte(u.world.secret), nil },
@@ -153,7 +153,7 @@ type detail struct {
 	Message string `json:"message"`
 }
 
-// refusal is an error in Airflow's shape; what is a text or a [detail].
+// refusal returns an error in Airflow's form; what is a text or a [detail].
 func refusal(status int, what any) reply {
 	return reply{status: status, body: map[string]any{"detail": what}}
 }

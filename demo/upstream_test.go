@@ -9,8 +9,7 @@ import (
 	"github.com/dagfence/dagfence/demo"
 )
 
-// The stub answers in Airflow's shapes, keeps what it is told, and lets a task
-// do what Airflow lets it do. The calls are made in this order.
+// The calls are made in this order, since they write.
 func TestStub_AnswersAsAirflow(t *testing.T) {
 	t.Parallel()
 	origin, token := demo.Stub(t)

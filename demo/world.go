@@ -18,13 +18,13 @@ import (
 	"github.com/dagfence/dagfence/config"
 )
 
-// tokenLife is how long the demo's tokens are good. Airflow's own live for ten
+// tokenLife is how long the demo's tokens are valid. Airflow's own live for ten
 // minutes, too short to try things by hand.
 const tokenLife = 24 * time.Hour
 
-// Those who ask, as the matrix and the table of --check name them.
+// The senders of requests, as the matrix and the table of --check name them.
 const (
-	nobody   = "none"
+	noToken  = "none"
 	teamA    = "team_a"
 	mappedA  = "team_a[1]"
 	retriedA = "team_a retry"
@@ -75,7 +75,7 @@ CREATE TABLE asset_event (id INTEGER NOT NULL PRIMARY KEY, asset_id INTEGER NOT 
 CREATE TABLE asset_alias_asset_event (alias_id INTEGER NOT NULL, event_id INTEGER NOT NULL, PRIMARY KEY (alias_id, event_id));
 `
 
-// demoRows is who is there, and who owns what.
+// demoRows are the teams, their dags and tasks, and who owns what.
 const demoRows = `
 INSERT INTO alembic_version VALUES ('d2f4e1b3c5a7');
 INSERT INTO team VALUES ('team_a'), ('team_b');
@@ -90,7 +90,7 @@ INSERT INTO task_instance_history VALUES ('` + idRetryA + `', 'retry', 'dag_a', 
 INSERT INTO variable ("key", val, team_name) VALUES
 	('var_a', 'of team_a', 'team_a'), ('a/b', 'of team_a', 'team_a'), ('a_delete', 'of team_a', 'team_a'), ('a_keep', 'of team_a', 'team_a'),
 	('var_b', 'of team_b', 'team_b'), ('b/c', 'of team_b', 'team_b'),
-	('global_var', 'of nobody', NULL), ('global_put', 'of nobody', NULL), ('global_delete', 'of nobody', NULL), ('keys', 'of nobody', NULL);
+	('global_var', 'global', NULL), ('global_put', 'global', NULL), ('global_delete', 'global', NULL), ('keys', 'global', NULL);
 INSERT INTO connection (conn_id, conn_type, host, team_name) VALUES
 	('conn_a', 'http', 'a.example.com', 'team_a'), ('conn_b', 'http', 'b.example.com', 'team_b'), ('global_conn', 'http', 'example.com', NULL);
 INSERT INTO xcom VALUES
@@ -99,18 +99,18 @@ INSERT INTO xcom VALUES
 	('dag_a', 'run_1', 'mapped', 0, 'return_value', '0'), ('dag_a', 'run_1', 'mapped', 1, 'return_value', '1'),
 	('dag_a', 'run_1', 'mapped', 2, 'return_value', '2'),
 	('dag_a2', 'run_1', 't1', -1, 'return_value', '"of team_a"'), ('dag_b', 'run_1', 't1', -1, 'return_value', '"of team_b"'),
-	('dag_g', 'run_1', 't1', -1, 'return_value', '"of nobody"');
+	('dag_g', 'run_1', 't1', -1, 'return_value', '"global"');
 `
 
-// demoIDs takes the dashes out of the ids, as Airflow stores them outside
+// demoIDs removes the dashes from the ids, as Airflow stores them outside
 // PostgreSQL.
 const demoIDs = `
 UPDATE task_instance SET id = replace(id, '-', '');
 UPDATE task_instance_history SET task_instance_id = replace(task_instance_id, '-', '');
 `
 
-// world is the Airflow that the demo stands for: its metadata database, a
-// temporary file, and its tokens. Close it.
+// world is the demo's Airflow: its metadata database, a temporary file, and its
+// tokens. Close it.
 type world struct {
 	dir    string
 	db     *sql.DB
@@ -133,7 +133,7 @@ func newWorld(ctx context.Context) (*world, error) {
 
 func (w *world) path() string { return filepath.Join(w.dir, "airflow.db") }
 
-// databaseURL is the database as Airflow's sql_alchemy_conn has it.
+// databaseURL returns the database as in Airflow's sql_alchemy_conn.
 func (w *world) databaseURL() string {
 	return "sqlite:///" + (&url.URL{Path: filepath.ToSlash(w.path())}).EscapedPath()
 }
@@ -177,8 +177,8 @@ func (w *world) mint(now time.Time) error {
 	return errors.Join(errs...)
 }
 
-// team gives the team of the dag of a task instance, invalid for none. A task
-// that is not there has sql.ErrNoRows.
+// team returns the team of a task instance's dag, invalid for none, and
+// sql.ErrNoRows for an unknown task instance.
 func (w *world) team(ctx context.Context, id string) (team sql.NullString, err error) {
 	err = w.db.QueryRowContext(ctx, `SELECT b.team_name FROM task_instance i JOIN dag d ON d.dag_id = i.dag_id
 		LEFT JOIN dag_bundle_team b ON b.dag_bundle_name = d.bundle_name WHERE i.id = ?`, hexID(id)).Scan(&team)

@@ -68,9 +68,9 @@ func isHostPort(text string) bool {
 	return found[1] == "" || err == nil && port > 0
 }
 
-// distinct writes an address in another way where it is the same as other, with a
-// port that the system chooses: it is another port for each, but Caddy takes no text
-// twice. A name, and all addresses, can't be written so, and stay.
+// distinct returns another form of an address that equals other and has port 0: the
+// system chooses a port for each, but Caddy refuses the same text twice. Names and
+// unspecified addresses have no other form.
 func distinct(address, other string) string {
 	host, port, _ := net.SplitHostPort(address)
 	ip, err := netip.ParseAddr(host)
@@ -84,8 +84,8 @@ func distinct(address, other string) string {
 }
 
 // overlap reports whether a connection to one address may reach a listener on the
-// other: the same port, and the same host or all hosts. Two ports that the system
-// chooses are different ones, but Caddy takes no address twice.
+// other: the same port, and the same host or all hosts. Two ports 0 are different,
+// but Caddy refuses the same address twice.
 func overlap(one, other string) bool {
 	host, port, _ := net.SplitHostPort(one)
 	otherHost, otherPort, _ := net.SplitHostPort(other)
@@ -99,8 +99,8 @@ func overlap(one, other string) bool {
 	return host == otherHost || all(host) || all(otherHost)
 }
 
-// HostOf returns the Host header for a server, as HTTP clients make it: without the
-// scheme's own port.
+// HostOf returns the Host header for a server, as HTTP clients send it: without the
+// scheme's default port.
 func HostOf(upstream *url.URL) string {
 	host := upstream.Hostname()
 	if strings.Contains(host, ":") {

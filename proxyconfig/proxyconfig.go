@@ -1,5 +1,5 @@
-// Package proxyconfig returns the Caddy configuration that `dagfence proxy` stands
-// for: one server with the fence before reverse_proxy, and one for its status.
+// Package proxyconfig returns the Caddy configuration of `dagfence proxy`: a server
+// with the fence before reverse_proxy, and one for its status.
 package proxyconfig
 
 import (
@@ -25,24 +25,24 @@ import (
 )
 
 const (
-	// At SIGTERM, /ready turns first, for as long as a load balancer may take to
-	// notice; then requests in flight may take gracePeriod to end. Together they
-	// stay below the 30 s after which Kubernetes kills.
+	// After SIGTERM, /ready starts failing first, for as long as a load balancer may
+	// take to notice; then requests in flight have gracePeriod to end. Together they
+	// are below the 30 s after which Kubernetes kills.
 	readyDelay  = 2 * time.Second
 	gracePeriod = 25 * time.Second
 	// headerTimeout is how long a request's headers may take to arrive.
 	headerTimeout = 10 * time.Second
-	// maxHeaderBytes is room for the longest target and token that the fence reads
-	// (64 and 8 KiB), and for what else is in a header block.
+	// maxHeaderBytes fits the longest target and token that the fence reads (64 and
+	// 8 KiB), and the other headers.
 	maxHeaderBytes = 80 << 10
-	// upstreamIdle is how long a connection to upstream is kept. Below the 5 s
-	// after which uvicorn closes one, so that no request is sent into the close.
+	// upstreamIdle is how long a connection to upstream is kept: less than the 5 s
+	// after which uvicorn closes it, so that no request meets the close.
 	upstreamIdle = 3 * time.Second
-	// handshakeTimeout is how long upstream may take to agree on TLS.
+	// handshakeTimeout bounds the TLS handshake with upstream.
 	handshakeTimeout = 5 * time.Second
 )
 
-// Options are what the flags of `dagfence proxy` say.
+// Options are the flags of `dagfence proxy`.
 type Options struct {
 	// Listen and Status are addresses, host:port; Status may be empty.
 	Listen, Status string
@@ -63,9 +63,9 @@ func (o *Options) check() error {
 	case o.UpstreamHost != "" && !isHostPort(o.UpstreamHost):
 		return fmt.Errorf("invalid --upstream-host %q: must be a host, or host:port, without a scheme, such as airflow.example", o.UpstreamHost)
 	case o.UpstreamCA != "" && o.Upstream.Scheme != "https":
-		return errors.New("--upstream-ca does nothing over http: give --upstream as https://..., or leave it out")
+		return errors.New("--upstream-ca has no effect over http: set --upstream to https://..., or remove it")
 	case (o.TLSCert == "") != (o.TLSKey == ""):
-		return errors.New("--tls-cert and --tls-key belong together: give both, or neither to serve without TLS")
+		return errors.New("--tls-cert and --tls-key belong together: set both, or neither to serve without TLS")
 	}
 	if err := CheckListen("--listen", o.Listen); err != nil {
 		return err
@@ -77,13 +77,12 @@ func (o *Options) check() error {
 		return err
 	}
 	if overlap(o.Listen, distinct(o.Status, o.Listen)) {
-		return fmt.Errorf("--listen %s and --status %s are one address: give --status another port", o.Listen, o.Status)
+		return fmt.Errorf("--listen %s and --status %s overlap: set --status to another port", o.Listen, o.Status)
 	}
 	return nil
 }
 
-// New returns the Caddy configuration that stands for the options. An error names
-// the flag.
+// New returns the Caddy configuration for the options. An error names the flag.
 func New(o Options) (*caddy.Config, error) {
 	if err := o.check(); err != nil {
 		return nil, err
@@ -99,7 +98,7 @@ func New(o Options) (*caddy.Config, error) {
 	fence.MaxHeaderBytes = maxHeaderBytes
 	servers := map[string]*caddyhttp.Server{"fence": fence}
 	app := caddyhttp.App{Servers: servers, GracePeriod: caddy.Duration(gracePeriod)}
-	// Nothing here has certificates of its own in a storage to look after.
+	// There are no certificates in a storage to maintain.
 	certificates := caddytls.TLS{DisableStorageCheck: true, DisableStorageClean: true}
 	if o.TLSCert != "" {
 		fence.Protocols = []string{"h1", "h2"}
@@ -129,10 +128,10 @@ func New(o Options) (*caddy.Config, error) {
 // noPort is a port that nobody listens on.
 const noPort = -1
 
-// transport goes to upstream itself: a forward proxy of the environment would
+// transport connects to upstream directly: a forward proxy of the environment would
 // get the tasks' tokens.
 func (o *Options) transport() json.RawMessage {
-	compression := false // what upstream sends is what the task gets
+	compression := false // the task gets what upstream sends
 	transport := reverseproxy.HTTPTransport{
 		Compression:     &compression,
 		KeepAlive:       &reverseproxy.KeepAlive{IdleConnTimeout: caddy.Duration(upstreamIdle)},
@@ -148,9 +147,8 @@ func (o *Options) transport() json.RawMessage {
 	return caddyconfig.JSONModuleObject(transport, "protocol", "http", nil)
 }
 
-// headers make upstream be asked by its own name, since servers that have
-// several (a mesh, an ingress) go by it; and lead redirects of upstream to itself
-// back to where the client asked.
+// headers sets upstream's own name as Host, which a mesh or an ingress routes by, and
+// rewrites redirects of upstream to itself to the host that the client used.
 func (o *Options) headers() *headers.Handler {
 	own := HostOf(o.Upstream)
 	host := own
@@ -161,14 +159,14 @@ func (o *Options) headers() *headers.Handler {
 		Request: &headers.HeaderOps{Set: http.Header{"Host": {host}}},
 		Response: &headers.RespHeaderOps{HeaderOps: &headers.HeaderOps{Replace: map[string][]headers.Replacement{"Location": {{
 			SearchRegexp: `(?i)^(?:https?:)?//(?:` + authority(own) + `|` + authority(host) + `)([/?#]|$)`,
-			// Of the client's scheme, which another proxy before the fence may have changed.
+			// No scheme: another proxy before the fence may have changed the client's.
 			Replace: `//{http.request.hostport}$1`,
 		}}}}},
 	}
 }
 
-// authority is a pattern of the ways in which a server may write the Host that it
-// was asked for: with a scheme's own port, or without.
+// authority returns a pattern for the Host header's forms in a redirect: with a
+// scheme's own port, or without.
 func authority(host string) string {
 	u := url.URL{Host: host}
 	if port := u.Port(); port != "" && port != "80" && port != "443" {
@@ -177,22 +175,22 @@ func authority(host string) string {
 	return regexp.QuoteMeta(strings.TrimSuffix(host, ":"+u.Port())) + `(?::80|:443)?`
 }
 
-// server is an HTTP server with one chain of handlers.
+// server returns an HTTP server with one chain of handlers.
 func server(listen string, handlers ...json.RawMessage) *caddyhttp.Server {
 	return &caddyhttp.Server{
 		Listen:    []string{listen},
 		Routes:    caddyhttp.RouteList{{HandlersRaw: handlers}},
 		AutoHTTPS: &caddyhttp.AutoHTTPSConfig{Disabled: true},
-		// Without TLS, Caddy's default is HTTP/2 as well, whose preface no timeout
-		// bounds.
+		// Without TLS, Caddy also serves HTTP/2 by default, whose preface has no
+		// timeout.
 		Protocols: []string{"h1"},
 
 		ReadHeaderTimeout: caddy.Duration(headerTimeout),
 	}
 }
 
-// queuedLogs lets no request wait for standard error, unless that is a terminal,
-// for which Caddy writes another form. Nil is Caddy's default.
+// queuedLogs returns logging that does not block requests. It returns nil, Caddy's
+// default, for a terminal, which gets another format.
 func queuedLogs() *caddy.Logging {
 	if info, err := os.Stderr.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
 		return nil

@@ -100,7 +100,7 @@ func TestDemo_SuggestsAnotherPort(t *testing.T) {
 	}
 	defer listener.Close()
 	err = run("--listen", listener.Addr().String())
-	if err == nil || !strings.Contains(err.Error(), "address already in use (--listen takes another address") {
+	if err == nil || !strings.Contains(err.Error(), "address already in use (set --listen to another address") {
 		t.Errorf("error %v", err)
 	}
 }

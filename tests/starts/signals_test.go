@@ -142,5 +142,5 @@ func TestPortsThatTheSystemChooses_AreTwo(t *testing.T) {
 			t.Errorf("%s: /live is answered %v", address, statuses)
 		}
 	}
-	fence(t, proxy(t, "127.0.0.1:1", ":0", "--status", ":0")...).refuses(t, "are one address: give --status another port")
+	fence(t, proxy(t, "127.0.0.1:1", ":0", "--status", ":0")...).refuses(t, "overlap: set --status to another port")
 }

@@ -25,7 +25,7 @@ type Airflow struct {
 // AIRFLOW_CONFIG, or airflow.cfg in AIRFLOW_HOME, which is ~/airflow if it is
 // not set. A file that AIRFLOW_CONFIG does not name may be missing; one that
 // can't be read or makes no sense is an error. environment is [os.LookupEnv], or
-// what stands in for it.
+// a test's.
 func ReadAirflow(environment func(string) (string, bool)) (*Airflow, error) {
 	a := &Airflow{environment: environment, file: new(parsedFile)}
 	variable, err := a.find()

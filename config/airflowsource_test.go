@@ -137,8 +137,8 @@ var unreadable = map[string]struct {
 	},
 	"a name without end": {variables{"AIRFLOW_HOME": "$A/", "A": "$A/"}, "", "AIRFLOW_HOME: its $ references have no end: write the value out"},
 
-	"no section":  {nil, "hidden = x", ": line 1: no [section] stands before it: write one" + neverRead},
-	"a BOM":       {nil, "\ufeff[core]", ": line 1: no [section] stands before it: write one" + neverRead},
+	"no section":  {nil, "hidden = x", ": line 1: missing [section] before it" + neverRead},
+	"a BOM":       {nil, "\ufeff[core]", ": line 1: missing [section] before it" + neverRead},
 	"no option":   {nil, "[core]\n\nhidden", `: line 3: it is no [section], "option = value" or comment: write it as one` + neverRead},
 	"no name":     {nil, "[core]\r\n= hidden", `: line 2: it is no [section], "option = value" or comment: write it as one` + neverRead},
 	"two of one":  {nil, "[core]\nx = hidden\nx : hidden", ": line 3: the option x is there twice in its section: leave one of them out" + neverRead},

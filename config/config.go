@@ -84,7 +84,7 @@ type Config struct {
 	// Rules says which groups of rules apply, and how strictly.
 	Rules Rules `json:"rules,omitzero"`
 
-	// OnUnavailable is the answer while nobody can say who owns what: "retry"
+	// OnUnavailable is the answer while no source can say who owns what: "retry"
 	// (503 with Retry-After, which the Task SDK retries), or "deny" (403, which
 	// it takes as final). Default: retry.
 	OnUnavailable string `json:"on_unavailable,omitempty"`
@@ -170,7 +170,7 @@ type Cache struct {
 	// 100000.
 	Size int `json:"size,omitempty"`
 
-	// TTL is the greatest age of an owner, of nobody and of not found, at most
+	// TTL is the greatest age of an owner, of no owner and of not found, at most
 	// 1m: a changed owner goes unnoticed no longer. Default: 5s.
 	TTL caddy.Duration `json:"ttl,omitempty"`
 
@@ -216,7 +216,7 @@ type Rules struct {
 	// its dag) or "off" (any that its team may read). Default: task_instance.
 	XComWrites string `json:"xcom_writes,omitempty"`
 
-	// GlobalWrites is "allow", or "deny": what nobody owns may be read, and not
+	// GlobalWrites is "allow", or "deny": what has no owner may be read, and not
 	// written, deleted, triggered or cleared. Default: allow.
 	GlobalWrites string `json:"global_writes,omitempty"`
 

@@ -102,7 +102,7 @@ func (r *fileReader) begin(header string) error {
 
 func (r *fileReader) set(text string) error {
 	if r.section == nil {
-		return errors.New("no [section] stands before it: write one")
+		return errors.New("missing [section] before it")
 	}
 	delimiter := strings.IndexAny(text, "=:")
 	if delimiter < 1 {

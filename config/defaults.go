@@ -61,6 +61,6 @@ func orElse[T comparable](field *T, value T) {
 	}
 }
 
-// asymmetric tells whether tokens are verified with public keys, which win over
+// asymmetric reports whether tokens are verified with public keys, which win over
 // a secret.
 func (t Token) asymmetric() bool { return t.JWKS != "" || t.PublicKey != "" }

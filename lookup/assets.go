@@ -20,8 +20,8 @@ func isAsset(kind resolver.Kind) bool {
 
 // assetWithoutDatabase answers about an asset where the database adds nothing, or
 // there is none. Without a database an asset is what it is called, and what an
-// alias leads to can't be told.
-func (d *Directory) assetWithoutDatabase(key resolver.Key, owners *owners, asOf time.Time) (answer resolver.Answer, settled bool) {
+// alias leads to is not known.
+func (d *Directory) assetWithoutDatabase(key resolver.Key, owners *ownershipRules, asOf time.Time) (answer resolver.Answer, settled bool) {
 	switch {
 	case !owners.ownAssets():
 		return resolver.Answer{Outcome: resolver.NotFound, AsOf: asOf}, true
@@ -34,9 +34,9 @@ func (d *Directory) assetWithoutDatabase(key resolver.Key, owners *owners, asOf 
 }
 
 // judgeAsset answers with everyone to whom the file gives the name that was asked
-// for, or a name or URI of a row that it leads to. A row that is nobody's adds
+// for, or a name or URI of a row that it leads to. A row that is unowned adds
 // no owner, and takes none away.
-func judgeAsset(key resolver.Key, r record, owners *owners, asOf time.Time) resolver.Answer {
+func judgeAsset(key resolver.Key, r record, owners *ownershipRules, asOf time.Time) resolver.Answer {
 	answer := resolver.Answer{Outcome: resolver.NotFound, AsOf: asOf}
 	if r.found {
 		answer.Outcome = resolver.Found

@@ -155,7 +155,7 @@ func testAssets(t *testing.T, s server) {
 }
 
 // testAssetCollations asks for names that the collation of assets equates with a
-// stored one: latin1_general_cs ignores blanks at the end, and nothing else.
+// stored one: latin1_general_cs ignores whitespace at the end, and nothing else.
 func testAssetCollations(t *testing.T, s server) {
 	t.Helper()
 	for _, release := range releases {
@@ -164,14 +164,14 @@ func testAssetCollations(t *testing.T, s server) {
 			db, url := s.airflow(t, release)
 			putAssets(t, s, db, release)
 			d := directoryOf(t, lookup.Options{Database: url, OwnershipFile: file(t, "assets:\n  asset_b: team_b\n  asset_a: team_a\n  s3://b/two: team_b\n  alias_of_b: team_b\n")})
-			for _, blanks := range []string{"", " ", "   "} {
-				checkAsset(t, d, resolver.KindAssetName, "asset_b"+blanks, "team_b")
-				checkAsset(t, d, resolver.KindAssetName, "by_uri_alone"+blanks, "team_b")
-				checkAsset(t, d, resolver.KindAssetURI, "s3://b/one"+blanks, "team_b")
-				checkAsset(t, d, resolver.KindAssetURI, "s3://b/two"+blanks, "team_b")
-				checkAsset(t, d, resolver.KindAssetAlias, "alias_events_b"+blanks, "team_b")
-				checkAsset(t, d, resolver.KindAssetAlias, "alias_of_b"+blanks, "team_b")
-				checkAsset(t, d, resolver.KindAsset, "asset_b"+blanks, "team_b")
+			for _, whitespace := range []string{"", " ", "   "} {
+				checkAsset(t, d, resolver.KindAssetName, "asset_b"+whitespace, "team_b")
+				checkAsset(t, d, resolver.KindAssetName, "by_uri_alone"+whitespace, "team_b")
+				checkAsset(t, d, resolver.KindAssetURI, "s3://b/one"+whitespace, "team_b")
+				checkAsset(t, d, resolver.KindAssetURI, "s3://b/two"+whitespace, "team_b")
+				checkAsset(t, d, resolver.KindAssetAlias, "alias_events_b"+whitespace, "team_b")
+				checkAsset(t, d, resolver.KindAssetAlias, "alias_of_b"+whitespace, "team_b")
+				checkAsset(t, d, resolver.KindAsset, "asset_b"+whitespace, "team_b")
 			}
 			checkAsset(t, d, resolver.KindAssetName, "Asset_B")
 			checkAsset(t, d, resolver.KindAssetName, "asset_b\t")

@@ -14,37 +14,37 @@ import (
 	"github.com/dagfence/dagfence/resolver"
 )
 
-// trouble is what kind of trouble an error from a database is.
-type trouble uint8
+// errorClass is the class of an error from a database.
+type errorClass uint8
 
 const (
-	// troubleOther is a fault: unreachable, gone, full.
-	troubleOther trouble = iota
-	// troubleAbsent: a table or column does not exist.
-	troubleAbsent
-	// troubleDenied: the role lacks a grant. MariaDB says so of what does not
+	// otherError is a fault: unreachable, gone, full.
+	otherError errorClass = iota
+	// schemaMissing: a table or column does not exist.
+	schemaMissing
+	// grantMissing: the role is missing a grant. MariaDB reports it for what does not
 	// exist as well, to a role that has grants on columns.
-	troubleDenied
-	// troubleLogin: user, password or database are refused.
-	troubleLogin
-	// troubleSlow: our deadline or the server's ended it.
-	troubleSlow
+	grantMissing
+	// loginRefused: user, password or database are refused.
+	loginRefused
+	// timedOut: our deadline or the server's ended it.
+	timedOut
 )
 
-// troubles by PostgreSQL's SQLSTATE (appendix A of its manual) and by MySQL's
+// The classes by PostgreSQL's SQLSTATE (appendix A of its manual) and by MySQL's
 // and MariaDB's error numbers.
 var (
-	postgresTroubles = map[string]trouble{
-		"42P01": troubleAbsent, "42703": troubleAbsent, "42501": troubleDenied, "28000": troubleLogin, "28P01": troubleLogin,
-		"3D000": troubleLogin, "57014": troubleSlow,
+	postgresClasses = map[string]errorClass{
+		"42P01": schemaMissing, "42703": schemaMissing, "42501": grantMissing, "28000": loginRefused, "28P01": loginRefused,
+		"3D000": loginRefused, "57014": timedOut,
 	}
-	mysqlTroubles = map[uint16]trouble{
-		1054: troubleAbsent, 1146: troubleAbsent, 1142: troubleDenied, 1143: troubleDenied, 1044: troubleLogin, 1045: troubleLogin,
-		1049: troubleLogin, 1698: troubleLogin, 1969: troubleSlow, 3024: troubleSlow,
+	mysqlClasses = map[uint16]errorClass{
+		1054: schemaMissing, 1146: schemaMissing, 1142: grantMissing, 1143: grantMissing, 1044: loginRefused, 1045: loginRefused,
+		1049: loginRefused, 1698: loginRefused, 1969: timedOut, 3024: timedOut,
 	}
 )
 
-func troubleOf(err error) trouble {
+func classOf(err error) errorClass {
 	var (
 		postgres *pgconn.PgError
 		my       *mysql.MySQLError
@@ -52,46 +52,46 @@ func troubleOf(err error) trouble {
 	)
 	switch {
 	case errors.As(err, &postgres):
-		return postgresTroubles[postgres.Code]
+		return postgresClasses[postgres.Code]
 	case errors.As(err, &my):
-		return mysqlTroubles[my.Number]
+		return mysqlClasses[my.Number]
 	case errors.As(err, &lite) && (strings.Contains(lite.Error(), "no such table") || strings.Contains(lite.Error(), "no such column")):
-		return troubleAbsent
+		return schemaMissing
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
-		return troubleSlow
+		return timedOut
 	}
-	return troubleOther
+	return otherError
 }
 
-// explain wraps an error of the database with what was asked, and the mend.
+// explain wraps an error of the database with what was asked, and the fix.
 // The drivers' errors show hosts, users, tables and columns, never a password.
 func (m *metadata) explain(doing string, err error) error {
-	mend := ""
-	switch troubleOf(err) {
-	case troubleAbsent:
-		mend = "; that part of the schema is missing, and the schemas of Airflow " + knownReleases() + " are known: " + m.schemaMend()
-	case troubleDenied:
-		mend = "; " + m.grantsMend()
-	case troubleLogin:
-		mend = "; check the user, password and database name in database"
-	case troubleSlow:
-		mend = fmt.Sprintf("; no answer within %v", m.timeout)
-	case troubleOther:
+	hint := ""
+	switch classOf(err) {
+	case schemaMissing:
+		hint = "; that part of the schema is missing, and the schemas of Airflow " + knownReleases() + " are known: " + m.schemaHint()
+	case grantMissing:
+		hint = "; " + m.grantsHint()
+	case loginRefused:
+		hint = "; check the user, password and database name in database"
+	case timedOut:
+		hint = fmt.Sprintf("; no answer within %v", m.timeout)
+	case otherError:
 	}
-	return fmt.Errorf("%w: %s: %w%s", resolver.ErrUnavailable, doing, err, mend)
+	return fmt.Errorf("%w: %s: %w%s", resolver.ErrUnavailable, doing, err, hint)
 }
 
-// schemaMend is the fix for a schema that can't be read as any that is known.
-func (m *metadata) schemaMend() string {
+// schemaHint is the fix for a schema that can't be read as any that is known.
+func (m *metadata) schemaHint() string {
 	grants := ""
 	if m.dialect.name != sqlalchemy.SQLite {
-		grants = m.grantsMend() + ", "
+		grants = m.grantsHint() + ", "
 	}
 	return "wait until `airflow db migrate` has ended, " + grants + "or upgrade dagfence where Airflow is newer"
 }
 
-// grantsMend is the fix for a missing grant. SQLite has none, and denies none.
-func (m *metadata) grantsMend() string {
+// grantsHint is the fix for a missing grant. SQLite has none, and denies none.
+func (m *metadata) grantsHint() string {
 	return "grant what deploy/grants/" + m.dialect.name + ".sql grants, which has to be run again after each upgrade of Airflow"
 }
 

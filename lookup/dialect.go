@@ -17,11 +17,11 @@ type dialect struct {
 	// nilUUID is how a UUID of zeros is written for a column of the type that
 	// Airflow calls CompactUUID (utils/sqlalchemy.py, 3.4).
 	nilUUID string
-	// stamped: the watch asks for a [stamp], and then for rows written since.
-	stamped bool
-	// deniesWhatIs: a refusal to read a table or column means that it exists.
-	deniesWhatIs bool
-	// quote is what stands around a quoted identifier.
+	// snapshots: the watch asks for a [snapshot], and then for rows written since.
+	snapshots bool
+	// denialMeansExists: a refusal to read a table or column means that it exists.
+	denialMeansExists bool
+	// quote surrounds a quoted identifier.
 	quote string
 }
 
@@ -34,7 +34,7 @@ func (d dialect) quoted(name string) string {
 var dialects = map[string]dialect{
 	sqlalchemy.PostgreSQL: {
 		name: "postgresql", numbered: true, nativeUUID: true, nilUUID: "'00000000-0000-0000-0000-000000000000'",
-		stamped: true, deniesWhatIs: true, quote: `"`,
+		snapshots: true, denialMeansExists: true, quote: `"`,
 	},
 	sqlalchemy.MySQL:  {name: "mysql", nilUUID: "UNHEX('00000000000000000000000000000000')", quote: "`"},
 	sqlalchemy.SQLite: {name: "sqlite", nilUUID: "'00000000000000000000000000000000'", quote: `"`},

@@ -17,10 +17,10 @@ import (
 	"github.com/dagfence/dagfence/rotate"
 )
 
-// DefaultTimeout bounds one [Directory.Resolve] where [Options] sets nothing.
-const DefaultTimeout = 2 * time.Second
+// defaultTimeout bounds one [Directory.Resolve] where [Options] sets nothing.
+const defaultTimeout = 2 * time.Second
 
-// Options says where a [Directory] learns owners. Database, OwnershipFile or
+// Options says where a [Directory] finds owners. Database, OwnershipFile or
 // both must be set.
 type Options struct {
 	// Database is the metadata database's URL as Airflow's [database]
@@ -36,16 +36,16 @@ type Options struct {
 	// OwnershipFile is the path of the operator's YAML file. Empty means none.
 	OwnershipFile string
 	// Timeout bounds one Resolve, and each statement at the database; zero means
-	// [DefaultTimeout].
+	// [defaultTimeout].
 	Timeout time.Duration
-	// Logger tells of the database coming and going and of the file's reloads.
+	// Logger logs the database coming and going and of the file's reloads.
 	// Nil means [slog.Default].
 	Logger *slog.Logger
 	// Now is the clock that answers are stamped with; nil means [time.Now].
 	Now func() time.Time
 }
 
-// Directory is the [resolver.Resolver] of first authority. What the ownership
+// Directory is the [resolver.Resolver] with the first authority. What the ownership
 // file says wins, without asking the database: a name that it gives an owner
 // is Found whether or not Airflow has it.
 //
@@ -75,7 +75,7 @@ func New(options Options) (*Directory, error) {
 		options.Now = time.Now
 	}
 	if options.Timeout == 0 {
-		options.Timeout = DefaultTimeout
+		options.Timeout = defaultTimeout
 	}
 	if options.Refresh == nil {
 		options.Refresh = rotate.Text(options.Database)
@@ -173,7 +173,7 @@ func (d *Directory) Resolve(ctx context.Context, questions []resolver.Question) 
 }
 
 // withoutDatabase answers what needs no database, or can't have one.
-func (d *Directory) withoutDatabase(key resolver.Key, owners *owners, asOf time.Time) (answer resolver.Answer, settled bool) {
+func (d *Directory) withoutDatabase(key resolver.Key, owners *ownershipRules, asOf time.Time) (answer resolver.Answer, settled bool) {
 	if isAsset(key.Kind) {
 		return d.assetWithoutDatabase(key, owners, asOf)
 	}
@@ -195,7 +195,7 @@ func unavailable(format string, args ...any) resolver.Answer {
 	return resolver.Answer{Err: fmt.Errorf("%w: "+format, append([]any{resolver.ErrUnavailable}, args...)...)}
 }
 
-func (d *Directory) owners() *owners {
+func (d *Directory) owners() *ownershipRules {
 	if d.ownership == nil {
 		return nil
 	}
@@ -204,7 +204,7 @@ func (d *Directory) owners() *owners {
 
 // judge turns what the database said into an answer: the file's word on the
 // task's dag, then on the dag's bundle, then the database's.
-func judge(key resolver.Key, r record, owners *owners, asOf time.Time) resolver.Answer {
+func judge(key resolver.Key, r record, owners *ownershipRules, asOf time.Time) resolver.Answer {
 	if r.err != nil {
 		return resolver.Answer{Err: r.err}
 	}
@@ -230,8 +230,8 @@ func judge(key resolver.Key, r record, owners *owners, asOf time.Time) resolver.
 		return answer
 	}
 	if !r.dagExists {
-		// A task whose dag's row is gone belongs to some team that nobody can
-		// name: answering "nobody" would open what is global to it.
+		// A task whose dag's row is gone belongs to a team that is not known:
+		// answering "unowned" would open what is global to it.
 		return resolver.Answer{Outcome: resolver.NotFound, AsOf: asOf}
 	}
 	if team, named := owners.ofBundle(r.bundle); named {
@@ -241,7 +241,7 @@ func judge(key resolver.Key, r record, owners *owners, asOf time.Time) resolver.
 }
 
 // notStored answers about what has no row: the file may own another spelling.
-func notStored(key resolver.Key, owners *owners, asOf time.Time) resolver.Answer {
+func notStored(key resolver.Key, owners *ownershipRules, asOf time.Time) resolver.Answer {
 	switch team, named, split := owners.inEnvironment(key); {
 	case split:
 		return unavailable("the ownership file gives two spellings of this %v to two teams, and Airflow reads both from one environment variable; keep one", key.Kind)
@@ -251,7 +251,7 @@ func notStored(key resolver.Key, owners *owners, asOf time.Time) resolver.Answer
 	return resolver.Answer{Outcome: resolver.NotFound, AsOf: asOf}
 }
 
-// storable tells whether Airflow's database can hold the name at all: what is
+// storable reports whether Airflow's database can hold the name at all: what is
 // empty, not UTF-8 or has a NUL has no row, and PostgreSQL would refuse the
 // very question.
 func storable(name string) bool {

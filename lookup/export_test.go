@@ -10,7 +10,7 @@ import (
 	"github.com/dagfence/dagfence/resolver"
 )
 
-// SessionDB gives the pool, to prove what its sessions can't do.
+// SessionDB returns the pool, to prove what its sessions can't do.
 func SessionDB(d *Directory) *sql.DB { return d.metadata.db }
 
 // NewHandlerOf serves a stand-in for a directory.

@@ -22,7 +22,7 @@ type Inspection struct {
 	Dialect string
 	// Releases are the Airflow releases that have the database's schema.
 	Releases string
-	// Teams tells that some bundle of dags belongs to a team.
+	// Teams reports that some bundle of dags belongs to a team.
 	Teams bool
 	// TeamNames are those of the database and of the ownership file, sorted, without
 	// strays that are another spelling of one.
@@ -62,7 +62,7 @@ var excesses = []struct{ may, statement string }{
 	{"write dag", "EXPLAIN UPDATE dag SET bundle_name = bundle_name WHERE 1 = 0"},
 }
 
-// Inspect learns the schema, tries every query on it, and looks what else the
+// Inspect detects the schema, tries every query on it, and looks what else the
 // role may do. It reads no value and changes nothing. Its error is that of
 // [Directory.Ready], or says that there is no database to inspect.
 func (d *Directory) Inspect(ctx context.Context) (Inspection, error) {
@@ -159,7 +159,7 @@ func (m *metadata) teams(ctx context.Context) (names []string, err error) {
 	}
 	// In 3.0 the table is absent, which MySQL calls denied. In others the role may
 	// read it, or the queries of the schema would have failed.
-	if t := troubleOf(err); err != nil && t != troubleAbsent && t != troubleDenied {
+	if t := classOf(err); err != nil && t != schemaMissing && t != grantMissing {
 		return nil, m.explain("reading the names of teams", err)
 	}
 	return names, nil
@@ -169,8 +169,8 @@ func (m *metadata) teams(ctx context.Context) (names []string, err error) {
 // stops what the role's grants do not.
 const mysqlReadOnly = 1792
 
-// permits tells whether the role may run the statement, and, if rows are wanted,
-// that it gives any. What does not exist is not permitted.
+// permits reports whether the role may run the statement, and, if rows are wanted,
+// that it returns any. What does not exist is not permitted.
 func (m *metadata) permits(ctx context.Context, statement string, wantRows bool) (bool, error) {
 	rows, err := m.db.QueryContext(ctx, m.adapt(statement))
 	if err == nil {
@@ -180,7 +180,7 @@ func (m *metadata) permits(ctx context.Context, statement string, wantRows bool)
 			return some || !wantRows, nil
 		}
 	}
-	if t := troubleOf(err); t == troubleAbsent || t == troubleDenied {
+	if t := classOf(err); t == schemaMissing || t == grantMissing {
 		return false, nil
 	}
 	if refusal, ok := errors.AsType[*mysql.MySQLError](err); ok && refusal.Number == mysqlReadOnly {

@@ -53,9 +53,9 @@ type metadata struct {
 	probe  singleflight.Group
 
 	mu sync.Mutex
-	// failing has the kinds of trouble that were logged since the database last
+	// failing has the classes of errors that were logged since the database last
 	// answered; empty while it does.
-	failing map[trouble]bool
+	failing map[errorClass]bool
 }
 
 // knownSchema is a schema that was found, with the dialect's parameters.
@@ -84,7 +84,7 @@ type record struct {
 	err error
 }
 
-// openMetadata opens the database and, if it can be reached, learns its schema.
+// openMetadata opens the database and, if it can be reached, detects its schema.
 func openMetadata(options Options) (*metadata, error) {
 	u, err := sqlalchemy.Parse(options.Database)
 	if err != nil {
@@ -165,7 +165,7 @@ func (c followedConnector) Driver() driver.Driver { return c.Get().Driver() }
 
 func (m *metadata) close() { _ = m.db.Close() } // nothing was written
 
-// ask gives one record for each key, in order. Several questions are several
+// ask returns one record for each key, in order. Several questions are several
 // queries at once, each on a connection of the pool.
 func (m *metadata) ask(ctx context.Context, keys []resolver.Key) []record {
 	records := make([]record, len(keys))
@@ -190,7 +190,7 @@ func (m *metadata) ask(ctx context.Context, keys []resolver.Key) []record {
 func (m *metadata) askOne(ctx context.Context, s *knownSchema, key resolver.Key) record {
 	r, err := m.queryInTurn(ctx, s, key)
 	if err != nil {
-		if troubleOf(err) == troubleAbsent {
+		if classOf(err) == schemaMissing {
 			m.schema.CompareAndSwap(s, nil)
 		}
 		return record{err: m.explain(fmt.Sprintf("asking the metadata database for a %s", key.Kind), err)}
@@ -217,7 +217,7 @@ func (m *metadata) queryInTurn(ctx context.Context, s *knownSchema, key resolver
 }
 
 // query reads the row that the database takes for the key's name. MySQL's
-// collations may equate case, accents and trailing blanks. Airflow asks in the
+// collations may equate case, accents and trailing whitespace. Airflow asks in the
 // same way, and hands out the value of the row it gets: so that row's owner is
 // the one that counts, whatever the name that was asked for.
 func (m *metadata) query(ctx context.Context, s *knownSchema, key resolver.Key) (record, error) {
@@ -246,7 +246,7 @@ func (m *metadata) query(ctx context.Context, s *knownSchema, key resolver.Key) 
 	if err != nil {
 		return record{}, err
 	}
-	defer rows.Close() //nolint:errcheck // rows.Err below tells of every fault of reading
+	defer rows.Close() //nolint:errcheck // rows.Err below returns every fault of reading
 	var kept record
 	for rows.Next() {
 		add := kept.add
@@ -316,7 +316,7 @@ func (m *metadata) report(records []record) {
 	m.reportError(err)
 }
 
-// reportError logs each kind of trouble once until the database answers again: a
+// reportError logs each class of error once until the database answers again: a
 // migration that is under way is another than the grants that it left missing.
 func (m *metadata) reportError(err error) {
 	m.mu.Lock()
@@ -328,9 +328,9 @@ func (m *metadata) reportError(err error) {
 		m.failing = nil
 		return
 	}
-	kind := troubleOf(err)
+	kind := classOf(err)
 	if m.failing == nil {
-		m.failing = make(map[trouble]bool)
+		m.failing = make(map[errorClass]bool)
 	}
 	if !m.failing[kind] {
 		m.failing[kind] = true

@@ -93,7 +93,7 @@ func TestMariaDB(t *testing.T) {
 	})
 }
 
-// testCollations asks for names that differ in case or trailing blanks, of rows
+// testCollations asks for names that differ in case or trailing whitespace, of rows
 // that do as far as the collation lets them: whose a row is, its own key says. The
 // last is the nearest that MariaDB has to MySQL 8's own default. The ids of dags
 // have utf8mb3_bin whatever the database has.

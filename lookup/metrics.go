@@ -55,7 +55,7 @@ func (m *metrics) observe(questions []resolver.Question, answers []resolver.Answ
 	m.duration.WithLabelValues("directory", worst.String()).Observe(took.Seconds())
 }
 
-// counted counts what the watch spreads.
+// counted counts what the watch invalidates.
 func (m *metrics) counted(forget Forget) Forget {
 	invalidations := m.invalidations.WithLabelValues("watch")
 	return func(ctx context.Context, keys ...resolver.Key) error {

@@ -16,13 +16,13 @@ import (
 	"github.com/dagfence/dagfence/resolver"
 )
 
-// owners is what one version of the ownership file says. A nil *owners says
+// ownershipRules is what one version of the ownership file says. A nil *ownershipRules says
 // nothing.
-type owners struct {
+type ownershipRules struct {
 	dags, bundles, variables, connections, assets names
 }
 
-// names maps a name, or a prefix, to a team; "" is nobody.
+// names maps a name, or a prefix, to a team; "" is unowned.
 type names struct {
 	exact, prefixes map[string]string
 	// lengths holds the prefixes' lengths once each, the longest first.
@@ -34,7 +34,7 @@ type names struct {
 	split map[string]bool
 }
 
-// find gives the team that the file names: exact beats the longest prefix.
+// find returns the team that the file names: exact beats the longest prefix.
 func (n *names) find(name string) (team string, named bool) {
 	if team, named = n.exact[name]; named {
 		return team, true
@@ -53,10 +53,10 @@ func (n *names) find(name string) (team string, named bool) {
 // upperCase is Python's str.upper.
 func upperCase(name string) string { return cases.Upper(language.Und).String(name) }
 
-// findInEnvironment gives the team of a variable or connection that no row
+// findInEnvironment returns the team of a variable or connection that no row
 // stores. Airflow reads it from the environment by the upper case of its key,
 // whatever case the key is asked for in (secrets/environment_variables.py), so
-// the owner of one spelling owns all. split tells that the file gives two
+// the owner of one spelling owns all. split reports that the file gives two
 // spellings to two teams.
 func (n *names) findInEnvironment(name string) (team string, named, split bool) {
 	if n.upper == nil {
@@ -92,13 +92,13 @@ func (n *names) add(name, team string) {
 	}
 }
 
-// of gives the team that the file gives the thing; a task is never named.
-func (o *owners) of(key resolver.Key) (team string, named bool) {
+// of returns the team that the file gives the thing; a task is never named.
+func (o *ownershipRules) of(key resolver.Key) (team string, named bool) {
 	return o.section(key.Kind).find(key.Name)
 }
 
 // teams returns every team that the file gives something.
-func (o *owners) teams() map[string]struct{} {
+func (o *ownershipRules) teams() map[string]struct{} {
 	teams := make(map[string]struct{})
 	if o == nil {
 		return teams
@@ -116,7 +116,7 @@ func (o *owners) teams() map[string]struct{} {
 }
 
 // section has the names of a kind; none of a kind that the file does not name.
-func (o *owners) section(kind resolver.Kind) *names {
+func (o *ownershipRules) section(kind resolver.Kind) *names {
 	switch {
 	case o == nil:
 	case kind == resolver.KindDag:
@@ -132,12 +132,12 @@ func (o *owners) section(kind resolver.Kind) *names {
 }
 
 // ownAssets reports whether the file names any asset.
-func (o *owners) ownAssets() bool {
+func (o *ownershipRules) ownAssets() bool {
 	return o != nil && len(o.assets.exact)+len(o.assets.prefixes) > 0
 }
 
-// inEnvironment gives the team of a variable or connection that no row stores.
-func (o *owners) inEnvironment(key resolver.Key) (team string, named, split bool) {
+// inEnvironment returns the team of a variable or connection that no row stores.
+func (o *ownershipRules) inEnvironment(key resolver.Key) (team string, named, split bool) {
 	switch {
 	case o == nil:
 	case key.Kind == resolver.KindVariable:
@@ -148,8 +148,8 @@ func (o *owners) inEnvironment(key resolver.Key) (team string, named, split bool
 	return "", false, false
 }
 
-// ofBundle gives the team of a dag bundle; a dag without a bundle has none.
-func (o *owners) ofBundle(bundle string) (team string, named bool) {
+// ofBundle returns the team of a dag bundle; a dag without a bundle has none.
+func (o *ownershipRules) ofBundle(bundle string) (team string, named bool) {
 	if o == nil || bundle == "" {
 		return "", false
 	}
@@ -157,8 +157,8 @@ func (o *owners) ofBundle(bundle string) (team string, named bool) {
 }
 
 // parseOwners reads an ownership file strictly. Its errors name the line, and
-// the mend.
-func parseOwners(data []byte, withDatabase bool) (*owners, error) {
+// the fix.
+func parseOwners(data []byte, withDatabase bool) (*ownershipRules, error) {
 	decoder := yaml.NewDecoder(bytes.NewReader(data))
 	var document yaml.Node
 	if err := decoder.Decode(&document); errors.Is(err, io.EOF) || err == nil && document.Content[0].Tag == "!!null" {
@@ -173,7 +173,7 @@ func parseOwners(data []byte, withDatabase bool) (*owners, error) {
 	if root.Kind != yaml.MappingNode {
 		return nil, fmt.Errorf("line %d: the file must be a map of dags, bundles, variables, connections and assets", root.Line)
 	}
-	o := new(owners)
+	o := new(ownershipRules)
 	sections := map[string]*names{
 		"dags": &o.dags, "bundles": &o.bundles, "variables": &o.variables, "connections": &o.connections, "assets": &o.assets,
 	}
@@ -253,7 +253,7 @@ func checkTeam(node *yaml.Node) error {
 // renamed returns the names that the file gave an owner, or gives one now, and
 // not the same. An asset that is known by another name too, which the file may
 // leave out, is not found by that one.
-func renamed(before, after *owners) []resolver.Key {
+func renamed(before, after *ownershipRules) []resolver.Key {
 	var keys []resolver.Key
 	for _, kind := range []resolver.Kind{
 		resolver.KindDag, resolver.KindVariable, resolver.KindConnection, resolver.KindAssetName, resolver.KindAssetURI,

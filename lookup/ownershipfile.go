@@ -23,7 +23,7 @@ type ownershipFile struct {
 	withDatabase bool
 	logger       *slog.Logger
 
-	current atomic.Pointer[owners]
+	current atomic.Pointer[ownershipRules]
 	err     atomic.Pointer[error]
 	seen    []byte // what current or err was made from
 	pending []byte // what was read last, not yet seen twice

@@ -21,7 +21,7 @@ func (m *metadata) currentSchema(ctx context.Context) (*knownSchema, error) {
 	return m.detectSchema(ctx)
 }
 
-// detectSchema tells the database's schema and tries every query on it, so that
+// detectSchema detects the database's schema and tries every query on it, so that
 // a missing grant shows at once. Callers at the same time share one probe,
 // which outlives a caller that gives up. Errors wrap
 // [resolver.ErrUnavailable], and errSchema where the database was reached.
@@ -64,12 +64,12 @@ func (m *metadata) probeSchema(ctx context.Context) (*knownSchema, error) {
 		if err == nil {
 			err = m.tryQueries(ctx, s)
 		}
-		switch t := troubleOf(err); {
+		switch t := classOf(err); {
 		case err == nil:
 			return s, nil
-		case t == troubleDenied && m.dialect.deniesWhatIs:
+		case t == grantMissing && m.dialect.denialMeansExists:
 			return nil, m.explain("reading the schema of Airflow "+s.releases, fmt.Errorf("%w: %w", errSchema, err))
-		case t != troubleAbsent && t != troubleDenied && !errors.Is(err, errRevision):
+		case t != schemaMissing && t != grantMissing && !errors.Is(err, errRevision):
 			return nil, m.explain("reaching the metadata database", err)
 		}
 		misses = append(misses, fmt.Sprintf("not that of Airflow %s (%v)", s.releases, err))
@@ -78,7 +78,7 @@ func (m *metadata) probeSchema(ctx context.Context) (*knownSchema, error) {
 		}
 	}
 	return nil, fmt.Errorf("%w: %w: unknown schema: none of Airflow %s: %s; point database at Airflow's own, or %s",
-		resolver.ErrUnavailable, errSchema, knownReleases(), strings.Join(misses, ", "), m.schemaMend())
+		resolver.ErrUnavailable, errSchema, knownReleases(), strings.Join(misses, ", "), m.schemaHint())
 }
 
 // tryMarker returns nil if the database has the schema's marker.

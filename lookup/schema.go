@@ -30,7 +30,7 @@ type schema struct {
 	// 0104 of 3.2.0).
 	hexIDs  bool
 	queries map[resolver.Kind]string
-	// watched are the tables whose rows the watch compares, and bundles gives
+	// watched are the tables whose rows the watch compares, and bundles returns
 	// each bundle's name and team; empty where there are no teams.
 	watched []watched
 	bundles string
@@ -39,14 +39,14 @@ type schema struct {
 // watched is a table whose rows have an owner.
 type watched struct {
 	kind resolver.Kind
-	// rows gives the name and the owner, as the row o writes it, of all rows;
+	// rows returns the name and the owner, as the row o writes it, of all rows;
 	// name is the column to page by.
 	rows, name string
-	// hinted: no row gets a team without a hint in the stamp.
-	hinted bool
+	// locksTeam: no row gets a team without a change of [snapshot.teamLocks].
+	locksTeam bool
 }
 
-// dagsOfBundle gives the dags of one bundle.
+// dagsOfBundle returns the dags of one bundle.
 const dagsOfBundle = "SELECT d.dag_id, d.bundle_name FROM dag d WHERE d.bundle_name = ?"
 
 var dagsWatched = watched{kind: resolver.KindDag, rows: "SELECT o.dag_id, o.bundle_name FROM dag o", name: "o.dag_id"}
@@ -56,8 +56,8 @@ var dagsWatched = watched{kind: resolver.KindDag, rows: "SELECT o.dag_id, o.bund
 func watchedBy(team string) []watched {
 	return []watched{
 		dagsWatched,
-		{kind: resolver.KindVariable, rows: "SELECT o.key, o." + team + " FROM variable o", name: "o.key", hinted: true},
-		{kind: resolver.KindConnection, rows: "SELECT o.conn_id, o." + team + " FROM connection o", name: "o.conn_id", hinted: true},
+		{kind: resolver.KindVariable, rows: "SELECT o.key, o." + team + " FROM variable o", name: "o.key", locksTeam: true},
+		{kind: resolver.KindConnection, rows: "SELECT o.conn_id, o." + team + " FROM connection o", name: "o.conn_id", locksTeam: true},
 	}
 }
 

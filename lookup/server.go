@@ -33,15 +33,14 @@ type ServerOptions struct {
 	// ClientCA is a PEM file: POST /v1/owners takes only clients whose
 	// certificate it has signed. It needs TLSCert and TLSKey.
 	ClientCA string
-	// Forget is told of what gets another owner, by [Directory.Watch]. Nil for
-	// nobody.
+	// Forget receives what gets another owner, from [Directory.Watch]. Nil for none.
 	Forget Forget
 	// Logger is nil for [slog.Default].
 	Logger *slog.Logger
 }
 
 // Run serves the directory over HTTP until ctx ends, then lets the requests in
-// flight end and gives nil. The directory stays the caller's to close.
+// flight end and returns nil. The directory stays the caller's to close.
 func Run(ctx context.Context, d *Directory, options ServerOptions) error {
 	if options.Logger == nil {
 		options.Logger = slog.Default()
@@ -145,7 +144,7 @@ func readTokens(path string) ([]string, error) {
 	return tokens, nil
 }
 
-// isLoopback tells whether nobody beyond this machine can reach the address.
+// isLoopback reports whether nobody beyond this machine can reach the address.
 func isLoopback(address string) bool {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
@@ -154,7 +153,7 @@ func isLoopback(address string) bool {
 	return host == "localhost" || net.ParseIP(host).IsLoopback()
 }
 
-// tls gives nil for plain HTTP.
+// tls returns nil for plain HTTP.
 //
 //nolint:nilnil // http.Server's own way to say "no TLS"
 func (o *ServerOptions) tls() (*tls.Config, error) {

@@ -60,7 +60,7 @@ func TestServersThatDoNotStart(t *testing.T) {
 	}
 }
 
-// run runs the service until the test ends, and gives its address and a stop
+// run runs the service until the test ends, and returns its address and a stop
 // that waits for its end.
 func run(t *testing.T, d *lookup.Directory, options lookup.ServerOptions) (address string, stop func() error) {
 	t.Helper()

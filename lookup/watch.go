@@ -13,12 +13,12 @@ import (
 const (
 	// watchEvery is how long the watch rests between two looks, or watchShare
 	// times as long as a look took that was no more than usual: so where each
-	// reads everything, as without stamps, it takes a twentieth of a core at most.
+	// reads everything, as without snapshots, it takes a twentieth of a core at most.
 	watchEvery = 500 * time.Millisecond
 	watchShare = 20
-	// wholeEvery is how often everything is read anew, so that what is gone from
+	// fullEvery is how often everything is read anew, so that what is gone from
 	// the database does not stay in memory.
-	wholeEvery = time.Hour
+	fullEvery = time.Hour
 	// maxForget is how many keys are forgotten in one call.
 	maxForget = 1024
 )
@@ -28,11 +28,11 @@ type Forget func(ctx context.Context, keys ...resolver.Key) error
 
 // Watch calls forget with the keys that got another owner, in the database or
 // the ownership file, until ctx ends. What it finds at first is how things are,
-// and nobody is told. While the database can't be asked the last known stands,
-// and is compared with when it answers again; what forget could not spread is
+// and is not published. While the database can't be asked the last known is kept,
+// and is compared with when it answers again; what forget failed to publish is
 // not repeated, as caches know better after their time to live.
 //
-// Nobody is told of a variable, connection or dag that is gone, nor of names
+// Not published are a variable, connection or dag that is gone, and names
 // that a prefix in the file covers and the database does not have.
 func (d *Directory) Watch(ctx context.Context, logger *slog.Logger, forget Forget) {
 	w := newWatch(d, logger, forget)
@@ -57,7 +57,7 @@ type watch struct {
 	logger    *slog.Logger
 
 	// owners is the version of the file that seen was made with.
-	owners *owners
+	owners *ownershipRules
 	// seen maps the hash of each key to the hash of who owns it: 40 bytes or so
 	// for each, whatever the names.
 	seen map[uint64]uint64
@@ -67,14 +67,14 @@ type watch struct {
 	// read is when everything was last read; zero wants it read at once.
 	read   time.Time
 	schema *schema
-	// stamp is the last. Hinted tables were last scanned while the transaction
-	// scanned was the oldest; those before until may have left the last hint, so
+	// snapshot is the last. Tables that lock the team were last scanned while the transaction
+	// scanned was the oldest; those before until may have changed teamLocks last, so
 	// the scans go on until all of them have ended.
-	stamp          stamp
+	snapshot       snapshot
 	scanned, until int64
 
-	changed     []resolver.Key
-	blind, mute bool
+	changed                     []resolver.Key
+	readFailing, publishFailing bool
 }
 
 func newWatch(d *Directory, logger *slog.Logger, forget Forget) *watch {
@@ -92,7 +92,7 @@ func (w *watch) report(failing *bool, err error, fails, works string) {
 	*failing = err != nil
 }
 
-// look finds what has changed, and tells of it. A look that read more than the
+// look finds what has changed, and publishes it. A look that read more than the
 // next one will, because it had nothing to compare with, is not usual.
 func (w *watch) look(ctx context.Context) (usual bool) {
 	owners, read := w.directory.owners(), w.read
@@ -104,23 +104,23 @@ func (w *watch) look(ctx context.Context) (usual bool) {
 	if w.directory.metadata != nil {
 		err = w.lookIntoDatabase(ctx)
 	}
-	w.tell(ctx)
+	w.publish(ctx)
 	if ctx.Err() != nil {
 		return true // it is to end, and what it ended in is no fault
 	}
 	if err != nil {
 		w.read = time.Time{}
 	}
-	w.report(&w.blind, err, "failed to read changed owners; cached owners expire by their time to live", "changed owners are read again")
+	w.report(&w.readFailing, err, "failed to read changed owners; cached owners expire by their time to live", "changed owners are read again")
 	return err != nil || w.read.Equal(read)
 }
 
-// tell spreads what has changed.
-func (w *watch) tell(ctx context.Context) {
+// publish invalidates what has changed.
+func (w *watch) publish(ctx context.Context) {
 	for len(w.changed) > 0 {
 		n := min(len(w.changed), maxForget)
 		err := w.forget(ctx, w.changed[:n]...)
-		w.report(&w.mute, err, "failed to publish invalidations; cached owners expire by their time to live", "invalidations are published again")
+		w.report(&w.publishFailing, err, "failed to publish invalidations; cached owners expire by their time to live", "invalidations are published again")
 		w.changed = w.changed[n:]
 	}
 	w.changed = nil
@@ -136,39 +136,39 @@ func (w *watch) lookIntoDatabase(ctx context.Context) error {
 	if w.schema != s.schema { // Airflow was upgraded: what is known can't be compared
 		w.schema, w.seen, w.bundles, w.read = s.schema, nil, nil, time.Time{}
 	}
-	now, err := m.stampNow(ctx, s.schema)
+	now, err := m.currentSnapshot(ctx, s.schema)
 	if err != nil {
 		return err
 	}
 	switch {
-	case now.hint != w.stamp.hint: // by a transaction that may be younger than the stamp's next
+	case now.teamLocks != w.snapshot.teamLocks: // by a transaction that may be younger than the snapshot's next
 		w.until = math.MaxInt64
 	case w.until == math.MaxInt64:
 		w.until = now.next
 	}
 	started, seen := m.now(), w.seen
 	// A database whose transactions count from before was restored.
-	whole := w.read.IsZero() || started.Sub(w.read) > wholeEvery || now.next < w.stamp.next
-	if whole {
+	full := w.read.IsZero() || started.Sub(w.read) > fullEvery || now.next < w.snapshot.next
+	if full {
 		seen, w.read = make(map[uint64]uint64, len(w.seen)), started
 	}
-	all := whole || !m.dialect.stamped
+	all := full || !m.dialect.snapshots
 	scan := all || w.scanned < w.until
 	for i := range s.watched {
-		table, since := &s.watched[i], w.stamp.oldest
+		table, since := &s.watched[i], w.snapshot.oldest
 		switch {
 		case all:
 			since = 0
-		case table.hinted && !scan:
+		case table.locksTeam && !scan:
 			continue
-		case table.hinted:
+		case table.locksTeam:
 			since = w.scanned
 		}
 		if err := m.rowsSince(ctx, table, since, func(name, value string) { w.compare(seen, resolver.Key{Kind: table.kind, Name: name}, value) }); err != nil {
 			return err
 		}
 	}
-	w.seen, w.stamp = seen, now
+	w.seen, w.snapshot = seen, now
 	if scan {
 		w.scanned = now.oldest
 	}

@@ -57,7 +57,7 @@ func (w *watched) sorted(t *testing.T, when string, want []string) {
 	}
 }
 
-// restricted gives the URL of a database as the role that the grants script
+// restricted returns the URL of a database as the role that the grants script
 // makes, which is all that a watch needs; where there are no grants as it is.
 func restricted(t *testing.T, s server, db *sql.DB, url string) string {
 	t.Helper()

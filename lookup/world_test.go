@@ -45,7 +45,7 @@ var releases = []string{"3.0", "3.1", "3.2", "3.3", "3.4"}
 // server is a database server of some dialect, and how to make databases on it.
 type server struct {
 	dialect string
-	// create makes an empty database; it gives an administrator's handle and
+	// create makes an empty database; it returns an administrator's handle and
 	// the URL as Airflow has it.
 	create func(tb testing.TB, name string) (*sql.DB, string)
 }
@@ -91,7 +91,7 @@ func (s server) airflow(tb testing.TB, release string) (*sql.DB, string) {
 	return db, url
 }
 
-// migrate makes the release's tables and the world, and gives the tables' SQL.
+// migrate makes the release's tables and the world, and returns the tables' SQL.
 func (s server) migrate(tb testing.TB, db *sql.DB, release string) string {
 	tb.Helper()
 	tables, err := os.ReadFile(filepath.Join("testdata", "airflow-"+release+"."+s.dialect+".sql"))

@@ -22,9 +22,9 @@ const (
 	// deployment's name behind it where it has one.
 	channelPrefix = "dagfence:invalidate"
 	// keyPrefix is that of every key in Redis, a deployment's name behind it where
-	// it has one; its number is the version of what stands there.
+	// it has one; its number is the version of the format.
 	keyPrefix = "dagfence:2"
-	// maxPlainName is the longest name that stands in a Redis key as it is.
+	// maxPlainName is the longest name that is a part of a Redis key as it is.
 	maxPlainName = 128
 
 	// invalidatePatience is how many times [redisclient.Timeout] an invalidation is
@@ -41,7 +41,7 @@ const (
 
 var errNotSubscribed = errors.New("redis refused the subscription")
 
-// Bus spreads invalidations to every process that shares a Redis. Messages are
+// Bus publishes invalidations to every process that shares a Redis. Messages are
 // sealed: a stranger in that Redis can replay one and cost a look-up, and no
 // more.
 type Bus struct {
@@ -104,7 +104,7 @@ func newBus(clients *rotate.Value[redis.UniversalClient], options Options) (*Bus
 	return &Bus{
 		clients: clients, sealer: sealer, channel: channelOf(options.Deployment), prefix: prefixOf(options.Deployment), now: options.Clock, ttl: options.TTL,
 		timeout: invalidatePatience * options.redisTimeout,
-		sender:  rand.Uint64(), //nolint:gosec // tells processes apart; it keeps no secret
+		sender:  rand.Uint64(), //nolint:gosec // distinguishes processes; it is no secret
 	}, nil
 }
 
@@ -125,8 +125,8 @@ func prefixOf(deployment string) string {
 }
 
 // Invalidate makes everyone on the bus forget the keys. In Redis each gets a
-// tombstone, which no fill overwrites. It stands for longer than the time to
-// live of an owner, so that a fill which began before is dead when it lapses.
+// tombstone, which no fill overwrites. It lives longer than an owner's time to
+// live, so that a fill which began before is dead when it lapses.
 func (b *Bus) Invalidate(ctx context.Context, keys ...Key) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), b.timeout)
 	defer cancel()

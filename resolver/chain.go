@@ -15,7 +15,7 @@ import (
 
 // The defaults of [Options].
 const (
-	DefaultSize    = 100_000
+	defaultSize    = 100_000
 	DefaultTTL     = 5 * time.Second
 	DefaultTaskTTL = 5 * time.Minute
 	DefaultTimeout = 2 * time.Second
@@ -42,7 +42,7 @@ type Options struct {
 	// Deployment names the Airflow whose owners these are. Two that share a Redis
 	// keep apart by it, whatever secrets they have. Empty is a name too.
 	Deployment string
-	// Size is how many entries are kept in this process. 0 is [DefaultSize].
+	// Size is how many entries are kept in this process. 0 is [defaultSize].
 	Size int
 	// TTL is how long an owner, or that there is none, is taken for true. 0 is
 	// [DefaultTTL].
@@ -52,12 +52,11 @@ type Options struct {
 	// Timeout bounds a resolve, whatever the deadline of its context. 0 is
 	// [DefaultTimeout].
 	Timeout time.Duration
-	// Clock tells the time. Nil is [time.Now].
+	// Clock returns the time. Nil is [time.Now].
 	Clock func() time.Time
-	// Observer is told what happens, for metrics. Nil for nobody.
+	// Observer receives what happens, for metrics. Nil for none.
 	Observer Observer
-	// Logger is told when the state of a source or of Redis changes. Nil for
-	// nobody.
+	// Logger logs changes of the state of a source or of Redis. Nil for none.
 	Logger *slog.Logger
 
 	invalidations *invalidations
@@ -66,7 +65,7 @@ type Options struct {
 }
 
 func (o Options) withDefaults() Options {
-	o.Size = cmp.Or(o.Size, DefaultSize)
+	o.Size = cmp.Or(o.Size, defaultSize)
 	o.TTL = cmp.Or(o.TTL, DefaultTTL)
 	o.TaskTTL = cmp.Or(o.TaskTTL, DefaultTaskTTL)
 	o.Timeout = cmp.Or(o.Timeout, DefaultTimeout)
@@ -88,7 +87,7 @@ func (o Options) withDefaults() Options {
 
 // Chain answers from memory, else from Redis if there is one, else from the
 // source; one call for each key at a time. Without its source it answers from
-// what it knows, and Unavailable beyond that.
+// what it knows; the rest is Unavailable.
 type Chain struct {
 	memory    *memoryTier
 	coalescer *coalescer
@@ -139,7 +138,7 @@ func (c *Chain) Resolve(ctx context.Context, questions []Question) []Answer {
 }
 
 // Invalidate forgets the keys here, and in every process on the same Redis. An
-// error says that the others were not told; they ask again within one TTL.
+// error means that the others were not notified; they ask again within one TTL.
 // It is not cut short by the end of ctx.
 func (c *Chain) Invalidate(ctx context.Context, keys ...Key) error {
 	c.memory.Invalidate(keys...)
@@ -153,7 +152,7 @@ func (c *Chain) Invalidate(ctx context.Context, keys ...Key) error {
 }
 
 // Ready returns nil if the source answers, and else an error that wraps
-// [ErrUnavailable] or [ErrDenied]. A source that nobody asked in the last
+// [ErrUnavailable] or [ErrDenied]. A source that was not asked in the last
 // [RecentAge] is asked for something that does not exist. Redis does not count.
 func (c *Chain) Ready(ctx context.Context) error { return c.health.ready(ctx) }
 

@@ -162,7 +162,7 @@ func callKeyOf(q Question) callKey {
 	return callKey{Key: q.Key, bypassRedis: q.Freshness != Cached, withTeam: !q.IdentityOnly || q.Kind != KindTask}
 }
 
-// run asks the next tier, and tells all waiters.
+// run asks the next tier, and wakes all waiters.
 func (c *coalescer) run(ctx context.Context, call *call, asked []Question) {
 	defer c.finish(call, asked)
 	defer func() {

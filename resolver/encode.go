@@ -5,8 +5,8 @@ import (
 	"math"
 )
 
-// tombstone is the outcome in Redis of a key that was just invalidated: nobody
-// fills it until it lapses.
+// tombstone is the outcome in Redis of a key that was just invalidated: it is not
+// filled until it lapses.
 const tombstone = Unavailable
 
 // encodeAnswer returns the body of a sealed entry: the outcome (1 byte), then the
@@ -62,7 +62,7 @@ func areFields(rest []byte) bool {
 	return true
 }
 
-// encodeKeys gives the body of a message: who sends it (8 bytes), then each
+// encodeKeys returns the body of a message: who sends it (8 bytes), then each
 // key's kind (1 byte) and its name after its length.
 func encodeKeys(sender uint64, keys []Key) []byte {
 	body := binary.BigEndian.AppendUint64(nil, sender)

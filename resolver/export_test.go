@@ -45,7 +45,7 @@ func (s Sealer) Open(name string, now time.Time, value []byte) ([]byte, time.Tim
 	return s.open(name, now, value)
 }
 
-// SealAnswer seals an answer as the Redis tier does, and gives its Redis key.
+// SealAnswer seals an answer as the Redis tier does, and returns its Redis key.
 func (s Sealer) SealAnswer(question Question, answer Answer) (key string, value []byte) {
 	body, _ := encodeAnswer(&answer)
 	name := slot(&question)

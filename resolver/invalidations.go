@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	// shards is how many stamps each kind has. Keys that share one also share its
+	// shards is how many instants each kind has. Keys that share one also share its
 	// invalidations, which costs a look-up and nothing else.
 	shards = 1024
 	// anyShard has the last invalidation of any key of the kind.
@@ -17,7 +17,7 @@ const (
 )
 
 // epoch lies this far before the start, so that no instant which an entry may
-// still have is 0 or less, the stamp of what was never invalidated.
+// still have is 0 or less, the value of a key that was never invalidated.
 const epoch = 24 * time.Hour
 
 // invalidations remembers when each key was last invalidated. An answer fetched at
@@ -87,23 +87,23 @@ func (v *invalidations) add(keys ...Key) {
 		if !key.known() {
 			continue
 		}
-		stamps := &v.at[key.Kind]
-		storeMax(&stamps[anyShard], now)
+		latest := &v.at[key.Kind]
+		storeMax(&latest[anyShard], now)
 		if shard := v.shard(key.Name); shard != anyShard {
-			storeMax(&stamps[shard], now)
+			storeMax(&latest[shard], now)
 			continue
 		}
-		for i := range stamps {
-			storeMax(&stamps[i], now)
+		for i := range latest {
+			storeMax(&latest[i], now)
 		}
 	}
 }
 
 // storeMax stores the later of two instants.
-func storeMax(stamp *atomic.Int64, now int64) {
+func storeMax(latest *atomic.Int64, now int64) {
 	for {
-		old := stamp.Load()
-		if old >= now || stamp.CompareAndSwap(old, now) {
+		old := latest.Load()
+		if old >= now || latest.CompareAndSwap(old, now) {
 			return
 		}
 	}

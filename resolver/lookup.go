@@ -38,9 +38,9 @@ type LookupOptions struct {
 	CertFile, KeyFile string
 	// Timeout bounds one request. 0 is [DefaultTimeout].
 	Timeout time.Duration
-	// Clock tells the time. Nil is [time.Now].
+	// Clock returns the time. Nil is [time.Now].
 	Clock func() time.Time
-	// Logger is told of credentials that are replaced. Nil for nobody.
+	// Logger logs credentials that are replaced. Nil for none.
 	Logger *slog.Logger
 }
 

@@ -123,7 +123,7 @@ func resident(t *testing.T) int {
 	return 0
 }
 
-// pauses gives how long the collector has stopped the world at most, in half of
+// pauses returns how long the collector has stopped the world at most, in half of
 // the cases and in 99 of 100.
 func pauses() (half, most time.Duration) {
 	sample := []metrics.Sample{{Name: "/sched/pauses/total/gc:seconds"}}

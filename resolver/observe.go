@@ -36,7 +36,7 @@ const (
 	SourceOwnership = "ownership_file"
 )
 
-// Observer is told what happened, for metrics. Its arguments come from closed
+// Observer receives what happened, for metrics. Its arguments come from closed
 // sets. Safe for concurrent use; called on the path of a request.
 type Observer interface {
 	// CacheRequest reports how a tier dealt with one question.
@@ -57,7 +57,7 @@ func (silent) Invalidated(int)                       {}
 
 // Observe reports each call of next to the observer as a call of the named
 // source ([SourceLookup], [SourceDatabase], [SourceOwnership]). A nil observer
-// is told nothing.
+// receives nothing.
 func Observe(next Resolver, source string, observer Observer) Resolver {
 	if observer == nil {
 		return next

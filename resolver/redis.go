@@ -51,7 +51,7 @@ type fill struct {
 	// question is the one that finds the answer again.
 	question Question
 	answer   Answer
-	// overwrite replaces what stands there and does not open.
+	// overwrite replaces an entry that does not open.
 	overwrite bool
 }
 
@@ -96,7 +96,7 @@ func (r *redisTier) Close() {
 }
 
 // Invalidate makes every process on the same Redis forget the keys. An error
-// says that the others were not told; they ask again within one TTL.
+// means that the others were not notified; they ask again within one TTL.
 func (r *redisTier) Invalidate(ctx context.Context, keys ...Key) error {
 	r.invalidations.add(keys...)
 	_, err := r.breaker.Execute(func() ([]*redis.StringCmd, error) {
@@ -157,7 +157,7 @@ func (r *redisTier) read(ctx context.Context, questions []Question, answers []An
 }
 
 // get reads the keys. It reads no more of a value than could be sealed: what
-// stands there may be somebody else's, of any size.
+// is there may be of any size.
 func (r *redisTier) get(ctx context.Context, names []string) ([]*redis.StringCmd, error) {
 	return r.breaker.Execute(func() ([]*redis.StringCmd, error) {
 		ctx, cancel := context.WithTimeout(ctx, r.options.redisTimeout)

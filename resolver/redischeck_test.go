@@ -16,7 +16,7 @@ import (
 	"github.com/dagfence/dagfence/tests/services"
 )
 
-// tried gives what each command came to: "" if it did what it should, or else
+// tried returns what each command came to: "" if it did what it should, or else
 // the first word of the error.
 func tried(t *testing.T, client redis.UniversalClient) map[string]string {
 	t.Helper()

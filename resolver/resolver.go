@@ -4,7 +4,7 @@
 // Every tier (memory, Redis, the lookup service, the embedded directory) is a
 // [Resolver]; [New] joins them into the chain that the fence asks. Four
 // outcomes are kept apart in every tier, because Airflow's own history shows
-// what happens when they are not: a deny that is treated as a miss is routed
+// what happens when they are not: a deny that is treated as a miss is bypassed
 // around (apache/airflow PR 66575).
 package resolver
 
@@ -48,7 +48,7 @@ const (
 
 var kindNames = [...]string{"", "task", "dag", "variable", "connection", "asset", "asset_name", "asset_uri", "asset_alias"}
 
-// String gives the kind's name on the wire and in metrics.
+// String returns the kind's name on the wire and in metrics.
 func (k Kind) String() string {
 	if int(k) < len(kindNames) && k != 0 {
 		return kindNames[k]
@@ -89,8 +89,8 @@ const (
 	// triggers and clears are judged by it before their body is read.
 	Recent
 	// Confirm wants the same, but where the source is unavailable an answer
-	// within its time to live stands; the source is asked at most once per key
-	// and second. A deny from an older entry is confirmed so before it is spoken.
+	// within its time to live is served; the source is asked at most once per key
+	// and second. A deny from an older entry is confirmed so before it is returned.
 	Confirm
 	// Cached takes any answer within its time to live.
 	Cached
@@ -99,7 +99,7 @@ const (
 // RecentAge is the oldest answer that a [Recent] question takes.
 const RecentAge = time.Second
 
-// Question is one thing to learn.
+// Question asks about one thing.
 type Question struct {
 	Key
 	Freshness Freshness
@@ -120,9 +120,9 @@ func (q *Question) bypasses() bool {
 type Outcome uint8
 
 const (
-	// Unavailable means that nobody could say (time-out, 5xx, garbage). It ends the
-	// search, absence is not assumed, and it is never cached. The zero value,
-	// so that an answer which nobody filled in lets nothing through.
+	// Unavailable means that no source could answer (time-out, 5xx, garbage). It ends the
+	// search, it is not taken for NotFound, and it is never cached. The zero value,
+	// so that an answer which was not filled in lets nothing through.
 	Unavailable Outcome = iota
 	// Denied means that an authority refuses to say (401 or 403 from the lookup
 	// service). It ends the search: no later source, no stale entry. Never
@@ -137,7 +137,7 @@ const (
 
 var outcomeNames = [...]string{"unavailable", "denied", "not_found", "found"}
 
-// String gives the outcome's name on the wire and in metrics: "unavailable",
+// String returns the outcome's name on the wire and in metrics: "unavailable",
 // "denied", "not_found" or "found".
 func (o Outcome) String() string {
 	if int(o) < len(outcomeNames) {
@@ -159,7 +159,7 @@ type Task struct {
 type Answer struct {
 	Outcome Outcome
 	// Team owns the thing; for a task it is the team of the task's dag. Empty
-	// means nobody: the thing is global. Only set when Outcome is Found.
+	// means that it is unowned (global). Only set when Outcome is Found.
 	Team string
 	// Others are further owners, where an asset's name leads to the assets of
 	// several teams. What is done needs to be allowed by each. Such an answer is

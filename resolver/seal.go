@@ -45,7 +45,7 @@ func newSealer(secret []byte, deployment string) (*sealer, error) {
 	return &sealer{macs: sync.Pool{New: func() any { return hmac.New(sha256.New, key) }}}, nil
 }
 
-// seal gives the sealed body.
+// seal returns the sealed body.
 func (s *sealer) seal(name string, asOf time.Time, body []byte) []byte {
 	sealed := make([]byte, 0, sealHeader+len(body)+sha256.Size)
 	sealed = append(sealed, sealVersion)

@@ -60,8 +60,8 @@ type OwnersResponse struct {
 type OwnersAnswer struct {
 	// Outcome is as [Outcome.String] has it.
 	Outcome string `json:"outcome"`
-	// Team is present when Outcome is found and there is one owner; "" is nobody.
-	// It is a pointer so that a team left out is not taken for nobody.
+	// Team is present when Outcome is found and there is one owner; "" is unowned.
+	// It is a pointer so that a missing team is not taken for unowned.
 	Team *string `json:"team,omitempty"`
 	// Teams takes the place of Team where an asset's name leads to the assets of
 	// several teams. A fence that does not know it lets nothing through.
@@ -148,7 +148,7 @@ func NewOwnersResponse(answers []Answer, now time.Time) OwnersResponse {
 	return response
 }
 
-// Parse gives the answers to the questions, whose asking began at asked. An
+// Parse returns the answers to the questions, whose asking began at asked. An
 // answer that is not as it must be makes all of them worthless: the error says
 // what is wrong.
 func (r OwnersResponse) Parse(questions []Question, asked time.Time) ([]Answer, error) {

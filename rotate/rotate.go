@@ -36,7 +36,7 @@ type Source[T any] struct {
 	// Retire is called with a value that no use begins with any more. Nil for
 	// nothing.
 	Retire func(T)
-	// Logger is told of values that are replaced, or can't be. Nil for none.
+	// Logger logs values that are replaced, or can't be. Nil for none.
 	Logger *slog.Logger
 }
 

@@ -13,8 +13,8 @@ import (
 // datetime knows.
 const maxNumericDate = 253402300799
 
-// span is when a token counts. The zero span has expired.
-type span struct {
+// validity is when a token counts. The zero validity has expired.
+type validity struct {
 	issuedAt  time.Time
 	notBefore time.Time // zero: at once
 	expires   time.Time
@@ -23,7 +23,7 @@ type span struct {
 // check draws PyJWT's boundaries (api_jwt.py _validate_iat, _nbf, _exp): on the
 // second of iat and nbf, less the leeway, the token counts already; on that of
 // exp, plus the leeway, no longer.
-func (s span) check(now time.Time, leeway time.Duration) error {
+func (s validity) check(now time.Time, leeway time.Duration) error {
 	latest := now.Add(leeway)
 	switch {
 	case s.issuedAt.After(latest):
@@ -40,50 +40,50 @@ func (s span) check(now time.Time, leeway time.Duration) error {
 // judge reads the claims of a token whose signature is verified, in PyJWT's
 // order and then Airflow's: claim names are case-sensitive, and of a name given
 // twice the last counts, as in Python.
-func (v *Verifier) judge(claims jwt.MapClaims) (Task, span, error) {
+func (v *Verifier) judge(claims jwt.MapClaims) (Task, validity, error) {
 	for _, name := range v.required {
 		if claims[name] == nil {
-			return Task{}, span{}, fmt.Errorf("%w: %s", ErrMissingClaim, name)
+			return Task{}, validity{}, fmt.Errorf("%w: %s", ErrMissingClaim, name)
 		}
 	}
-	during, err := readSpan(claims)
+	during, err := readValidity(claims)
 	if err != nil {
-		return Task{}, span{}, err
+		return Task{}, validity{}, err
 	}
 	if err := during.check(v.now(), v.leeway); err != nil {
-		return Task{}, span{}, err
+		return Task{}, validity{}, err
 	}
 	if len(v.issuer) > 0 && !isOneOf(claims["iss"], v.issuer) {
-		return Task{}, span{}, ErrIssuer
+		return Task{}, validity{}, ErrIssuer
 	}
 	if !anyAudience(claims["aud"], v.audience) {
-		return Task{}, span{}, ErrAudience
+		return Task{}, validity{}, ErrAudience
 	}
 	if jti, given := claims["jti"]; given {
 		if _, ok := jti.(string); !ok {
-			return Task{}, span{}, fmt.Errorf("%w: claim jti is not a string", ErrMalformed)
+			return Task{}, validity{}, fmt.Errorf("%w: claim jti is not a string", ErrMalformed)
 		}
 	}
 	task := Task{Expires: during.expires}
 	if task.ID, err = readSubject(claims["sub"]); err != nil {
-		return Task{}, span{}, err
+		return Task{}, validity{}, err
 	}
 	if task.Scope, err = readScope(claims); err != nil {
-		return Task{}, span{}, err
+		return Task{}, validity{}, err
 	}
 	if task.Claims, err = readTaskClaims(claims); err != nil {
-		return Task{}, span{}, err
+		return Task{}, validity{}, err
 	}
 	return task, during, nil
 }
 
-func readSpan(claims jwt.MapClaims) (during span, err error) {
+func readValidity(claims jwt.MapClaims) (during validity, err error) {
 	if during.issuedAt, err = numericDate(claims, "iat"); err != nil {
-		return span{}, err
+		return validity{}, err
 	}
 	if _, given := claims["nbf"]; given {
 		if during.notBefore, err = numericDate(claims, "nbf"); err != nil {
-			return span{}, err
+			return validity{}, err
 		}
 	}
 	during.expires, err = numericDate(claims, "exp")

@@ -10,7 +10,7 @@ type Error struct {
 	message string
 }
 
-// Error tells the reason in words.
+// Error returns the reason in words.
 func (e *Error) Error() string { return e.message }
 
 var (
@@ -53,7 +53,7 @@ var (
 	ErrScope = &Error{"scope", "token scope is unknown"}
 )
 
-// Reason gives the label of an error of this package, one of a closed set fit
+// Reason returns the label of an error of this package, one of a closed set fit
 // for metrics. Empty for nil, "other" for an error from elsewhere.
 func Reason(err error) string {
 	if err == nil {

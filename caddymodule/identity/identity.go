@@ -4,7 +4,7 @@
 // It follows Airflow's own reading: the bearer scheme as FastAPI splits it, the
 // token and its claims as PyJWT and Airflow's JWTValidator check them, the
 // subject as pydantic parses a UUID. Where those are more lenient than any
-// token that Airflow signs needs (blanks and padding inside a token, numeric
+// token that Airflow signs needs (whitespace and padding inside a token, numeric
 // dates given as strings, critical extensions), the token is refused.
 package identity
 
@@ -35,7 +35,7 @@ const (
 // scopeNames are the scopes' names in a token. A name that is not here is refused.
 var scopeNames = [...]string{ScopeExecution: "execution", ScopeWorkload: "workload", ScopeCallback: "callback"}
 
-// String gives the scope's name in a token, such as "execution".
+// String returns the scope's name in a token, such as "execution".
 func (s Scope) String() string {
 	if s > 0 && int(s) < len(scopeNames) {
 		return scopeNames[s]

@@ -12,7 +12,7 @@ import (
 // nest at all; Python's parser gives up near 1000 levels, Go's at 10000.
 const maxDepth = 100
 
-// readAlike tells whether Python reads a token's header and claims as Go has
+// readAlike reports whether Python reads a token's header and claims as Go has
 // read them. Go takes U+FFFD for bytes that are not UTF-8 and for half a
 // surrogate pair, so that two names become one; PyJWT refuses the bytes, and
 // pydantic a name with the half.
@@ -28,7 +28,7 @@ func readAlike(token string) bool {
 	return true
 }
 
-// isPlainJSON tells whether JSON, known to be valid, has whole surrogate pairs
+// isPlainJSON reports whether JSON, known to be valid, has whole surrogate pairs
 // only and nests at most maxDepth deep.
 func isPlainJSON(text []byte) bool {
 	depth, quoted := 0, false

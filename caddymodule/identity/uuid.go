@@ -7,7 +7,7 @@ const (
 	hexLength  = 32
 )
 
-// canonicalUUID gives the lower-case hyphenated form of a UUID written in any
+// canonicalUUID returns the lower-case hyphenated form of a UUID written in any
 // of the ways that pydantic takes, which is what reads sub in every Airflow 3
 // release: hyphenated, 32 hex digits, and the hyphenated form in braces or
 // behind "urn:uuid:", in either case of the digits. Python's own uuid.UUID

@@ -16,7 +16,7 @@ import (
 // have about 500.
 const MaxTokenSize = 8 << 10
 
-// Config is what a token must be. The zero Config refuses every token, for want
+// Config is what a token must be. The zero Config refuses every token, for lack
 // of an audience.
 type Config struct {
 	// Algorithms are the only ones taken ([api_auth] jwt_algorithm). Empty, or
@@ -51,14 +51,14 @@ type Verifier struct {
 // remembered is a good token's answer, for as long as these keys are in place.
 type remembered struct {
 	task   Task
-	during span
+	during validity
 	keys   *Keys
 }
 
-// New makes a Verifier. keys gives the keys of the moment, nil while there are
+// New makes a Verifier. keys returns the current keys, nil while there are
 // none; it is asked for every token and must be cheap. At most about cacheSize
 // good tokens (1 at least) are remembered, by their SHA-256 and never as such,
-// until they expire or keys gives other Keys.
+// until they expire or keys returns other Keys.
 func New(cfg Config, keys func() *Keys, now func() time.Time, cacheSize int) *Verifier {
 	v := &Verifier{
 		algorithms: slices.Clone(cfg.Algorithms),
@@ -84,7 +84,7 @@ func New(cfg Config, keys func() *Keys, now func() time.Time, cacheSize int) *Ve
 	return v
 }
 
-// Verify gives the task that an Authorization header's value speaks for, or why
+// Verify returns the task that an Authorization header's value speaks for, or why
 // there is none: see the errors of this package, and [Reason]. After
 // [ErrUnknownKey] it is worth trying again once the keys have been fetched anew.
 func (v *Verifier) Verify(header string) (Task, error) {
@@ -117,8 +117,8 @@ func (v *Verifier) Verify(header string) (Task, error) {
 	return task, nil
 }
 
-// bearer gives the token of a header, split as FastAPI's HTTPBearer does; but
-// behind the scheme only blanks are skipped (RFC 6750), where Python strips all
+// bearer returns the token of a header, split as FastAPI's HTTPBearer does; but
+// behind the scheme only whitespace are skipped (RFC 6750), where Python strips all
 // white space on both sides.
 func bearer(header string) (string, error) {
 	scheme, rest, _ := strings.Cut(header, " ")
@@ -132,7 +132,7 @@ func bearer(header string) (string, error) {
 	return token, nil
 }
 
-// parse gives the claims of a token whose signature it has verified.
+// parse returns the claims of a token whose signature it has verified.
 func (v *Verifier) parse(token string, keys *Keys) (jwt.MapClaims, error) {
 	if !wellFormed(token) {
 		return nil, ErrMalformed
@@ -158,7 +158,7 @@ func (v *Verifier) parse(token string, keys *Keys) (jwt.MapClaims, error) {
 	}
 }
 
-// wellFormed tells whether a token is three segments of base64url letters. Go's
+// wellFormed reports whether a token is three segments of base64url letters. Go's
 // decoder skips line breaks, and PyJWT takes padding; neither belongs in a
 // compact JWS (RFC 7515 section 2).
 func wellFormed(token string) bool {

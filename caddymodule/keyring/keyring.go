@@ -109,17 +109,17 @@ func (k *Keyring) choose(opts Options, transport http.RoundTripper) error {
 		k.interval, k.retry = jwksInterval, jwksRetry
 	case opts.JWKS != "":
 		k.option, k.read, k.parse = "token jwks", fileReader(opts.JWKS), k.parseJWKS
-		k.hint = "give the file of a JWKS that holds public keys, or its http(s) URL"
+		k.hint = "set it to the file of a JWKS with public keys, or to its http(s) URL"
 	case opts.PublicKey != "":
 		k.option, k.read, k.parse = "token public_key", fileReader(opts.PublicKey), identity.ParsePEM
-		k.hint = "give a PEM file with the public half of Airflow's [api_auth] jwt_private_key_path"
+		k.hint = "set it to a PEM file with the public half of Airflow's [api_auth] jwt_private_key_path"
 	case opts.Secret != "":
 		k.option, k.parse, k.fixed = "token secret", identity.NewSecret, true
 		k.read = func(context.Context) ([]byte, error) { return []byte(opts.Secret), nil }
-		k.hint = "give the value of Airflow's [api_auth] jwt_secret"
+		k.hint = "set it to the value of Airflow's [api_auth] jwt_secret"
 	case opts.SecretFile != "":
 		k.option, k.read, k.parse = "token secret_file", fileReader(opts.SecretFile), k.parseSecretFile
-		k.hint = "give a file that holds the value of Airflow's [api_auth] jwt_secret"
+		k.hint = "set it to a file that contains the value of Airflow's [api_auth] jwt_secret"
 	default:
 		return errors.New("no token key configured: set token jwks, public_key, secret or secret_file")
 	}

@@ -62,7 +62,7 @@ func keySetOf(t *testing.T, numbers ...byte) string {
 	return string(document)
 }
 
-// verifies tells whether a task's token, signed so, passes with the keys of the
+// verifies reports whether a task's token, signed so, passes with the keys of the
 // moment.
 func verifies(t *testing.T, keys *keyring.Keyring, method jwt.SigningMethod, key any, kid string) bool {
 	t.Helper()

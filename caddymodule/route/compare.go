@@ -6,18 +6,18 @@ import (
 	"strings"
 )
 
-// Compare holds the table against a release. lacks says what a fence with this
+// Compare compares the table with a release. missing says what a fence with this
 // table would refuse, or read in another way than the release, a sentence each;
-// beyond says what the table has and the release does not, as it has of every
+// extra says what the table has and the release does not, as it has of every
 // release but the newest.
-func Compare(release Release) (lacks, beyond []string) {
+func Compare(release Release) (missing, extra []string) {
 	rows := make(map[string]int, len(table))
 	for i := range table {
 		rows[table[i].name()] = i
 	}
 	for _, version := range release.Versions {
 		if !slices.Contains(apiVersions[:], version) {
-			lacks = append(lacks, "API version "+version+" is not known")
+			missing = append(missing, "API version "+version+" is not known")
 		}
 	}
 	places := make([]int, len(release.Routes)) // in the table; -1 is none
@@ -28,73 +28,73 @@ func Compare(release Release) (lacks, beyond []string) {
 		place, known := rows[theirs.name()]
 		if !known {
 			places[i] = -1
-			lacks = append(lacks, fmt.Sprintf("%s is not in the table: add %s", theirs.name(), theirs.asRow()))
+			missing = append(missing, fmt.Sprintf("%s is not in the table: add %s", theirs.name(), theirs.asRow()))
 			continue
 		}
 		places[i] = place
-		for _, difference := range table[place].lacks(theirs, release.Versions) {
-			lacks = append(lacks, theirs.name()+": "+difference)
+		for _, difference := range table[place].missing(theirs, release.Versions) {
+			missing = append(missing, theirs.name()+": "+difference)
 		}
-		for _, difference := range table[place].beyond(theirs) {
-			beyond = append(beyond, theirs.name()+": "+difference)
+		for _, difference := range table[place].extra(theirs) {
+			extra = append(extra, theirs.name()+": "+difference)
 		}
 	}
 	for i := range table {
 		if !served[table[i].name()] {
-			beyond = append(beyond, table[i].name()+" is not in the release")
+			extra = append(extra, table[i].name()+" is not in the release")
 		}
 	}
-	return append(lacks, release.misplaced(places)...), beyond
+	return append(missing, release.misplaced(places)...), extra
 }
 
-// lacks says what a row of the table does not have of the release's.
-func (r *Route) lacks(theirs *Route, versions []string) (lacks []string) {
+// missing says what a row of the table does not have of the release's.
+func (r *Route) missing(theirs *Route, versions []string) (missing []string) {
 	for _, version := range versions {
 		if theirs.has(version) && !r.has(version) {
-			lacks = append(lacks, fmt.Sprintf("API version %s has it, and the table has it from %s until %q", version, r.Since, r.Until))
+			missing = append(missing, fmt.Sprintf("API version %s has it, and the table has it from %s until %q", version, r.Since, r.Until))
 		}
 	}
 	if theirs.Pattern != r.Pattern && strings.Contains(theirs.Pattern, ":path}") {
-		lacks = append(lacks, fmt.Sprintf("the release matches slashes, as in %s, the table %s", theirs.Pattern, r.Pattern))
+		missing = append(missing, fmt.Sprintf("the release matches slashes, as in %s, the table %s", theirs.Pattern, r.Pattern))
 	}
 	if more := without(theirs.Query, r.Query); more != "" {
-		lacks = append(lacks, fmt.Sprintf("query parameters %s: the table has %q", more, r.Query))
+		missing = append(missing, fmt.Sprintf("query parameters %s: the table has %q", more, r.Query))
 	}
 	for scope := range strings.SplitSeq(theirs.Scopes, ",") {
 		if theirs.NeedsToken() && !r.TakesScope(scope) {
-			lacks = append(lacks, fmt.Sprintf("tokens of scope %q are taken, and the table has %q", scope, r.Scopes))
+			missing = append(missing, fmt.Sprintf("tokens of scope %q are taken, and the table has %q", scope, r.Scopes))
 		}
 	}
 	if !theirs.NeedsToken() && r.NeedsToken() {
-		lacks = append(lacks, fmt.Sprintf("no token is needed, and the table says that it touches a %v", r.Kind))
+		missing = append(missing, fmt.Sprintf("no token is needed, and the table says that it touches a %v", r.Kind))
 	}
 	if theirs.NeedsToken() && !r.NeedsToken() {
-		lacks = append(lacks, "a token is needed, and the table says that it is public")
+		missing = append(missing, "a token is needed, and the table says that it is public")
 	}
 	if theirs.Kind == Self && r.Kind != Self {
-		lacks = append(lacks, fmt.Sprintf("the id in its path is the token's own, and the table says that it touches a %v", r.Kind))
+		missing = append(missing, fmt.Sprintf("the id in its path is the token's own, and the table says that it touches a %v", r.Kind))
 	}
-	return lacks
+	return missing
 }
 
-// beyond says what a row of the table has and the release's has not.
-func (r *Route) beyond(theirs *Route) (beyond []string) {
+// extra says what a row of the table has and the release's has not.
+func (r *Route) extra(theirs *Route) (extra []string) {
 	if theirs.Pattern != r.Pattern && strings.Contains(r.Pattern, ":path}") {
-		beyond = append(beyond, "the table matches slashes, as in "+r.Pattern)
+		extra = append(extra, "the table matches slashes, as in "+r.Pattern)
 	}
 	if more := without(r.Query, theirs.Query); more != "" {
-		beyond = append(beyond, "the release has no query parameters "+more)
+		extra = append(extra, "the release has no query parameters "+more)
 	}
 	if more := without(r.Scopes, theirs.Scopes); more != "" {
-		beyond = append(beyond, "the release takes no tokens of scope "+more)
+		extra = append(extra, "the release takes no tokens of scope "+more)
 	}
 	if r.Kind == Self && theirs.Kind != Self {
-		beyond = append(beyond, "the release takes another task's id too")
+		extra = append(extra, "the release takes another task's id too")
 	}
-	return beyond
+	return extra
 }
 
-// without gives what is in one list with commas and not in another.
+// without returns what is in one list with commas and not in another.
 func without(list, other string) string {
 	others := strings.Split(other, ",")
 	return strings.Join(slices.DeleteFunc(strings.Split(list, ","), func(one string) bool { return slices.Contains(others, one) }), ",")
@@ -103,7 +103,7 @@ func without(list, other string) string {
 // misplaced says which endpoints that can match one path, under one API version,
 // the table tries in another order than the release, given the release's places
 // in the table. The first match wins.
-func (r *Release) misplaced(places []int) (lacks []string) {
+func (r *Release) misplaced(places []int) (missing []string) {
 	for later := range r.Routes {
 		for first := range later {
 			a, b := &r.Routes[first], &r.Routes[later]
@@ -112,14 +112,14 @@ func (r *Release) misplaced(places []int) (lacks []string) {
 			}
 			together := slices.ContainsFunc(r.Versions, func(v string) bool { return a.has(v) && b.has(v) })
 			if together && overlap(strings.Split(a.Pattern, "/"), strings.Split(b.Pattern, "/")) {
-				lacks = append(lacks, fmt.Sprintf("%s comes before %s in the release, and behind it in the table", a.name(), b.name()))
+				missing = append(missing, fmt.Sprintf("%s comes before %s in the release, and behind it in the table", a.name(), b.name()))
 			}
 		}
 	}
-	return lacks
+	return missing
 }
 
-// overlap tells whether two patterns, split at slashes, can match one path.
+// overlap reports whether two patterns, split at slashes, can match one path.
 func overlap(a, b []string) bool {
 	isRest := func(p []string) bool { return len(p) > 0 && strings.HasSuffix(p[0], ":path}") }
 	isParam := func(part string) bool { return strings.HasPrefix(part, "{") }

@@ -64,13 +64,13 @@ func TestWhatTheTableLacksOfARelease(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			lacks, _ := route.Compare(release)
-			if len(lacks) != len(c.want) {
-				t.Fatalf("lacks %q, want %q", lacks, c.want)
+			missing, _ := route.Compare(release)
+			if len(missing) != len(c.want) {
+				t.Fatalf("missing %q, want %q", missing, c.want)
 			}
 			for i, want := range c.want {
-				if !strings.Contains(lacks[i], want) {
-					t.Errorf("lacks %q, want %q in it", lacks[i], want)
+				if !strings.Contains(missing[i], want) {
+					t.Errorf("missing %q, want %q in it", missing[i], want)
 				}
 			}
 		})
@@ -85,7 +85,7 @@ func TestWhatTheTableHasBeyondARelease(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, beyond := route.Compare(release)
+	_, extra := route.Compare(release)
 	for _, want := range []string{
 		"GET /variables/{variable_key}: the table matches slashes, as in /variables/{variable_key:path}",
 		"GET /variables/keys: the release has no query parameters limit:int,offset:int",
@@ -93,7 +93,7 @@ func TestWhatTheTableHasBeyondARelease(t *testing.T) {
 		"GET /hitlDetails/{task_instance_id}: the release takes another task's id too",
 		"PUT /variables/{variable_key} is not in the release",
 	} {
-		if !slices.Contains(beyond, want) {
+		if !slices.Contains(extra, want) {
 			t.Errorf("%q is not said", want)
 		}
 	}

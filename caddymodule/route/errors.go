@@ -26,7 +26,7 @@ type Error struct {
 	Allow string
 }
 
-// Error gives the detail.
+// Error returns the detail.
 func (e *Error) Error() string { return e.Detail }
 
 var errUnlisted = &Error{Reason: NotFound, Detail: "not an endpoint of the Execution API that is known here"}

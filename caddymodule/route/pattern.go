@@ -82,7 +82,7 @@ func (p *pattern) add(s segment) {
 	}
 }
 
-// match tells whether the pattern takes the whole path, as the regular
+// match reports whether the pattern takes the whole path, as the regular
 // expression that Starlette makes of it would: a parameter takes one or more
 // bytes that are no slash, a :path parameter anything, none included
 // (starlette/convertors.py). Line ends, where they differ, never get here.

@@ -180,7 +180,7 @@ func unescape(into []byte, s string) ([]byte, bool) {
 	return into, utf8.Valid(into)
 }
 
-// unhex gives a hexadecimal digit's value, or 16 for anything else.
+// unhex returns a hexadecimal digit's value, or 16 for anything else.
 func unhex(c byte) byte {
 	switch {
 	case '0' <= c && c <= '9':
@@ -193,7 +193,7 @@ func unhex(c byte) byte {
 	return 16
 }
 
-// isInteger tells whether b is a decimal integer in its one canonical form.
+// isInteger reports whether b is a decimal integer in its one canonical form.
 // Pydantic takes more: 3_0 is 30, +3, 03 and 3.0 are 3.
 func isInteger(b []byte) bool {
 	digits := b

@@ -75,7 +75,7 @@ func (r *Release) row(column []string) (Route, error) {
 	return route, nil
 }
 
-// has tells whether a route is there under an API version.
+// has reports whether a route is there under an API version.
 func (r *Route) has(version string) bool {
 	return r.Since <= version && (r.Until == "" || version <= r.Until)
 }

@@ -40,7 +40,7 @@ const (
 
 var kindNames = [...]string{"none", "public", "documentation", "self", "variable", "connection", "xcom", "dag", "asset"}
 
-// String gives the kind's name in metrics and logs.
+// String returns the kind's name in metrics and logs.
 func (k Kind) String() string {
 	if int(k) < len(kindNames) {
 		return kindNames[k]
@@ -54,11 +54,11 @@ type Action uint8
 // The actions. The zero Action reads nothing and is no action at all.
 const (
 	_ Action = iota
-	// Read gives what is stored.
+	// Read returns what is stored.
 	Read
-	// List gives the names of all there are.
+	// List returns the names of all there are.
 	List
-	// Count gives counts or states; Airflow answers for a dag that does not
+	// Count returns counts or states; Airflow answers for a dag that does not
 	// exist as for one without runs.
 	Count
 	// Write creates or overwrites.
@@ -73,7 +73,7 @@ const (
 
 var actionNames = [...]string{"none", "read", "list", "count", "write", "delete", "trigger", "clear"}
 
-// String gives the action's name in metrics and logs.
+// String returns the action's name in metrics and logs.
 func (a Action) String() string {
 	if int(a) < len(actionNames) {
 		return actionNames[a]
@@ -81,7 +81,7 @@ func (a Action) String() string {
 	return fmt.Sprintf("action(%d)", uint8(a))
 }
 
-// Mutates tells whether the action changes something. An action that is not
+// Mutates reports whether the action changes something. An action that is not
 // known to only read does.
 func (a Action) Mutates() bool { return a != Read && a != List && a != Count }
 
@@ -113,7 +113,7 @@ type Route struct {
 	versions versionSet
 }
 
-// TakesScope tells whether the endpoint takes a token of the scope. None takes
+// TakesScope reports whether the endpoint takes a token of the scope. None takes
 // one without a scope.
 func (r *Route) TakesScope(scope string) bool {
 	if r.Scopes == "" {
@@ -143,7 +143,7 @@ type Reading struct {
 	// AssetName and AssetURI name an asset, where the request has both both, and
 	// AssetAlias an asset alias.
 	AssetName, AssetURI, AssetAlias string
-	// MapIndex is the query's map_index, and HasMapIndex tells that it was there.
+	// MapIndex is the query's map_index, and HasMapIndex reports that it was there.
 	MapIndex    int
 	HasMapIndex bool
 }
@@ -163,7 +163,7 @@ type Match struct {
 	APIVersion string
 }
 
-// Readings gives the readings, the one of the newest API version first. There
+// Readings returns the readings, the one of the newest API version first. There
 // is at least one in a Match that came without an error.
 func (m *Match) Readings() []Reading { return m.readings[:m.n] }
 

@@ -13,7 +13,7 @@ import (
 
 const newest = "2026-10-30"
 
-// reads gives the readings of a request, one line each, newest first.
+// reads returns the readings of a request, one line each, newest first.
 func reads(t *testing.T, method, target, version string) string {
 	t.Helper()
 	path, query, _ := strings.Cut(target, "?")

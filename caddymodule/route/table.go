@@ -6,7 +6,7 @@ package route
 // Some releases take one segment where a parameter takes slashes here: 3.0 for
 // {variable_key} and an XCom's {key}, 3.3.0 for the store's, all before 3.4 for
 // {connection_id}. That is a subset of what is matched here, with the same
-// meaning. docs/adding-an-airflow-version.md tells how a row is added.
+// meaning. docs/adding-an-airflow-version.md says how to add a row.
 var table = []Route{
 	// Cadwyn's own, for requests without a version header (cadwyn/applications.py).
 	{Method: "GET", Pattern: "/docs", Since: "2025-04-11", Kind: Documentation, Action: Read},

@@ -55,7 +55,7 @@ func versionsUpTo(r Request) (versionSet, error) {
 	return set, nil
 }
 
-// isDate tells whether s has the form YYYY-MM-DD, in which dates order as
+// isDate reports whether s has the form YYYY-MM-DD, in which dates order as
 // their strings do. Anything else Cadwyn orders as a string, too, but answers 422.
 func isDate(s string) bool {
 	if len(s) != len("YYYY-MM-DD") {

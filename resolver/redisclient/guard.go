@@ -81,7 +81,7 @@ type replies struct {
 	total int
 }
 
-// take tells whether the bytes go on as replies do, within the limits.
+// take reports whether the bytes go on as replies do, within the limits.
 func (r *replies) take(p []byte) bool {
 	for len(p) > 0 {
 		if r.left > 0 {

@@ -57,7 +57,7 @@ func TestRedisIsReadAsFarAsItsRepliesAreInProportion(t *testing.T) {
 			t.Cleanup(func() { _ = client.Close() })
 			for range 2 { // the second shows where the first was taken to end
 				got, err := client.Do(t.Context(), "PING").Result()
-				if err == redis.Nil { //nolint:errorlint // it is what go-redis gives, as it is
+				if err == redis.Nil { //nolint:errorlint // go-redis returns it unwrapped
 					got = err
 				}
 				if test.want == nil {

@@ -38,7 +38,7 @@ const forms = "redis://host, rediss://host, unix:///path, redis-sentinel://host,
 // and rediss, rediss-sentinel and rediss-cluster for TLS, also with the Sentinels.
 // [urlOptions] are those behind a question mark. The user and password
 // before the hosts are the data servers'. No part of the URL but its scheme and
-// the names of its options is quoted in an error: a password may serveStale anywhere in
+// the names of its options is quoted in an error: a password may be anywhere in
 // a URL that is not well-formed.
 func Open(raw string) (redis.UniversalClient, error) {
 	parsed, err := parse(raw)

@@ -20,7 +20,7 @@ const (
 
 var ran = resolver.Task{DagID: "dag_a", RunID: "run_1", TaskID: "extract", MapIndex: 3}
 
-// Run holds a resolver to the contract of [resolver.Resolver]. build makes one
+// Run tests a resolver against the contract of [resolver.Resolver]. build makes one
 // in front of the world that it is given; it is called once for each test.
 func Run(t *testing.T, build func(t *testing.T, world *World) resolver.Resolver) {
 	t.Helper()

@@ -31,7 +31,7 @@ type World struct {
 	asked  [][]resolver.Question
 }
 
-// Own makes the key exist, owned by a team or, for "", by nobody.
+// Own makes the key exist, owned by a team or, for "", unowned.
 func (w *World) Own(kind resolver.Kind, name, team string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -42,7 +42,7 @@ func (w *World) Own(kind resolver.Kind, name, team string) {
 }
 
 // Run makes a task exist, as a current attempt. Its team is that of its dag,
-// nobody if there is no such dag.
+// none if there is no such dag.
 func (w *World) Run(id string, task resolver.Task) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -86,7 +86,7 @@ func (w *World) Refuse(kind resolver.Kind, name string, outcome resolver.Outcome
 // Calls is how many times the world was asked.
 func (w *World) Calls() int { return len(w.Asked()) }
 
-// Asked gives the questions of each call.
+// Asked returns the questions of each call.
 func (w *World) Asked() [][]resolver.Question {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -9,45 +9,45 @@ import (
 // pageSize is how many rows are read in one statement, so that none takes long.
 const pageSize = 20_000
 
-// stamp is a place in the history of a PostgreSQL database; zero elsewhere.
+// snapshot is a place in the history of a PostgreSQL database; zero elsewhere.
 //
-// Whoever gives a variable or connection to a team locks the team's row, because
+// Whoever returns a variable or connection to a team locks the team's row, because
 // the foreign key is checked with FOR KEY SHARE, and the row's xmax then has the
-// transaction's id. So the few rows of team tell whether any of the many rows of
+// transaction's id. So the few rows of team show whether any of the many rows of
 // variable and connection may have changed hands. A row of a team locked by a
 // transaction that is still to commit has its new xmax already.
-type stamp struct {
+type snapshot struct {
 	// oldest is the id of the oldest transaction that was under way, and next
 	// the first that was not handed out.
 	oldest, next int64
-	hint         string
+	teamLocks    string
 }
 
 const (
 	// A snapshot's xmax comes behind the last transaction that ended; younger
 	// ones may be under way.
-	stampQuery = "SELECT pg_snapshot_xmin(s)::text::bigint, pg_snapshot_xmax(s)::text::bigint + age(pg_snapshot_xmax(s)::xid), "
-	stampHint  = "(SELECT COALESCE(string_agg(t.name || ' ' || t.xmax::text, ',' ORDER BY t.name), '') FROM team t)"
-	stampFrom  = " FROM pg_current_snapshot() s"
-	// sinceStamp is true of rows that were written by a transaction, or a later
+	snapshotQuery  = "SELECT pg_snapshot_xmin(s)::text::bigint, pg_snapshot_xmax(s)::text::bigint + age(pg_snapshot_xmax(s)::xid), "
+	teamLocksQuery = "(SELECT COALESCE(string_agg(t.name || ' ' || t.xmax::text, ',' ORDER BY t.name), '') FROM team t)"
+	snapshotFrom   = " FROM pg_current_snapshot() s"
+	// sinceTransaction is true of rows that were written by a transaction, or a later
 	// one. Ids are compared by their age, as they wrap around.
-	sinceStamp = " WHERE age(o.xmin) <= (SELECT age($1::text::xid))"
+	sinceTransaction = " WHERE age(o.xmin) <= (SELECT age($1::text::xid))"
 )
 
-// stampNow gives the stamp of now.
-func (m *metadata) stampNow(ctx context.Context, s *schema) (stamp, error) {
-	if !m.dialect.stamped {
-		return stamp{}, nil
+// currentSnapshot returns the current snapshot.
+func (m *metadata) currentSnapshot(ctx context.Context, s *schema) (snapshot, error) {
+	if !m.dialect.snapshots {
+		return snapshot{}, nil
 	}
-	hint := "''"
+	locks := "''"
 	if s.bundles != "" { // there are teams
-		hint = stampHint
+		locks = teamLocksQuery
 	}
 	ctx, cancel := context.WithTimeout(ctx, m.timeout)
 	defer cancel()
-	var now stamp
-	if err := m.db.QueryRowContext(ctx, m.adapt(stampQuery+hint+stampFrom)).Scan(&now.oldest, &now.next, &now.hint); err != nil {
-		return stamp{}, m.explain("watching the metadata database", err)
+	var now snapshot
+	if err := m.db.QueryRowContext(ctx, m.adapt(snapshotQuery+locks+snapshotFrom)).Scan(&now.oldest, &now.next, &now.teamLocks); err != nil {
+		return snapshot{}, m.explain("watching the metadata database", err)
 	}
 	return now, nil
 }
@@ -57,7 +57,7 @@ func (m *metadata) stampNow(ctx context.Context, s *schema) (stamp, error) {
 func (m *metadata) rowsSince(ctx context.Context, table *watched, transaction int64, visit func(name, value string)) error {
 	if transaction != 0 {
 		low := strconv.FormatInt(transaction&0xffffffff, 10) // a row has the lower half
-		return m.pairs(ctx, m.adapt(table.rows+sinceStamp), []any{low}, visit)
+		return m.pairs(ctx, m.adapt(table.rows+sinceTransaction), []any{low}, visit)
 	}
 	query := m.adapt(table.rows + " WHERE " + table.name + " > ? ORDER BY " + table.name + " LIMIT " + strconv.Itoa(pageSize))
 	last, read := "", pageSize
@@ -82,7 +82,7 @@ func (m *metadata) pairs(ctx context.Context, query string, args []any, visit fu
 	if err != nil {
 		return m.explain("watching the metadata database", err)
 	}
-	defer rows.Close() //nolint:errcheck // rows.Err below tells of every fault of reading
+	defer rows.Close() //nolint:errcheck // rows.Err below returns every fault of reading
 	var name, value sql.NullString
 	for rows.Next() {
 		if err := rows.Scan(&name, &value); err != nil {

@@ -11,7 +11,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
-	"github.com/dagfence/dagfence/caddymodule"
+	"github.com/dagfence/dagfence/caddymodule/caddyjson"
 )
 
 // Routes returns what is wrong with the place of the fences in a configuration's
@@ -275,7 +275,7 @@ func changesJudgedHeader(operations any) bool {
 // each.
 func upstreamsOf(handler map[string]any) []string {
 	var found []string
-	if proxy, ok := caddymodule.ReverseProxyOf(handler); ok {
+	if proxy, ok := caddyjson.ReverseProxyOf(handler); ok {
 		for _, upstream := range proxy.Upstreams {
 			dial := caddy.NewReplacer().ReplaceKnown(upstream.Dial, "")
 			if host, port, err := net.SplitHostPort(dial); err == nil && (host == "" || host == "127.0.0.1" || host == "::1") {

@@ -13,7 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
 
-	"github.com/dagfence/dagfence/caddymodule"
+	"github.com/dagfence/dagfence/caddymodule/caddyjson"
 	"github.com/dagfence/dagfence/check"
 )
 
@@ -46,7 +46,7 @@ func warnOfBypasses(cmd *cobra.Command, _ []string) {
 }
 
 func hasFence(servers map[string]any) bool {
-	return slices.ContainsFunc(caddymodule.HandlersIn(servers), func(handler map[string]any) bool { return handler["handler"] == "dagfence" })
+	return slices.ContainsFunc(caddyjson.Handlers(servers), func(handler map[string]any) bool { return handler["handler"] == "dagfence" })
 }
 
 // adapted returns a configuration file as Caddy's JSON. Unlike caddycmd.LoadConfig,

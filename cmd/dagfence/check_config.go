@@ -14,7 +14,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 
-	"github.com/dagfence/dagfence/caddymodule"
+	"github.com/dagfence/dagfence/caddymodule/caddyjson"
 	"github.com/dagfence/dagfence/check"
 	"github.com/dagfence/dagfence/config"
 )
@@ -72,7 +72,7 @@ func fencesIn(server any) ([]check.Options, error) {
 	settings, _ := server.(map[string]any)
 	limit, _ := settings["max_header_bytes"].(float64)
 	var found []check.Options
-	for _, handler := range caddymodule.HandlersIn(server) {
+	for _, handler := range caddyjson.Handlers(server) {
 		if handler["handler"] == "dagfence" {
 			fence, err := fenceOf(handler)
 			if err != nil {
@@ -81,7 +81,7 @@ func fencesIn(server any) ([]check.Options, error) {
 			found = append(found, check.Options{Fence: fence, MaxHeaderBytes: int(limit)})
 			continue
 		}
-		proxy, ok := caddymodule.ReverseProxyOf(handler)
+		proxy, ok := caddyjson.ReverseProxyOf(handler)
 		if last := len(found) - 1; ok && last >= 0 && found[last].Upstream == nil {
 			setUpstream(&found[last], &proxy)
 		}
@@ -106,7 +106,7 @@ func fenceOf(handler map[string]any) (config.Config, error) {
 
 // setUpstream sets the first upstream of a reverse_proxy, and how it is reached. It
 // stays unset where that is unknown, such as with other TLS settings.
-func setUpstream(o *check.Options, proxy *caddymodule.ReverseProxy) {
+func setUpstream(o *check.Options, proxy *caddyjson.ReverseProxy) {
 	authorities, ok := proxyAuthorities(proxy)
 	if len(proxy.Upstreams) == 0 || !ok {
 		return
@@ -140,7 +140,7 @@ func setUpstream(o *check.Options, proxy *caddymodule.ReverseProxy) {
 
 // proxyAuthorities returns the PEM files of a reverse_proxy's tls_trust_pool; ok
 // is false where it has any other TLS setting.
-func proxyAuthorities(proxy *caddymodule.ReverseProxy) (files []string, ok bool) {
+func proxyAuthorities(proxy *caddyjson.ReverseProxy) (files []string, ok bool) {
 	settings := proxy.Transport.TLS
 	if len(settings) == 0 {
 		return nil, true

@@ -1,4 +1,5 @@
-package caddymodule
+// Package caddyjson reads the HTTP handlers of a Caddy configuration in JSON.
+package caddyjson
 
 import (
 	"encoding/json"
@@ -9,8 +10,6 @@ import (
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-	"go.uber.org/zap"
 	"golang.org/x/net/http/httpproxy"
 )
 
@@ -33,21 +32,21 @@ type ReverseProxy struct {
 	} `json:"headers"`
 }
 
-// HandlersIn returns the HTTP handlers below a node of Caddy's parsed JSON, in
+// Handlers returns the HTTP handlers below a node of Caddy's parsed JSON, in
 // the order in which requests meet them.
-func HandlersIn(node any) []map[string]any {
+func Handlers(node any) []map[string]any {
 	var found []map[string]any
 	switch node := node.(type) {
 	case []any:
 		for _, item := range node {
-			found = append(found, HandlersIn(item)...)
+			found = append(found, Handlers(item)...)
 		}
 	case map[string]any:
 		if _, is := node["handler"].(string); is {
 			found = append(found, node)
 		}
 		for _, key := range slices.Sorted(maps.Keys(node)) {
-			found = append(found, HandlersIn(node[key])...)
+			found = append(found, Handlers(node[key])...)
 		}
 	}
 	return found
@@ -101,28 +100,4 @@ func (p *ReverseProxy) ForwardProxyVariable() string {
 		return strings.ToLower(name)
 	}
 	return name
-}
-
-// warnOfForwardProxy logs each reverse_proxy of the fence's server that would send
-// tasks' tokens to a forward proxy. Handlers behind the fence are not provisioned
-// yet, so their JSON is still there.
-func (h *Handler) warnOfForwardProxy(ctx caddy.Context) {
-	server, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
-	if !ok {
-		return
-	}
-	var routes any
-	content, err := json.Marshal(server)
-	if err != nil || json.Unmarshal(content, &routes) != nil {
-		return
-	}
-	for _, handler := range HandlersIn(routes) {
-		if proxy, ok := ReverseProxyOf(handler); ok {
-			for _, upstream := range proxy.ForwardProxied() {
-				h.logger.Warn("requests go to upstream through a forward proxy, tokens included, because the environment names one: "+
-					"write network_proxy none into the transport of reverse_proxy",
-					zap.String("variable", proxy.ForwardProxyVariable()), zap.String("upstream", upstream))
-			}
-		}
-	}
 }

@@ -73,7 +73,7 @@ func testRelease(t *testing.T, airflow *release, w *world, dagfence *fence, url,
 	return findings
 }
 
-// ask holds each cell against both deployments, and logs the matrix.
+// ask compares each cell with both deployments, and logs the matrix.
 func ask(t *testing.T, airflow *release, w *world, straight, fenced *deployment, cells []cell) {
 	t.Helper()
 	var table strings.Builder

@@ -33,7 +33,7 @@ func (c *compatibility) add(release string, findings []finding) {
 
 const (
 	page = "../../docs/compatibility.md"
-	// measured stands in the page above what is written by the test.
+	// measured is in the page above what is written by the test.
 	measured = "<!-- Below: written by go test ./tests/airflow -run TestAccessMatrix -update -->\n"
 )
 

@@ -72,7 +72,7 @@ func (d *dagRuns) attempts() string {
 		FROM task_instance i JOIN dag_run r USING (dag_id, run_id)`
 }
 
-// states tells the states of all task instances in runs since the one given.
+// states returns the states of all task instances in runs since the one given.
 func (d *dagRuns) states(t *testing.T, last int) map[string]string {
 	t.Helper()
 	rows, err := d.database.conn.QueryContext(t.Context(), `
@@ -118,7 +118,7 @@ func (d *dagRuns) log(t *testing.T, run, dag, task string) string {
 	return string(content)
 }
 
-// await waits until a query of the database gives true.
+// await waits until a query of the database is true.
 func (d *dagRuns) await(t *testing.T, query string, args ...any) {
 	t.Helper()
 	const patience, pause = 3 * time.Minute, 100 * time.Millisecond

@@ -112,7 +112,7 @@ const secrets = `
 		('conn_a', 'team_a'), ('conn_b', 'team_b'), ('global_conn', NULL)
 	) AS c (id, team)`
 
-// start starts a component of Airflow, and gives what ends it, at the end of the
+// start starts a component of Airflow, and returns what ends it, at the end of the
 // test at the latest. It has a session of its own: what it runs are processes.
 func (d *dagRuns) start(t *testing.T, airflow *release, args ...string) (component *services.Process, end func()) {
 	t.Helper()

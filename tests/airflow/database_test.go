@@ -80,7 +80,7 @@ func openDatabase(t *testing.T, url string) *database {
 	return &database{conn: conn, postgres: driver == "pgx"}
 }
 
-// remember lets change tell what differs from now on, and put it back.
+// remember lets change return what differs from now on, and put it back.
 func (d *database) remember(t *testing.T) {
 	t.Helper()
 	if d.postgres {
@@ -132,7 +132,7 @@ func execute(t *testing.T, d *database, statement string) {
 	}
 }
 
-// value is the one value that a query gives, as text.
+// value is the one value that a query returns, as text.
 func (d *database) value(t *testing.T, query string) string {
 	t.Helper()
 	var got sql.NullString
@@ -185,7 +185,7 @@ func (d *database) settle(t *testing.T) {
 	}
 }
 
-// change tells how the database differs from what was remembered, rows that went
+// change returns how the database differs from what was remembered, rows that went
 // and rows that came, once everything is committed, and puts it back.
 func (d *database) change(t *testing.T) string {
 	t.Helper()

@@ -40,7 +40,7 @@ func (r request) under(version string) request {
 	return r
 }
 
-// reads tells whether the request changes nothing.
+// reads reports whether the request changes nothing.
 func (r request) reads() bool { return r.method == http.MethodGet || r.method == http.MethodHead }
 
 // A deployment is an api-server, reached straight or through the fence, and the

@@ -8,7 +8,7 @@ const (
 	done  = `{"state":"success","end_date":"2026-01-01T00:01:00Z","task_outlets":[],"outlet_events":[]}`
 )
 
-// own: what a task instance tells and asks about itself. No other may.
+// own: requests of a task instance about itself. No other may send them.
 var own = []cell{
 	{"a heartbeat", taskA, put("/task-instances/{dag_a.t1}/heartbeat", alive), 204, passes},
 	{"a heartbeat of a teamless task", taskG, put("/task-instances/{dag_g.t1}/heartbeat", alive), 204, passes},

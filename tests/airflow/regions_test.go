@@ -30,7 +30,7 @@ func wantXComsOfRegions(t *testing.T, w *world, straight, fenced *deployment) {
 	for _, c := range []struct {
 		who, target string
 		passes      bool
-		straight    string // whose XComs Airflow itself changes; "" for nobody's
+		straight    string // whose XComs Airflow itself changes; "" for none
 	}{
 		{taskA, ownPlain, true, taskA},
 		{taskA, ownPlain + "?map_index=-1", true, taskA},

@@ -13,7 +13,7 @@ import (
 // A relation is who asks, and whose it is: the last letters of dags' names.
 type relation struct{ name, asks, owns string }
 
-// relations are those that tell teams apart. Whatever a route touches, the
+// relations are those that distinguish teams. Whatever a route touches, the
 // letter says whose it is, as in [relation.fill].
 var relations = []relation{
 	{"own", "a", "a"},
@@ -197,7 +197,7 @@ func askRoutes(t *testing.T, airflow *release, w *world, straight, fenced *deplo
 	return findings
 }
 
-// serves tells whether the release has the route under the version: whoever asks
+// serves reports whether the release has the route under the version: whoever asks
 // without a token is then told so, by Airflow and by the fence alike.
 func serves(t *testing.T, w *world, straight, fenced *deployment, r request, of route.Route) bool {
 	t.Helper()

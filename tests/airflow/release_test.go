@@ -23,7 +23,7 @@ const (
 	upcoming = "3.4.0b2"
 )
 
-// releases are the Airflow releases that the fence is held against, oldest
+// releases are the Airflow releases that the fence is compared with, oldest
 // first: one of each minor release.
 var releases = []string{"3.0.6", "3.1.8", "3.2.2", latest, upcoming}
 
@@ -117,7 +117,7 @@ func (airflow *release) run(t *testing.T, databaseURL, program string, args ...s
 }
 
 // serve starts an api-server on the database, which serves the Execution API
-// alone, and gives its URL and what waits until it answers.
+// alone, and returns its URL and what waits until it answers.
 func (airflow *release) serve(t *testing.T, databaseURL string) (url string, wait func()) {
 	t.Helper()
 	address := services.Address(t)

@@ -18,7 +18,7 @@ import (
 // than the api-server that it asks.
 const (
 	asksLast     = iota // 1.0.0 to 1.1.0: no backend is behind the Execution API
-	fallsThrough        // 1.1.1 to 1.2.1: a denial is absence
+	fallsThrough        // 1.1.1 to 1.2.1: a denial is treated as not found
 	stops               // 1.2.2 and later: apache/airflow pull request 66575
 )
 
@@ -72,7 +72,7 @@ func askSDKs(t *testing.T, airflow *release, w *world, dagfence *fence, database
 		// the chain.
 		counted, named = `{sdk_version="1.1.8"} 8`, 1
 	}
-	if got := notHonoured(t, "http://"+status+"/metrics"); got != counted {
+	if got := ignoredDenials(t, "http://"+status+"/metrics"); got != counted {
 		t.Errorf("denials that were not honoured: %q, want %q", got, counted)
 	}
 	if got := strings.Count(process.Output(), "upgrade the worker to Airflow 3.2.2"); got != named {
@@ -81,7 +81,7 @@ func askSDKs(t *testing.T, airflow *release, w *world, dagfence *fence, database
 }
 
 // askSDK runs sdk.py as a task of team_a, with the release's Task SDK, against
-// servers as name=URL. It gives each server's outcomes by call.
+// servers as name=URL. It returns each server's outcomes by call.
 func askSDK(t *testing.T, airflow *release, w *world, servers ...string) map[string]map[string]string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "outcomes.json")
@@ -146,8 +146,8 @@ func wantOneFormHonoured(t *testing.T, outcomes map[string]map[string]string) {
 	}
 }
 
-// notHonoured gives the labels and values of the metric that are not 0.
-func notHonoured(t *testing.T, url string) string {
+// ignoredDenials returns the labels and values of the metric that are not 0.
+func ignoredDenials(t *testing.T, url string) string {
 	t.Helper()
 	var counters []string
 	for line := range strings.Lines(fetch(t, url)) {

@@ -70,7 +70,7 @@ var sdkRows = []sdkRow{
 	{"fenced", "stock: Variable.get with a default", [3]string{"api: " + serverError, "api: the default", "api: " + accessDenied}},
 	{"fenced", "stock: Connection.get", [3]string{"api: " + serverError, "api: " + noConnection, "api: " + accessDenied}},
 
-	// 503 is asked again, and is absence after that.
+	// 503 is retried, and then treated as not found.
 	{"down", "other team's variable", always("ServerResponseError 503")},
 	{"down", "own: _get_variable", [3]string{"spy, api, api: " + serverError, "api, api, spy: " + noVariable, "api, api, spy: " + noVariable}},
 	{"down", "own: _get_connection", [3]string{"spy, api, api: " + serverError, "api, api, spy: " + noConnection, "api, api, spy: " + noConnection}},

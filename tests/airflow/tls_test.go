@@ -14,7 +14,7 @@ import (
 )
 
 // The Task SDK's own client talks TLS to the fence, by each way in which a worker
-// is told whom to trust.
+// is given CA certificates.
 func TestTaskSDK_TakesTheFencesTLS(t *testing.T) {
 	t.Parallel()
 	airflow := install(t, latest)
@@ -42,9 +42,9 @@ func TestTaskSDK_TakesTheFencesTLS(t *testing.T) {
 		want     string
 		arrives  int
 	}{
-		"[api] ssl_cert":    {map[string]string{"AIRFLOW__API__SSL_CERT": certificate.Cert}, "own", 1},
-		"the system's":      {map[string]string{"SSL_CERT_FILE": certificate.Cert}, "own", 1},
-		"trusted by nobody": {nil, "CERTIFICATE_VERIFY_FAILED", 0},
+		"[api] ssl_cert": {map[string]string{"AIRFLOW__API__SSL_CERT": certificate.Cert}, "own", 1},
+		"the system's":   {map[string]string{"SSL_CERT_FILE": certificate.Cert}, "own", 1},
+		"not trusted":    {nil, "CERTIFICATE_VERIFY_FAILED", 0},
 	} {
 		settings := map[string]string{"AIRFLOW__WORKERS__EXECUTION_API_RETRIES": "1"}
 		maps.Copy(settings, c.settings)

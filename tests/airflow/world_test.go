@@ -47,7 +47,7 @@ var seeds = func() map[string]*seeded {
 	return seeds
 }()
 
-// seed gives the test a PostgreSQL server of its own, whose database "airflow" the
+// seed starts for the test a PostgreSQL server of its own, whose database "airflow" the
 // release, as installed, has migrated and world.py filled. The role dagfence may
 // read who owns what, and no secret's value.
 func seed(t *testing.T, airflow *release) (*services.PostgresServer, *world) {
@@ -114,7 +114,7 @@ func populate(t *testing.T, airflow *release, databaseURL string) *world {
 	return w
 }
 
-// ownershipFile gives the path of the ownership file.
+// ownershipFile returns the path of the ownership file.
 func (w *world) ownershipFile(t *testing.T) string {
 	t.Helper()
 	return write(t, "owners.yaml", w.Owners) // JSON is YAML
@@ -149,7 +149,7 @@ func (w *world) fill(text string) string {
 }
 
 // authorization is the Authorization header of a task, by the name that
-// world.py gave its token; a name with a blank in it that it did not mint is
+// world.py gave its token; a name with a space in it that it did not mint is
 // the header itself. Nobody has none.
 func (w *world) authorization(t *testing.T, who string) string {
 	t.Helper()

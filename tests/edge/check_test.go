@@ -9,7 +9,7 @@ import (
 	"github.com/dagfence/dagfence/check"
 )
 
-// The fence is known by an answer that only it gives, whatever its mode.
+// The fence is known by an answer that only it returns, whatever its mode.
 func TestCheck_RecognizesTheFence(t *testing.T) {
 	for name, options := range map[string]string{
 		"enforce": "", "audit": "mode audit", "rules that weaken": "rules {\n unknown_routes unsafe_allow\n}", "multi_team off": "multi_team off",

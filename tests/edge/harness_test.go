@@ -37,7 +37,7 @@ const (
 	run      = "manual__2026-01-01T00:00:00+00:00"
 )
 
-// newWorld is who owns what, as the lookup service tells it.
+// newWorld is the world of the lookup service: who owns what.
 func newWorld() *resolvertest.World {
 	world := new(resolvertest.World)
 	for id, task := range map[string]resolver.Task{
@@ -185,7 +185,7 @@ func (e *edge) dial(t *testing.T) net.Conn {
 	return conn
 }
 
-// raw sends bytes as they are, and gives the status and everything that follows.
+// raw sends bytes as they are, and returns the status and everything that follows.
 func (e *edge) raw(t *testing.T, request string) (status, rest string) {
 	t.Helper()
 	conn := e.dial(t)

@@ -47,7 +47,7 @@ func ownership(t *testing.T) string {
 	return file
 }
 
-// get asks with a client and gives the answer with its body.
+// get sends a request with a client, and returns the answer with its body.
 func get(t *testing.T, client *http.Client, url string, header ...string) (response, error) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
@@ -424,7 +424,7 @@ func TestProxy_TakesIPv6InBrackets(t *testing.T) {
 // listens finds in Caddy's log which port it got for port 0.
 var listens = regexp.MustCompile(`"actual_address":"[^"]*:(\d+)"`)
 
-// Why upstream's certificate is refused stands in the log with the option that fixes
+// Why upstream's certificate is refused is in the log with the option that fixes
 // it, and not in the answer.
 func TestUpstreamsCertificate_IsExplainedInTheLog(t *testing.T) {
 	t.Parallel()

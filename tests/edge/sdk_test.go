@@ -8,8 +8,8 @@ import (
 	"github.com/dagfence/dagfence/resolver"
 )
 
-// notHonoured gives the counters of denials that are not 0, by their label.
-func notHonoured(metrics string) string {
+// ignoredDenials returns the counters of denials that are not 0, by their label.
+func ignoredDenials(metrics string) string {
 	var counters []string
 	for line := range strings.Lines(metrics) {
 		if counter, ok := strings.CutPrefix(line, `dagfence_denials_not_honoured_total{sdk_version="`); ok && !strings.HasSuffix(counter, " 0\n") {
@@ -42,7 +42,7 @@ func TestIgnoredDenials_AreCounted(t *testing.T) {
 		e.refused(t, taskA, "GET /variables/var_b", denied, reason, client)
 	}
 	_, metrics := status("/metrics")
-	if got, want := notHonoured(metrics), "1.1.8 2, 1.2.1 1, other 1"; got != want {
+	if got, want := ignoredDenials(metrics), "1.1.8 2, 1.2.1 1, other 1"; got != want {
 		t.Errorf("counted: %s\nwant: %s", got, want)
 	}
 	if !strings.Contains(metrics, `dagfence_denials_not_honoured_total{sdk_version="1.2.0"} 0`) {
@@ -54,15 +54,15 @@ func TestIgnoredDenials_AreCounted(t *testing.T) {
 func TestIgnoredDenials_ExcludeLists(t *testing.T) {
 	e, status := startWithStatus(t, "")
 	e.refused(t, teamless, "GET /variables/keys", http.StatusForbidden, "access_denied", userAgent("1.1.8"), "Airflow-API-Version: 2026-06-30")
-	if _, metrics := status("/metrics"); notHonoured(metrics) != "" {
-		t.Errorf("counted: %s", notHonoured(metrics))
+	if _, metrics := status("/metrics"); ignoredDenials(metrics) != "" {
+		t.Errorf("counted: %s", ignoredDenials(metrics))
 	}
 }
 
 func TestIgnoredDenials_ExcludeAudit(t *testing.T) {
 	e, status := startWithStatus(t, "mode audit")
 	e.allowed(t, taskA, "GET /variables/var_b", userAgent("1.1.8"))
-	if _, metrics := status("/metrics"); notHonoured(metrics) != "" {
-		t.Errorf("counted: %s", notHonoured(metrics))
+	if _, metrics := status("/metrics"); ignoredDenials(metrics) != "" {
+		t.Errorf("counted: %s", ignoredDenials(metrics))
 	}
 }

@@ -94,7 +94,7 @@ func (c *coherence) fence(t *testing.T, redis string) *sharer {
 	return &sharer{c, sidecar.Proxy(t, "http://"+c.upstream.Addr, "--lookup", c.lookup, "--redis", "redis://"+redis)}
 }
 
-// ask sends a request of the task, and gives the status.
+// ask sends a request of the task, and returns the status.
 func (s *sharer) ask(t *testing.T, task, method, path string) int {
 	t.Helper()
 	var body io.Reader
@@ -118,7 +118,7 @@ func (s *sharer) ask(t *testing.T, task, method, path string) int {
 }
 
 // until asks again and again, so that the answer is cached whenever it can be,
-// until it has the status, and gives how long it took.
+// until it has the status, and returns how long it took.
 func (s *sharer) until(t *testing.T, want int, task, path string) time.Duration {
 	t.Helper()
 	started := time.Now()
@@ -131,7 +131,7 @@ func (s *sharer) until(t *testing.T, want int, task, path string) time.Duration 
 	return time.Since(started)
 }
 
-// seenBy gives how long each fence took until it had the status.
+// seenBy returns how long each fence took until it had the status.
 func seenBy(t *testing.T, want int, task, path string, fences ...*sharer) []time.Duration {
 	t.Helper()
 	took := make([]time.Duration, len(fences))

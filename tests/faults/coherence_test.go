@@ -268,7 +268,7 @@ func forge(random *rand.Rand, kind int, own, fresh []byte) []byte {
 
 func entryOf(variable string) string { return "dagfence:2:variable:" + variable }
 
-// sealed has the fence read a variable of team_a's, and gives what it then keeps
+// sealed has the fence read a variable of team_a's, and returns what it then keeps
 // in Redis.
 func (s *sharer) sealed(t *testing.T, client *redis.Client, variable string) []byte {
 	t.Helper()

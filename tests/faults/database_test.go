@@ -15,8 +15,8 @@ import (
 	"github.com/dagfence/dagfence/tests/sidecar"
 )
 
-// databaseFaults break the database behind a wire, and give what mends it.
-var databaseFaults = map[string]func(t *testing.T, db *database, w wire) (mend func()){
+// databaseFaults break the database behind a wire, and return what repairs it.
+var databaseFaults = map[string]func(t *testing.T, db *database, w wire) (repair func()){
 	"it is stopped at once": func(t *testing.T, db *database, _ wire) func() {
 		t.Helper()
 		// What pg_ctl stop -m immediate sends.
@@ -87,7 +87,7 @@ var databaseFaults = map[string]func(t *testing.T, db *database, w wire) (mend f
 	"nobody listens": func(t *testing.T, _ *database, w wire) func() {
 		t.Helper()
 		w.cut()
-		return func() { w.mend(t) }
+		return func() { w.repair(t) }
 	},
 }
 
@@ -98,8 +98,8 @@ func TestDatabaseFaults_DelayOnlyUncachedOwners(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newWire(t, db.Addr)
 			f := start(t, "--database", db.through(w))
-			var mend func()
-			f.outlives(t, func() { mend = hurt(t, db, w) }, func() { mend() })
+			var repair func()
+			f.outlives(t, func() { repair = hurt(t, db, w) }, func() { repair() })
 		})
 	}
 }
@@ -114,7 +114,7 @@ func TestSlowDatabase_IsWaitedFor(t *testing.T) {
 	f.rounds(t, 2, unharmed)
 }
 
-// processes gives the process ids of the server: its first and all its children.
+// processes returns the process ids of the server: its first and all its children.
 func (db *database) processes(t *testing.T) []int {
 	t.Helper()
 	first := strconv.Itoa(db.Pid())

@@ -1,6 +1,6 @@
-// Package faults_test breaks what the fence leans on (Redis, the lookup service,
+// Package faults_test breaks the fence's dependencies (Redis, the lookup service,
 // the database, upstream) while the dagfence binary serves, reloads it, rotates
-// its keys and tells it to end, and holds it to the answer that each has.
+// its keys and signals it, and checks the answer to each.
 package faults_test
 
 import (
@@ -101,7 +101,7 @@ func (f *fence) send(tb testing.TB, id, request string) answer {
 	return f.sendAs(tb, taskA, id, request)
 }
 
-// sendAs sends it as another task instance, whose id stands in the path in place
+// sendAs sends it as another task instance, whose id is in the path in place
 // of taskA's.
 func (f *fence) sendAs(tb testing.TB, task, id, request string) answer {
 	tb.Helper()

@@ -72,7 +72,7 @@ const (
 	jsonType = "application/json"
 )
 
-// lookupFaults are answers of the lookup service that tell nothing.
+// lookupFaults are answers of the lookup service that are invalid.
 var lookupFaults = map[string]http.HandlerFunc{
 	"500":                        says(500, jsonType, teamA),
 	"502 in HTML":                says(502, "text/html", "<html>"),
@@ -142,7 +142,7 @@ func TestLookupFaults_DelayOnlyUncachedOwners(t *testing.T) {
 		t.Parallel()
 		w := newWire(t, newService(t).Listener.Addr().String())
 		f := start(t, "--lookup", "http://"+w.Listen)
-		f.outlives(t, w.cut, func() { w.mend(t) })
+		f.outlives(t, w.cut, func() { w.repair(t) })
 	})
 }
 

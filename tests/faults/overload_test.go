@@ -32,7 +32,7 @@ func TestDatabaseOverload_IsShed(t *testing.T) {
 	}
 }
 
-// flood keeps so many requests under way, and gives how many were answered 200.
+// flood keeps so many requests under way, and returns how many were answered 200.
 func (f *fence) flood(t *testing.T, clients int, took time.Duration) float64 {
 	t.Helper()
 	var answered atomic.Int64
@@ -51,7 +51,7 @@ func (f *fence) flood(t *testing.T, clients int, took time.Duration) float64 {
 	return float64(answered.Load())
 }
 
-// pour sends so many requests a second, whatever becomes of them, and gives how
+// pour sends so many requests a second, whatever becomes of them, and returns how
 // many a second were answered 200 in the second half of the time.
 func (f *fence) pour(t *testing.T, rate int, took time.Duration) float64 {
 	t.Helper()

@@ -80,7 +80,7 @@ func (p *process) request(tb testing.TB, token, method, path string, body io.Rea
 	return r
 }
 
-// answer sends a request without a body, and gives the answer's status; 0 where
+// answer sends a request without a body, and returns the answer's status; 0 where
 // there is none.
 func (p *process) answer(tb testing.TB, token, method, path string) int {
 	tb.Helper()

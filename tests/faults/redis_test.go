@@ -15,10 +15,10 @@ import (
 	"github.com/dagfence/dagfence/tests/sidecar"
 )
 
-// sick is a Redis with something wrong, which can be mended.
+// sick is a Redis with something wrong, which can be repaired.
 type sick struct {
-	url        string
-	hurt, mend func(t *testing.T)
+	url          string
+	hurt, repair func(t *testing.T)
 }
 
 // redisFaults are all things that may be wrong with a Redis that is not there to
@@ -72,7 +72,7 @@ func TestRedisFaults_ChangeNoAnswer(t *testing.T) {
 			if fault.leftAlone && asked > 30 {
 				t.Errorf("a redis that answers nothing was asked %v times", asked)
 			}
-			server.mend(t)
+			server.repair(t)
 			took := sidecar.Within(t, deadline, "redis is in use again", f.asksRedis(t))
 			t.Logf("asked %v times in vain, in use again after %v", asked, took)
 			f.rounds(t, 1, unharmed)
@@ -83,7 +83,7 @@ func TestRedisFaults_ChangeNoAnswer(t *testing.T) {
 	}
 }
 
-// asksRedis tells whether Redis has answered a question since the last call.
+// asksRedis reports whether Redis has answered a question since the last call.
 func (f *fence) asksRedis(t *testing.T) func() bool {
 	t.Helper()
 	answered := func() float64 {
@@ -243,7 +243,7 @@ func flapping(t *testing.T) sick {
 			for range 5 {
 				w.cut()
 				time.Sleep(200 * ms)
-				w.mend(t)
+				w.repair(t)
 				time.Sleep(200 * ms)
 			}
 			dials, took := door.opened.Load()-before, time.Since(started)

@@ -64,7 +64,7 @@ func TestRedisCluster_NodeLossChangesNoAnswer(t *testing.T) {
 	t.Logf("in use again %v after the cluster was whole", took)
 }
 
-// oneNode gives the process id of one node.
+// oneNode returns the process id of one node.
 func oneNode(t *testing.T, client *redis.ClusterClient) int {
 	t.Helper()
 	var found atomic.Int64

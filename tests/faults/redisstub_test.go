@@ -98,7 +98,7 @@ func (s *stub) answer(command string) string {
 	return "+OK\r\n"
 }
 
-// readCommand reads an array of strings, and gives the first in lower case.
+// readCommand reads an array of strings, and returns the first in lower case.
 func readCommand(in *bufio.Reader) (name string, err error) {
 	number := func() int {
 		line, readErr := in.ReadString('\n')

@@ -127,7 +127,7 @@ func (f *fence) check(t *testing.T, r *report, want wants) {
 	}
 }
 
-// wantRetry checks that an answer tells the Task SDK to come back.
+// wantRetry checks that an answer makes the Task SDK retry.
 func wantRetry(t *testing.T, a answer) {
 	t.Helper()
 	if a.status != http.StatusServiceUnavailable || a.header.Get("Retry-After") != "1" || a.header.Get("Content-Type") != "application/json" ||

@@ -15,7 +15,7 @@ var shaken = wants{allowed: {200, 503}, denied: {403, 503}, self: {200}}
 
 // outlives holds the fence to what it does while nobody can tell owners, and
 // to knowing them again.
-func (f *fence) outlives(t *testing.T, hurt, mend func()) {
+func (f *fence) outlives(t *testing.T, hurt, repair func()) {
 	t.Helper()
 	f.rounds(t, 1, unharmed)
 	well := f.servesWhatItKnows(t)
@@ -34,9 +34,9 @@ func (f *fence) outlives(t *testing.T, hurt, mend func()) {
 		}
 	}
 	f.volley(t, 4, shaken)
-	mend()
+	repair()
 	took := sidecar.Within(t, deadline, "owners are known again", func() bool { return f.get(t, "a_10000").status == http.StatusOK })
-	t.Logf("a 503 took %v; owners are known again %v after the mend", cold.took.Round(ms), took)
+	t.Logf("a 503 took %v; owners are known again %v after the repair", cold.took.Round(ms), took)
 	sidecar.Within(t, deadline, "ready again", func() bool { return f.probe(t.Context(), "/ready") == http.StatusOK })
 	f.volley(t, 4, unharmed)
 	if strings.Contains(f.Output(), "panick") {

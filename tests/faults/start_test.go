@@ -33,7 +33,7 @@ func TestStart_BeforeDependencies(t *testing.T) {
 				t.Errorf("ready: %d", status)
 			}
 			f.volley(t, 4, wants{allowed: {503}, denied: {503, 403}, self: {200}})
-			w.mend(t)
+			w.repair(t)
 			ready := sidecar.Within(t, deadline, "ready", func() bool { return f.probe(t.Context(), "/ready") == http.StatusOK })
 			f.volley(t, 4, unharmed)
 			services.RedisAt(t, redis)

@@ -19,7 +19,7 @@ func newWire(t *testing.T, server string) wire {
 	t.Helper()
 	api := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
 	w := wire{toxiproxy.NewProxy(api, t.Name(), "127.0.0.1:0", server)}
-	w.mend(t)
+	w.repair(t)
 	t.Cleanup(w.Stop)
 	return w
 }
@@ -27,8 +27,8 @@ func newWire(t *testing.T, server string) wire {
 // cut closes all connections, and refuses new ones.
 func (w wire) cut() { w.Stop() }
 
-// mend takes connections again, where it did before.
-func (w wire) mend(t *testing.T) {
+// repair takes connections again, where it did before.
+func (w wire) repair(t *testing.T) {
 	t.Helper()
 	if err := w.Start(); err != nil {
 		t.Fatal(err)

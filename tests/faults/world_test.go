@@ -80,7 +80,7 @@ func (db *database) dial(ctx context.Context) (*pgx.Conn, error) {
 	return pgx.Connect(ctx, "postgres://airflow@"+db.Addr+"/airflow")
 }
 
-// through gives the database's URL with a wire in between.
+// through returns the database's URL with a wire in between.
 func (db *database) through(w wire) string {
 	return strings.Replace(db.url, db.Addr, w.Listen, 1) + "?sslmode=disable"
 }

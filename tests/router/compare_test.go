@@ -145,7 +145,7 @@ func compare(r request, open, strict outcome, original answer, forwarded *answer
 		if err := compareReading(airflow, open.handed[0], older); err != nil {
 			return fmt.Errorf("%s: %w; Airflow makes of it %v", parser, err, airflow)
 		}
-		// Blanks around a header, for one, only arrive without: what upstream would
+		// Whitespace around a header, for one, only arrive without: what upstream would
 		// have refused it may serve, but never as another resource.
 		if before := original.both()[parser]; airflow.matches() && before.matches() && before.String() != airflow.String() {
 			return fmt.Errorf("%s: the original would be %v, what arrives is %v", parser, before, airflow)

@@ -91,7 +91,7 @@ func (o oddRequest) bytes(tokens map[string]string) []byte {
 	return []byte(raw)
 }
 
-// newWorld is who owns what, as the lookup service tells it.
+// newWorld is the world of the lookup service: who owns what.
 func newWorld() *resolvertest.World {
 	world := new(resolvertest.World)
 	for name, task := range taskOf {

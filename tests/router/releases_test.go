@@ -12,7 +12,7 @@ import (
 	"github.com/dagfence/dagfence/caddymodule/route"
 )
 
-// routesOf is the file with a release's endpoints, which the table is held against.
+// routesOf is the file with a release's endpoints, which the table is compared with.
 func routesOf(version string) string {
 	return "../../caddymodule/route/testdata/airflow-" + version + ".tsv"
 }

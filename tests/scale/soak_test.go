@@ -47,7 +47,7 @@ INSERT INTO variable (key, val, team_name) SELECT l || '_' || n, 'v', 'team_' ||
 INSERT INTO variable (key, val, team_name) VALUES ('flip', 'v', 'team_a');
 INSERT INTO connection (conn_id, conn_type, team_name) VALUES ('conn_a', 'http', 'team_a'), ('conn_b', 'http', 'team_b')`
 
-// soak is a fence and all that it leans on, under load.
+// soak is a fence and all its dependencies, under load.
 type soak struct {
 	fence, quiet, lookup process
 	client               *http.Client
@@ -193,7 +193,7 @@ func restarts(t *testing.T, done <-chan struct{}, redis *services.RedisServer, e
 	}
 }
 
-// pause waits, and tells whether the soak goes on.
+// pause waits, and reports whether the soak goes on.
 func pause(done <-chan struct{}, d time.Duration) bool {
 	select {
 	case <-done:

@@ -107,7 +107,7 @@ func RedisSentinel(tb testing.TB) *RedisSentinels {
 	return sentinels
 }
 
-// RedisCluster starts a cluster of three masters and gives the URL that names
+// RedisCluster starts a cluster of three masters and returns the URL that names
 // it as dagfence's redis option does, and a client that is closed when the test
 // ends.
 func RedisCluster(tb testing.TB) (string, *redis.ClusterClient) {
@@ -138,7 +138,7 @@ func RedisCluster(tb testing.TB) (string, *redis.ClusterClient) {
 	return "redis-cluster://" + strings.Join(addrs, ","), client
 }
 
-// wholeCluster tells whether a node sees all nodes and all slots served.
+// wholeCluster reports whether a node sees all nodes and all slots served.
 func wholeCluster(ctx context.Context, client *redis.Client, nodes int) error {
 	info, err := client.ClusterInfo(ctx).Result()
 	if err != nil {

@@ -160,7 +160,7 @@ func (p *Process) Stop() {
 	}
 }
 
-// WaitReady calls ready until it gives nil, and fails the test when the process
+// WaitReady calls ready until it returns nil, and fails the test when the process
 // ends or startTimeout passes first.
 func (p *Process) WaitReady(tb testing.TB, ready func(context.Context) error) {
 	tb.Helper()
@@ -192,7 +192,7 @@ func Dial(network, address string) func(context.Context) error {
 	}
 }
 
-// dir gives a short directory (a unix socket's path has room for 107 bytes)
+// dir returns a short directory (a unix socket's path has room for 107 bytes)
 // that belongs to the named user when tests run as root, and the credential to
 // run a server as that user: PostgreSQL refuses to run as root.
 func dir(tb testing.TB, owner string) (string, *syscall.SysProcAttr) {

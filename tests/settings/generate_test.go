@@ -25,7 +25,7 @@ var (
 		{"token leeway", "api_auth", "jwt_leeway", []string{"30", "+3", "-1", "1_0", "1__0", "_1", "0x10", "3.0", "99999999999", ""}},
 		{"database", "database", "sql_alchemy_conn", []string{"postgresql://u:p@db/airflow", "sqlite:////a.db", "postgresql://u:p%%40@db/a", "postgresql://u:p%40@db/a"}},
 	}
-	// odd is what may stand in a value.
+	// odd is what may be in a value.
 	odd = []string{
 		" ", "  ", "\t", "\n", "\r\n", "\r", "\v", "\f", "\x1c", "\x1f", "\u0085", "\u00a0", "\u2028", "\u3000", "\u200b", "\ufeff",
 		"%", "%%", "%%%", "%(ref)s", "%(deep)s", "%(missing)s", "%()s", "%(ref)", "%(ref", "%(Ref)s", "%(loop)s",

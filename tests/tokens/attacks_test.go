@@ -34,7 +34,7 @@ func TestToken_ForTheCoreAPIIsRefused(t *testing.T) {
 }
 
 // takes is the scopes that Airflow takes where it does not take "execution"
-// alone (require_auth in execution_api/security.py); the table is held against
+// alone (require_auth in execution_api/security.py); the table is compared with
 // the releases' own routers.
 var takes = map[string][]string{
 	"GET /connection-tests/{connection_test_id}/connection": {"workload"},

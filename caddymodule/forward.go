@@ -23,10 +23,10 @@ func (h *Handler) forward(w http.ResponseWriter, r *http.Request, next caddyhttp
 	stamp(r)
 	body := h.hold(r, j)
 	err := withTLSHint(next.ServeHTTP(w, r))
-	if err == nil || body == nil || body.refusal.Load() == nil {
+	if err == nil || body == nil || body.revoked.Load() == nil {
 		return err
 	}
-	j.Decision = *body.refusal.Load()
+	j.Decision = *body.revoked.Load()
 	h.finalize(j)
 	h.record(r, j, false, time.Since(started))
 	return h.answer(w, r, j)
@@ -92,14 +92,14 @@ type heldBody struct {
 	io.ReadCloser
 	left  int64                  // bytes until the end; negative where only EOF marks it
 	again func() decide.Decision // called once, when the end is here
-	// refusal is why the end of the body was not returned. It is read while upstream's
+	// revoked is why the end of the body was not returned. It is read while upstream's
 	// transport may still read the body.
-	refusal atomic.Pointer[decide.Decision]
+	revoked atomic.Pointer[decide.Decision]
 }
 
 // Read implements io.Reader.
 func (b *heldBody) Read(p []byte) (int, error) {
-	if b.refusal.Load() != nil {
+	if b.revoked.Load() != nil {
 		return 0, errRevoked
 	}
 	n, err := b.ReadCloser.Read(p)
@@ -112,7 +112,7 @@ func (b *heldBody) Read(p []byte) (int, error) {
 		d := b.again()
 		b.again = nil
 		if d.Outcome != decide.Allow && d.Mode != decide.Audit {
-			b.refusal.Store(&d)
+			b.revoked.Store(&d)
 			return 0, errRevoked
 		}
 	}

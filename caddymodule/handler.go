@@ -82,8 +82,8 @@ func (h *Handler) judge(r *http.Request, request route.Request, j *result) {
 		refresh(questions) // upstream waits for nothing else
 	}
 	j.Decision = h.decide(r.Context(), questions, j)
-	refused := j.Outcome == decide.Deny || j.Outcome == decide.NotFound
-	if refused && !j.AsOf.IsZero() && time.Since(j.AsOf) > resolver.RecentAge && !askedFor(j, asked) {
+	denied := j.Outcome == decide.Deny || j.Outcome == decide.NotFound
+	if denied && !j.AsOf.IsZero() && time.Since(j.AsOf) > resolver.RecentAge && !askedFor(j, asked) {
 		// Both resolves together take no longer than one may.
 		ctx, cancel := context.WithDeadline(r.Context(), asked.Add(h.timeout))
 		defer cancel()

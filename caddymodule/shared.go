@@ -105,7 +105,8 @@ func ownerSettingsOf(c config.Config) (ownerSettings, error) {
 		return ownerSettings{}, err
 	}
 	settings := ownerSettings{Config: c, Seal: seal}
-	settings.Mode, settings.BasePath, settings.OnUnavailable = "", "", ""
+	settings.Mode, settings.BasePath, settings.OnUnavailable, settings.MultiTeam = "", "", "", ""
+	settings.MultiTeamAssumed = false
 	settings.Token, settings.Rules = config.Token{}, config.Rules{}
 	for _, followed := range []struct {
 		option string

@@ -87,7 +87,7 @@ func TestReload_KeepsStateOfUnchangedSettings(t *testing.T) {
 		"where the secret is":   {func(c *config.Config) { c.Token = config.Token{Secret: sharedSecret} }, false, false, true},
 		"the secret":            {func(c *config.Config) { c.Token = config.Token{Secret: "\xff, another secret"} }, false, false, false},
 		"the secret, one byte":  {func(c *config.Config) { c.Token = config.Token{Secret: "\xfe, another secret"} }, false, false, false},
-		"multi_team":            {func(c *config.Config) { c.MultiTeam = config.Off }, true, true, false},
+		"multi_team":            {func(c *config.Config) { c.MultiTeam = config.Off }, true, true, true},
 		"cache ttl":             {func(c *config.Config) { c.Cache.TTL = caddy.Duration(time.Second) }, true, true, false},
 		"cache task_ttl":        {func(c *config.Config) { c.Cache.TaskTTL = caddy.Duration(time.Second) }, true, true, false},
 		"cache size":            {func(c *config.Config) { c.Cache.Size = 5 }, true, true, false},

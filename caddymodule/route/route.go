@@ -138,10 +138,10 @@ type Reading struct {
 	DagID, RunID, TaskID string
 	// Key is a variable key, conn_id, XCom key or store key.
 	Key string
-	// ID is the task instance id, or connection test id, of a Self endpoint.
+	// ID is the task instance, connection test or callback id of a Self endpoint.
 	ID string
-	// AssetName and AssetURI name an asset, where the request has both both, and
-	// AssetAlias an asset alias.
+	// AssetName and AssetURI name an asset, one of them or both; AssetAlias names an
+	// asset alias.
 	AssetName, AssetURI, AssetAlias string
 	// MapIndex is the query's map_index, and HasMapIndex reports that it was there.
 	MapIndex    int

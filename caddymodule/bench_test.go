@@ -63,7 +63,7 @@ func benchRequest(tb testing.TB, method, target string) *http.Request {
 	return r.WithContext(context.WithValue(r.Context(), caddyhttp.VarsCtxKey, make(map[string]any)))
 }
 
-// withReplacer gives the request a replacer of its own, as Caddy's server does.
+// withReplacer sets a replacer on the request, as Caddy's server does.
 func withReplacer(r *http.Request, replacer *caddy.Replacer) *http.Request {
 	return r.WithContext(context.WithValue(r.Context(), caddy.ReplacerCtxKey, replacer))
 }

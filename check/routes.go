@@ -14,10 +14,9 @@ import (
 	"github.com/dagfence/dagfence/caddymodule/caddyjson"
 )
 
-// Routes returns what is wrong with the place of the fences in a configuration's
-// HTTP servers, given as parsed JSON: where requests reach upstream without a
-// fence, never reach the fence, or are changed once they were judged. There is
-// always one finding.
+// Routes returns what is wrong with the routes of a configuration's HTTP servers, in
+// parsed JSON: requests that reach upstream without a fence, never reach the fence,
+// or are changed after they were judged. There is at least one finding.
 func Routes(servers map[string]any) []Finding {
 	var w routesWalk
 	for _, name := range slices.Sorted(maps.Keys(servers)) {
@@ -25,12 +24,12 @@ func Routes(servers map[string]any) []Finding {
 		w.server, w.named = name, asObject(server["named_routes"])
 		failed := asObject(server["errors"])["routes"]
 		w.routes(server["routes"], position{})
-		w.routes(failed, position{}) // what failed may have done so before the fence
+		w.routes(failed, position{}) // the error may be from before the fence
 	}
 	return w.findings()
 }
 
-// checkRoutes reports what is wrong with where the configuration has its fences.
+// checkRoutes reports the findings of [Routes].
 func (r *run) checkRoutes(context.Context) {
 	for _, finding := range r.Routes {
 		r.report(finding)
@@ -39,10 +38,10 @@ func (r *run) checkRoutes(context.Context) {
 
 const routesCheck = "routes"
 
-// position is what has happened to a request where it stands.
+// position is what has happened to a request so far.
 type position struct {
 	fenced  bool   // a fence has judged it
-	matched bool   // and a matcher has picked it since
+	matched bool   // and a matcher has selected it since
 	taken   string // the directive that answers all requests, so that none gets here
 	changed string // the directive that may have changed it since it came, or was judged
 }
@@ -144,10 +143,10 @@ func (w *routesWalk) fence(at position) {
 	switch {
 	case at.fenced:
 	case at.taken != "":
-		w.add(Problem, "the fence gets no request: %s stands before it and takes them all: write dagfence before it", at.taken)
+		w.add(Problem, "the fence gets no requests, because %s before it answers all of them: write dagfence before it", at.taken)
 	case at.changed != "":
-		w.add(Warning, "%s stands before the fence, which then judges the path that it leaves, and passes what is not below base_path: "+
-			"write dagfence before it, or leave it out", at.changed)
+		w.add(Warning, "%s before the fence changes the path that the fence judges, and requests outside base_path are passed through: "+
+			"write dagfence before it, or remove it", at.changed)
 	}
 }
 
@@ -199,7 +198,7 @@ func (w *routesWalk) findings() []Finding {
 		to := strings.Join(p.upstreams, ", ")
 		switch {
 		case p.fenced && p.changed != "":
-			w.add(Problem, "%s changes requests to %s behind the fence, so that upstream gets another one than was judged: leave it out", p.changed, to)
+			w.add(Problem, "%s changes requests to %s behind the fence, so that upstream gets another request than was judged: remove it", p.changed, to)
 		case p.fenced || len(w.fenced) == 0:
 		case w.fenced[p.server]:
 			w.add(Problem, "a reverse_proxy takes requests to %s without the fence: write dagfence before it, outside of any handle or matcher", to)
@@ -209,7 +208,7 @@ func (w *routesWalk) findings() []Finding {
 		}
 	}
 	if len(w.found) == 0 {
-		w.add(OK, "no request gets to upstream without the fence, or is changed behind it")
+		w.add(OK, "no request reaches upstream without the fence, or is changed behind it")
 	}
 	return w.found
 }

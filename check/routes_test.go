@@ -67,7 +67,7 @@ func TestRoutes_NamesWhatLeadsPastTheFence(t *testing.T) {
 	t.Parallel()
 	const (
 		without  = "a reverse_proxy takes requests to "
-		getsNone = "the fence gets no request: "
+		getsNone = "the fence gets no requests, because "
 	)
 	for site, wants := range map[string][]string{
 		// The fence sees nothing.
@@ -87,8 +87,8 @@ func TestRoutes_NamesWhatLeadsPastTheFence(t *testing.T) {
 		"intercept {\n@bad status 404\nhandle_response @bad {\nreverse_proxy airflow:8080\n}\n}\nhandle {\ndagfence\nreverse_proxy airflow:8080\n}": {"problem " + without},
 		"invoke past\n}\n:8082 {\ndagfence\nreverse_proxy airflow:8080":                                                                             {"warning a reverse_proxy of another server"},
 		// It judges another request than upstream gets.
-		"route {\nuri strip_prefix /execution\ndagfence\nreverse_proxy airflow:8080\n}":                   {"warning rewrite, uri or method stands before"},
-		"rewrite * /x{uri}\ndagfence\nreverse_proxy airflow:8080":                                         {"warning rewrite, uri or method stands before"},
+		"route {\nuri strip_prefix /execution\ndagfence\nreverse_proxy airflow:8080\n}":                   {"warning rewrite, uri or method before the fence changes"},
+		"rewrite * /x{uri}\ndagfence\nreverse_proxy airflow:8080":                                         {"warning rewrite, uri or method before the fence changes"},
 		"route {\ndagfence\nrewrite * /execution{uri}\nreverse_proxy airflow:8080\n}":                     {"problem rewrite, uri or method changes requests to airflow:8080 behind"},
 		"dagfence\nhandle {\nuri replace x y\nreverse_proxy airflow:8080\n}":                              {"problem rewrite, uri or method changes"},
 		"dagfence\nhandle {\nmethod PUT\nreverse_proxy airflow:8080\n}":                                   {"problem rewrite, uri or method changes"},
@@ -110,7 +110,7 @@ func TestRoutes_NamesWhatLeadsPastTheFence(t *testing.T) {
 
 func TestRoutes_FileServerTakesAllButWhatItPasses(t *testing.T) {
 	t.Parallel()
-	for passThru, want := range map[bool]string{false: "problem      routes          the fence gets no request: file_server", true: "ok "} {
+	for passThru, want := range map[bool]string{false: "problem      routes          the fence gets no requests, because file_server", true: "ok "} {
 		found := check.Routes(map[string]any{"srv0": map[string]any{"routes": []any{map[string]any{"handle": []any{
 			map[string]any{"handler": "file_server", "pass_thru": passThru}, map[string]any{"handler": "dagfence"},
 		}}}}})

@@ -39,7 +39,7 @@ func (a arrival) Other(target string) Arrival {
 	return a
 }
 
-// Key tells cells apart.
+// Key identifies the cell.
 func (c cell) Key() string {
 	key := c.who + " " + c.method + " " + c.target + " " + c.body
 	for _, line := range c.headers {

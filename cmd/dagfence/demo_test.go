@@ -20,8 +20,8 @@ const anyPort = "127.0.0.1:0"
 // ready is the last line of what the demo prints before it waits.
 const ready = "Ctrl-C ends the demo and removes the database."
 
-// temporary gives the demo a directory for its files, and checks when the test
-// ends that nothing is left in it.
+// temporary sets the demo's directory for its files, and checks when the test ends
+// that nothing is left in it.
 func temporary(t *testing.T) {
 	t.Helper()
 	// What a URL could be broken by.

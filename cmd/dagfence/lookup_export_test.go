@@ -4,7 +4,7 @@ import (
 	"github.com/dagfence/dagfence/config"
 )
 
-// JoinBus is what --redis and --cache-key-file do.
+// JoinBus is joinBus.
 var JoinBus = joinBus
 
 // DatabaseOf is what --database does, with the schema of Airflow's tables.

@@ -89,7 +89,7 @@ func endSignals() chan os.Signal {
 }
 
 func quitBefore(sig os.Signal, before string) {
-	caddymodule.LastWords(fmt.Sprintf("Error: told to end (%v) before %s", sig, before))
+	caddymodule.LastWords(fmt.Sprintf("Error: signal (%v) received before %s", sig, before))
 	os.Exit(caddy.ExitCodeFailedStartup)
 }
 

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// Ports are below those that Linux gives to outgoing connections (32768 and above,
+// Ports are below those that Linux assigns to outgoing connections (32768 and above,
 // net.ipv4.ip_local_port_range), so that none of them takes one. Those of an
 // [Address] are in the first range, its Redis cluster bus in the second, and those
 // of [Port] in the third.

@@ -60,12 +60,12 @@ func Missing(tb testing.TB, what string) {
 }
 
 // Process is a program that a test started. One that ends without having been
-// told to fails the test at once.
+// signalled to fails the test at once.
 type Process struct {
-	cmd    *exec.Cmd
-	output *lockedBuffer
-	done   chan struct{}
-	told   atomic.Bool // to end
+	cmd       *exec.Cmd
+	output    *lockedBuffer
+	done      chan struct{}
+	signalled atomic.Bool
 }
 
 // Start runs a program until the test ends, as the owner of its directory.
@@ -93,7 +93,7 @@ func Start(tb testing.TB, cmd *exec.Cmd) *Process {
 	go func() {
 		defer close(p.done)
 		err := cmd.Wait()
-		if !p.told.Load() {
+		if !p.signalled.Load() {
 			tb.Errorf("%s ended by itself: %v\n%s", filepath.Base(cmd.Path), err, p.output)
 		}
 	}()
@@ -126,13 +126,13 @@ func (p *Process) Signal(tb testing.TB, s syscall.Signal) {
 
 func (p *Process) signal(s syscall.Signal) error {
 	if slices.Contains([]syscall.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGKILL}, s) {
-		p.told.Store(true)
+		p.signalled.Store(true)
 	}
 	return p.cmd.Process.Signal(s)
 }
 
 // MayEnd says that the test does not fail where the process ends from now on.
-func (p *Process) MayEnd() { p.told.Store(true) }
+func (p *Process) MayEnd() { p.signalled.Store(true) }
 
 // Wait returns the exit code once the process has ended, and fails the test
 // where that takes longer than the limit.

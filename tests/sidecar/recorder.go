@@ -57,7 +57,7 @@ func (rec *Recorder) Answer(with http.HandlerFunc) {
 	rec.handler = with
 }
 
-// Take gives what has arrived since the last call.
+// Take returns what has arrived since the last call.
 func (rec *Recorder) Take() []Arrival {
 	rec.mu.Lock()
 	defer rec.mu.Unlock()

@@ -44,7 +44,7 @@ func silent(tb testing.TB) (addr string, asked <-chan struct{}) {
 
 func TestStartThatHangs_EndsAtTheFirstSignal(t *testing.T) {
 	t.Parallel()
-	const before = "Error: told to end (terminated) before the start was over"
+	const before = "Error: signal (terminated) received before the start was over"
 	for name, c := range map[string]struct {
 		// args are the command's, with DB for what never answers.
 		args, env []string
@@ -56,7 +56,7 @@ func TestStartThatHangs_EndsAtTheFirstSignal(t *testing.T) {
 		"proxy's JWKS":        {[]string{"proxy", "--listen", services.Address(t), "--upstream", "http://127.0.0.1:1", "--lookup", "http://127.0.0.1:1"}, []string{"AIRFLOW__API_AUTH__TRUSTED_JWKS_URL=http://DB/jwks"}, before},
 		"a Caddyfile's":       {[]string{"run", "--config", write(t, "Caddyfile", caddyfile("shutdown_delay 5s", site(services.Address(t), "dagfence")))}, []string{"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=postgresql://u@DB/x"}, before},
 		"lookup's PostgreSQL": {[]string{"lookup", "--listen", services.Address(t), "--database", "postgresql://u@DB/x"}, nil, before},
-		"check's PostgreSQL":  {[]string{"check", "--database", "postgresql://u@DB/x"}, nil, "Error: told to end (terminated) before all was checked"},
+		"check's PostgreSQL":  {[]string{"check", "--database", "postgresql://u@DB/x"}, nil, "Error: signal (terminated) received before all was checked"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

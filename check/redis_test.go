@@ -89,7 +89,7 @@ func TestRedis_TLSErrorsNameTheOption(t *testing.T) {
 	services.Redis(t, "--port", "0", "--bind", "127.0.0.1", "--tls-port", port, "--tls-cert-file", cert, "--tls-key-file", keyFile, "--tls-ca-cert-file", cert)
 	for options, want := range map[string]string{
 		"":                      "name that authority's PEM file in the option ssl_ca_certs of its URL",
-		"?ssl_ca_certs=" + cert: "if it wants a client certificate, name one that it takes in the options ssl_certfile and ssl_keyfile of its URL",
+		"?ssl_ca_certs=" + cert: "if it requires a client certificate, set one in the options ssl_certfile and ssl_keyfile of its URL",
 	} {
 		settings := right(t)
 		settings.Fence.Redis = "rediss://127.0.0.1:" + port + options

@@ -40,7 +40,7 @@ func TLSHint(err error, settings TLSSettings) string {
 		if settings.Client == "" {
 			return "it refuses the TLS that it was offered, with no client certificate: see its log, and let it ask for none"
 		}
-		return "it refuses the TLS that it was offered: see its log; if it wants a client certificate, name one that it takes in " + settings.Client
+		return "it refuses the TLS that it was offered: see its log; if it requires a client certificate, set one in " + settings.Client
 	}
 	return ""
 }

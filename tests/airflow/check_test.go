@@ -44,7 +44,7 @@ func TestCheck(t *testing.T) {
 			`problem      token settings  upstream signs with the same secret, but the fence refuses its tokens: token algorithm is not allowed: it is signed by "HS512"`,
 		}},
 		"another mount": {[]string{"AIRFLOW__API__BASE_URL=http://localhost/airflow"}, settings, []string{
-			"problem      upstream        there is no Execution API below /airflow/execution but one below /execution: set base_path /execution",
+			"problem      upstream        there is no Execution API below /airflow/execution, but one below /execution: set base_path /execution",
 		}},
 		"Airflow's own role": {nil, []string{"--upstream", upstream, "--database", server.URL("airflow", "airflow")}, []string{
 			"warning      grants          the role may read variable.val, read connection.password, write variable, write connection, write dag,",

@@ -48,9 +48,9 @@ func wantNoFilterReliedOn(t *testing.T, airflow *release) {
 	wantKeys(fenced, taskA, 200, `"var_a"`)
 	wantKeys(unset, taskA, 403, "multi_team")
 	// The file says team_b: Airflow lists what is team_a's, and everything for a dag of no team.
-	wantKeys(byFile, taskA, 403, "Airflow's database names")
+	wantKeys(byFile, taskA, 403, "is the same in Airflow's database and the ownership file")
 	wantKeys(straight, taskG, 200, `"var_b"`)
-	wantKeys(byFile, taskG, 403, "Airflow's database names")
+	wantKeys(byFile, taskG, 403, "is the same in Airflow's database and the ownership file")
 
 	// A task that reports itself up for retry, and lists.
 	const leaving = "dag_a.mapped[2]"

@@ -125,7 +125,12 @@ func TestReload_KeepsItsAddressesAndChangesThem(t *testing.T) {
 		site(listen, guarded+" 6") + bySocket,
 	} {
 		p.reload(t, config, caddyfile("", sites), done)
-		if status := ask(t, http.DefaultClient, "http://"+listen+"/execution/variables/a"); status != http.StatusUnauthorized {
+		url := "http://" + listen + "/execution/variables/a"
+		status := ask(t, http.DefaultClient, url)
+		if status == 0 { // the connection waited at a listener that was being closed
+			status = ask(t, http.DefaultClient, url)
+		}
+		if status != http.StatusUnauthorized {
 			t.Errorf("after reload %d it answers %d", i+1, status)
 		}
 	}

@@ -56,7 +56,7 @@ test: build ## installs what the tests need, and runs all of them
 	# Two packages at a time, because many start servers of their own.
 	go test -race -count=1 -p 2 -timeout 20m $(TESTED)
 	# A fleet in one process; of the others of ./tests/scale the race detector sees nothing.
-	go test -race -short -count=1 -timeout 10m -run OfMoreSidecars ./tests/scale
+	go test -race -short -count=1 -timeout 10m -run TestSidecars_MoreDoNot ./tests/scale
 	# Without the race detector, allocations are counted too.
 	scripts/coverage $(COVERAGE) $(COVERED)
 	go test -count=1 -p 2 -timeout 30m ./caddymodule $(DRIVING)
@@ -65,8 +65,8 @@ fuzz: export DAGFENCE_TEST_SERVERS := required
 fuzz: export DAGFENCE_FUZZ_AIRFLOW := $(VERSION)
 fuzz: ## compares generated requests and tokens with the reading of Airflow VERSION, others each time
 	scripts/airflow-env $(VERSION)
-	DAGFENCE_FUZZ_REQUESTS=$(REQUESTS) DAGFENCE_FUZZ_SEED=$$RANDOM go test -count=1 -v -timeout 3h -run WhatArrives ./tests/router
-	DAGFENCE_FUZZ_TOKENS=$(TOKENS) go test -count=1 -v -timeout 1h -run AcceptsNoToken ./tests/tokens
+	DAGFENCE_FUZZ_REQUESTS=$(REQUESTS) DAGFENCE_FUZZ_SEED=$$RANDOM go test -count=1 -v -timeout 3h -run TestArrival_IsWhatWasJudged ./tests/router
+	DAGFENCE_FUZZ_TOKENS=$(TOKENS) go test -count=1 -v -timeout 1h -run TestToken_RefusedByAirflow ./tests/tokens
 
 soak: export DAGFENCE_TEST_SERVERS := required
 soak: ## loads a fence and all that it leans on for half an hour, and looks at what it takes; ends it thousands of times

@@ -683,3 +683,43 @@ func TestJWKSServerIsNotTrusted(t *testing.T) {
 		t.Error("a redirect was followed")
 	}
 }
+
+func TestRead_ReturnsTheKeysAndThoseThatCannotBeUsed(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	mixed := strings.Replace(keySetOf(t, 1), "[", `[{"kty":"unheard-of","kid":"u"},`, 1)
+	jwks, public := write(t, filepath.Join(dir, "jwks.json"), mixed), write(t, filepath.Join(dir, "key.pem"), publicPEM(t, testKey(1)))
+	for name, test := range map[string]struct {
+		options keyring.Options
+		skipped int
+		want    string // in the error
+	}{
+		"a JWKS":            {keyring.Options{JWKS: jwks}, 1, ""},
+		"a public key":      {keyring.Options{PublicKey: public}, 0, ""},
+		"a secret":          {keyring.Options{Secret: "a secret of some length"}, 0, ""},
+		"no file":           {keyring.Options{JWKS: dir + "/none"}, 0, "token jwks: "},
+		"no key":            {keyring.Options{PublicKey: jwks}, 0, "token public_key: "},
+		"a URL that is not": {keyring.Options{JWKS: "https://"}, 0, "invalid token jwks"},
+	} {
+		keys, skipped, err := keyring.Read(t.Context(), test.options)
+		switch {
+		case test.want == "" && (err != nil || keys == nil || len(skipped) != test.skipped):
+			t.Errorf("%s: %v, %d skipped, %v", name, keys, len(skipped), err)
+		case test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)):
+			t.Errorf("%s: %v, want %q", name, err, test.want)
+		}
+	}
+}
+
+func TestCheckJWKS_TakesURLsAndFiles(t *testing.T) {
+	t.Parallel()
+	for location, valid := range map[string]bool{
+		"https://keys.example/jwks.json": true, "http://[::1]:8080/": true, "/etc/jwks.json": true, "jwks.json": true,
+		"https://": false, "ftp://keys.example/jwks.json": false, "https://user:hunter2@[::1/": false,
+	} {
+		err := keyring.CheckJWKS(location)
+		if (err == nil) != valid || err != nil && strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s: %v", location, err)
+		}
+	}
+}

@@ -54,6 +54,35 @@ func TestPages_NameExistingTests(t *testing.T) {
 	}
 }
 
+// go test calls a pattern that matches nothing a success.
+func TestPatternsForGoTest_MatchATest(t *testing.T) {
+	t.Parallel()
+	var known []string
+	declared := regexp.MustCompile(`(?m)^func (Test\w+)\(`)
+	for _, content := range files(t, "_test.go") {
+		for _, match := range declared.FindAllStringSubmatch(content, -1) {
+			known = append(known, match[1])
+		}
+	}
+	pages, count := files(t, ".md"), 0
+	for path, content := range files(t, "Makefile") {
+		pages[path] = content
+	}
+	run := regexp.MustCompile(`go test [^\n]*-run '?([\w|]+)`)
+	for path, content := range pages {
+		for _, match := range run.FindAllStringSubmatch(content, -1) {
+			count++
+			pattern := regexp.MustCompile(match[1])
+			if !slices.ContainsFunc(known, pattern.MatchString) {
+				t.Errorf("%s runs %s, which no test is called", path, match[1])
+			}
+		}
+	}
+	if count < 5 {
+		t.Errorf("only %d commands with -run were found", count)
+	}
+}
+
 func TestLinksBetweenPages_LeadToWhatExists(t *testing.T) {
 	t.Parallel()
 	pages := files(t, ".md")

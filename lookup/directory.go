@@ -219,11 +219,7 @@ func judge(key resolver.Key, r record, owners *ownershipRules, asOf time.Time) r
 	case resolver.KindAsset, resolver.KindAssetName, resolver.KindAssetURI, resolver.KindAssetAlias:
 		return judgeAsset(key, r, owners, asOf)
 	case resolver.KindVariable, resolver.KindConnection:
-		// The file may name the row that the database took the key for.
-		if team, named := owners.of(resolver.Key{Kind: key.Kind, Name: r.stored}); named {
-			answer.Team = team
-		}
-		return answer
+		return judgeStored(key, r, owners, asOf)
 	}
 	if team, named := owners.of(resolver.Key{Kind: resolver.KindDag, Name: r.task.DagID}); named {
 		answer.Team = team
@@ -240,15 +236,39 @@ func judge(key resolver.Key, r record, owners *ownershipRules, asOf time.Time) r
 	return answer
 }
 
+// judgeStored answers about a variable or connection that has a row. The file may
+// name that row, which the database took the key for; or else another spelling,
+// and Airflow looks into its environment first: then both owners count.
+func judgeStored(key resolver.Key, r record, owners *ownershipRules, asOf time.Time) resolver.Answer {
+	answer := resolver.Answer{Outcome: resolver.Found, Team: r.team, AsOf: asOf}
+	if team, named := owners.of(resolver.Key{Kind: key.Kind, Name: r.stored}); named {
+		answer.Team = team
+		return answer
+	}
+	switch team, _, split := owners.inEnvironment(key); {
+	case split:
+		return splitSpellings(key)
+	case answer.Team == "":
+		answer.Team = team
+	case team != "" && team != answer.Team:
+		answer.Others = []string{team}
+	}
+	return answer
+}
+
 // notStored answers about what has no row: the file may own another spelling.
 func notStored(key resolver.Key, owners *ownershipRules, asOf time.Time) resolver.Answer {
 	switch team, named, split := owners.inEnvironment(key); {
 	case split:
-		return unavailable("the ownership file gives two spellings of this %v to two teams, and Airflow reads both from one environment variable; keep one", key.Kind)
+		return splitSpellings(key)
 	case named:
 		return resolver.Answer{Outcome: resolver.Found, Team: team, AsOf: asOf}
 	}
 	return resolver.Answer{Outcome: resolver.NotFound, AsOf: asOf}
+}
+
+func splitSpellings(key resolver.Key) resolver.Answer {
+	return unavailable("the ownership file gives two spellings of this %v to two teams, and Airflow reads both from one environment variable; keep one", key.Kind)
 }
 
 // storable reports whether Airflow's database can hold the name at all: what is

@@ -1,6 +1,7 @@
 package lookup_test
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/dagfence/dagfence/lookup"
@@ -8,8 +9,9 @@ import (
 )
 
 // A variable in the api-server's environment is read by the upper case of its
-// key, so whoever owns one spelling in the file owns them all; but for what is
-// stored, where each spelling is a row of its own.
+// key, so whoever owns one spelling in the file owns them all. Airflow looks there
+// before it looks for a row, so a row in another spelling adds its own owner, and
+// takes none away.
 func TestWhatLivesInTheEnvironmentIsOwnedInEverySpelling(t *testing.T) {
 	t.Parallel()
 	_, url := sqliteFiles().airflow(t, "3.2")
@@ -42,7 +44,44 @@ dags: {dag_x: team_b}
 			}
 		}
 	}
-	if got := one(t, withDatabase, resolver.KindVariable, "var_a"); got.Team != "team_a" {
-		t.Errorf("var_a is stored, and team_a's, not %q's", got.Team)
+}
+
+func TestRowTakesNothingOfTheEnvironmentFromItsOwner(t *testing.T) {
+	t.Parallel()
+	const teamA, teamB = "team_a", "team_b"
+	files := sqliteFiles()
+	db, url := files.create(t, "environment")
+	tables := files.migrate(t, db, "3.2")
+	for key, team := range map[string]string{"DB_PASSWORD": "", "Db_Password": teamA, "dB_password": teamB, "Twice": teamA, "nobodys": teamA} {
+		row := ownedBy(team)
+		row["key"] = key
+		execute(t, db, insertInto(tables, "variable", row))
+	}
+	row := ownedBy("")
+	row["conn_id"] = "WAREHOUSE"
+	execute(t, db, insertInto(tables, "connection", row))
+	d := directoryOf(t, lookup.Options{Database: url, OwnershipFile: file(t, `
+variables: {db_password: team_b, VAR_A: team_b, twice: team_a, TWICE: team_b, NOBODYS: ""}
+connections: {warehouse: team_b}
+`)})
+	for name, want := range map[string]struct {
+		kind    resolver.Kind
+		outcome resolver.Outcome
+		owners  []string
+	}{
+		"db_password": {resolver.KindVariable, resolver.Found, []string{teamB}},
+		"DB_PASSWORD": {resolver.KindVariable, resolver.Found, []string{teamB}},
+		"Db_Password": {resolver.KindVariable, resolver.Found, []string{teamA, teamB}},
+		"dB_password": {resolver.KindVariable, resolver.Found, []string{teamB}},
+		"var_a":       {resolver.KindVariable, resolver.Found, []string{teamA, teamB}},
+		"nobodys":     {resolver.KindVariable, resolver.Found, []string{teamA}},
+		"twice":       {resolver.KindVariable, resolver.Found, []string{teamA}},
+		"Twice":       {resolver.KindVariable, resolver.Unavailable, []string{""}},
+		"WAREHOUSE":   {resolver.KindConnection, resolver.Found, []string{teamB}},
+	} {
+		got := one(t, d, want.kind, name)
+		if owners := append([]string{got.Team}, got.Others...); got.Outcome != want.outcome || !slices.Equal(owners, want.owners) {
+			t.Errorf("%v %q: %v of %q (%v), want %v of %q", want.kind, name, got.Outcome, owners, got.Err, want.outcome, want.owners)
+		}
 	}
 }

@@ -1,8 +1,8 @@
 package resolver
 
 import (
+	"bytes"
 	"hash/maphash"
-	"strings"
 	"sync/atomic"
 	"time"
 	"unicode/utf8"
@@ -46,21 +46,29 @@ func (v *invalidations) time(i instant) time.Time { return v.start.Add(time.Dura
 func (v *invalidations) hash(name string) uint64 { return maphash.String(v.seed, name) }
 
 // shard returns the shard of a name in every spelling that a database may take for the same:
-// MySQL's collations equate case, trailing whitespace, and letters beyond ASCII with
-// any others.
+// collations of MySQL's and MariaDB's equate case, trailing spaces, letters beyond ASCII with
+// any others, and within ASCII, by language, i, j and y (Lithuanian, Roman), u and v (Roman),
+// c and ch (Lithuanian), and a backtick with nothing (Ukrainian).
 func (v *invalidations) shard(name string) int {
 	var onStack [128]byte
 	folded := onStack[:0]
-	for _, c := range []byte(strings.TrimRight(name, " ")) {
+	for _, c := range []byte(name) {
+		if 'A' <= c && c <= 'Z' {
+			c += 'a' - 'A'
+		}
 		switch {
 		case c >= utf8.RuneSelf:
 			return anyShard
-		case 'A' <= c && c <= 'Z':
-			c += 'a' - 'A'
+		case c == 'h', c == '`':
+			continue
+		case c == 'j', c == 'y':
+			c = 'i'
+		case c == 'v':
+			c = 'u'
 		}
 		folded = append(folded, c)
 	}
-	return int(maphash.Bytes(v.seed, folded) % shards)
+	return int(maphash.Bytes(v.seed, bytes.TrimRight(folded, " ")) % shards)
 }
 
 // since returns the instant of the last invalidation of a key in any spelling.

@@ -302,6 +302,35 @@ func TestMemoryInvalidate(t *testing.T) {
 	}
 }
 
+// The spellings are those that some collation of MariaDB 10.11 for UTF-8, or for the
+// Latin and Cyrillic alphabets, takes for the same.
+func TestMemoryInvalidate_CoversWhatAnyCollationEquates(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		invalidated, asked string
+		calls              int
+	}{
+		"y for i (lithuanian)":         {"kyi", "kiy", 1},
+		"Y for i":                      {"KYI", "kii", 1},
+		"ch for c (lithuanian)":        {"chan", "can", 1},
+		"j for i (roman)":              {"jd", "id", 1},
+		"v for u (roman)":              {"VAR", "uar", 1},
+		"a backtick for nothing":       {"a`b", "ab", 1},
+		"one before blanks at the end": {"ab ` ", "ab", 1},
+		"other letters":                {"kb", "kd", 0},
+	} {
+		memory, world, _ := remembering(t)
+		question := ask(resolver.KindVariable, test.asked)
+		resolve(t, memory, question)
+		world.Forget()
+		memory.Invalidate(resolver.Key{Kind: resolver.KindVariable, Name: test.invalidated})
+		resolve(t, memory, question)
+		if got := world.Calls(); got != test.calls {
+			t.Errorf("%s: next was asked %d times: want %d", name, got, test.calls)
+		}
+	}
+}
+
 func TestMemoryDropsAFillThatBeganBeforeAnInvalidation(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {

@@ -162,7 +162,7 @@ type Answer struct {
 	// means that it is unowned (global). Only set when Outcome is Found.
 	Team string
 	// Others are further owners, where an asset's name leads to the assets of
-	// several teams. What is done needs to be allowed by each. Such an answer is
+	// several teams, or a key to a row and to another team's environment variable. What is done needs to be allowed by each. Such an answer is
 	// not kept.
 	Others []string
 	// Task is set for a [KindTask] question that was found.

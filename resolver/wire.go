@@ -63,8 +63,7 @@ type OwnersAnswer struct {
 	// Team is present when Outcome is found and there is one owner; "" is unowned.
 	// It is a pointer so that a missing team is not taken for unowned.
 	Team *string `json:"team,omitempty"`
-	// Teams takes the place of Team where an asset's name leads to the assets of
-	// several teams. A fence that does not know it lets nothing through.
+	// Teams takes the place of Team where what is asked for has several owners. A fence that does not know it lets nothing through.
 	Teams []string `json:"teams,omitempty"`
 	// Task is present when a task was found.
 	Task *OwnersTask `json:"task,omitempty"`

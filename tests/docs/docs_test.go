@@ -3,6 +3,7 @@ package docs_test
 
 import (
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -65,9 +66,7 @@ func TestPatternsForGoTest_MatchATest(t *testing.T) {
 		}
 	}
 	pages, count := files(t, ".md"), 0
-	for path, content := range files(t, "Makefile") {
-		pages[path] = content
-	}
+	maps.Copy(pages, files(t, "Makefile"))
 	run := regexp.MustCompile(`go test [^\n]*-run '?([\w|]+)`)
 	for path, content := range pages {
 		for _, match := range run.FindAllStringSubmatch(content, -1) {

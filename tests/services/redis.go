@@ -113,12 +113,12 @@ func RedisSentinel(tb testing.TB) *RedisSentinels {
 func RedisCluster(tb testing.TB) (string, *redis.ClusterClient) {
 	tb.Helper()
 	const nodes, slots = 3, 16384
-	addrs := make([]string, nodes)
+	addrs, servers, clients := make([]string, nodes), make([]*RedisServer, nodes), make([]*redis.Client, nodes)
 	for i := range nodes {
 		address := Address(tb)
 		server := RedisAt(tb, address, "--cluster-enabled", "yes", "--cluster-announce-ip", hostOf(address), "--cluster-node-timeout", "60000")
 		client := server.Client(tb)
-		addrs[i] = server.Addr
+		addrs[i], servers[i], clients[i] = server.Addr, server, client
 		from, to := i*slots/nodes, (i+1)*slots/nodes-1
 		if err := client.ClusterAddSlotsRange(tb.Context(), from, to).Err(); err != nil {
 			tb.Fatalf("giving slots to a node: %v", err)
@@ -129,9 +129,9 @@ func RedisCluster(tb testing.TB) (string, *redis.ClusterClient) {
 		if err := client.ClusterMeet(tb.Context(), hostOf(addrs[0]), portOf(addrs[0])).Err(); err != nil {
 			tb.Fatalf("introducing a node: %v", err)
 		}
-		if i == nodes-1 {
-			server.WaitReady(tb, func(ctx context.Context) error { return wholeCluster(ctx, client, nodes) })
-		}
+	}
+	for i, server := range servers { // each has a view of its own
+		server.WaitReady(tb, func(ctx context.Context) error { return wholeCluster(ctx, clients[i], nodes) })
 	}
 	client := redis.NewClusterClient(&redis.ClusterOptions{Addrs: addrs})
 	tb.Cleanup(func() { _ = client.Close() })

@@ -33,7 +33,7 @@ func (d *Directory) assetWithoutDatabase(key resolver.Key, owners *ownershipRule
 	return judgeAsset(key, record{}, owners, asOf), true
 }
 
-// judgeAsset answers with everyone to whom the file gives the name that was asked
+// judgeAsset answers with every team that the file lists for the name that was asked
 // for, or a name or URI of a row that it leads to. A row that is unowned adds
 // no owner, and takes none away.
 func judgeAsset(key resolver.Key, r record, owners *ownershipRules, asOf time.Time) resolver.Answer {

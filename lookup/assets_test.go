@@ -88,7 +88,7 @@ func putAssets(tb testing.TB, s server, db *sql.DB, release string) {
 }
 
 // checkAsset asks for an asset; no owners at all is not found, and "" is found
-// and nobody's.
+// and unowned.
 func checkAsset(tb testing.TB, d *lookup.Directory, kind resolver.Kind, name string, owners ...string) {
 	tb.Helper()
 	got := one(tb, d, kind, name)
@@ -121,7 +121,7 @@ func testAssets(t *testing.T, s server) {
 				{byName, "asset_b", []string{"team_b"}},
 				{byName, "shared", []string{"team_a", "team_b"}},
 				{byName, "by_uri_alone", []string{"team_b"}},
-				{byName, "public", []string{"team_b"}}, // nobody's by its name, team_b's by its URI
+				{byName, "public", []string{"team_b"}}, // unowned by its name, team_b's by its URI
 				{byName, "free", []string{""}},
 				{byName, "nowhere", nil},
 				{byName, "listed, and not stored", []string{"team_b"}},

@@ -11,7 +11,7 @@ import (
 	"github.com/dagfence/dagfence/lookup"
 )
 
-// What roles may do is held against the grants scripts, in grants_test.go.
+// What roles may do is compared with the grants scripts, in grants_test.go.
 
 func TestInspectionOfSQLiteTellsSchemaAndTeamsAndNoGrants(t *testing.T) {
 	t.Parallel()

@@ -131,7 +131,7 @@ const (
 
 	joinBundles = "LEFT JOIN dag_bundle_team ON dag_bundle_team.dag_bundle_name = dag.bundle_name"
 
-	// nilUUID stands in a query for the dialect's own.
+	// nilUUID is the placeholder of the dialect's own in a query.
 	nilUUID = "{nilUUID}"
 
 	bundlesByName = "SELECT b.dag_bundle_name, b.team_name FROM dag_bundle_team b ORDER BY b.dag_bundle_name, b.team_name"

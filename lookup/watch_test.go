@@ -40,7 +40,7 @@ func watchOf(t *testing.T, options lookup.Options) (*watched, *lookup.Directory)
 	return w, d
 }
 
-// expect looks, and fails unless it tells of just these.
+// expect looks, and fails unless it names just these.
 func (w *watched) expect(t *testing.T, when string, want ...string) {
 	t.Helper()
 	w.told = nil
@@ -186,7 +186,7 @@ func testWatchReadsLittle(t *testing.T, s server) {
 		t.Errorf("it remembers %d owners", known)
 	}
 	reads := func() (rows int) {
-		// A session tells of what it did once a second at most, and when it ends.
+		// A session reports what it did once a second at most, and when it ends.
 		lookup.SessionDB(d).SetMaxIdleConns(0)
 		lookup.SessionDB(d).SetMaxIdleConns(1)
 		for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {

@@ -29,7 +29,7 @@ func slow(world *resolvertest.World, d time.Duration) {
 	}
 }
 
-// owned is a world with one variable of team_b's, and one of nobody's.
+// owned is a world with one variable of team_b's, and one that is global.
 func owned() *resolvertest.World {
 	world := new(resolvertest.World)
 	world.Own(resolver.KindVariable, variableKey, "team_b")

@@ -26,7 +26,7 @@ func waitKey(tb testing.TB, client redis.UniversalClient, question resolver.Ques
 	eventually(tb, "for "+key, func() bool { return client.Exists(tb.Context(), key).Val() == 1 })
 }
 
-func TestRedisSharesWhatOneProcessLearnt(t *testing.T) {
+func TestRedis_SharesWhatOneProcessFetched(t *testing.T) {
 	t.Parallel()
 	server := services.Redis(t)
 	client := server.Client(t)

@@ -49,7 +49,7 @@ func seconds(from int64) string { return fmt.Sprint(now.Unix() + from) }
 
 func encode(text string) string { return base64.RawURLEncoding.EncodeToString([]byte(text)) }
 
-// sign makes a token of a header and a payload, whatever stands in them.
+// sign makes a token of a header and a payload, whatever is in them.
 func sign(tb testing.TB, alg string, key any, header, payload string) string {
 	tb.Helper()
 	signed := encode(header) + "." + encode(payload)

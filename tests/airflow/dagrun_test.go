@@ -14,7 +14,7 @@ import (
 )
 
 // friendly is what becomes of each task that touches what is its own team's, or
-// nobody's: with the fence, and without.
+// global: with the fence, and without.
 var friendly = map[string]string{
 	"a_work.variables":          "success",
 	"a_work.connections":        "success",

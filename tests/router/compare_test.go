@@ -12,7 +12,7 @@ import (
 	"github.com/dagfence/dagfence/caddymodule/route"
 )
 
-// is tells whether a reading of the fence is what Airflow makes of the request:
+// is reports whether a reading of the fence is what Airflow makes of the request:
 // the same endpoint, and the same in all that the fence judges by.
 func (r reading) is(f route.Reading) error {
 	// Airflow 3.0 takes one segment where later releases take a path.
@@ -45,7 +45,7 @@ type named struct {
 	asset                   [2]string
 }
 
-// names gives Airflow's parameters the fence's names. Where the fence goes by
+// names maps Airflow's parameters to the fence's names. Where the fence goes by
 // the path alone, a query parameter of the same name says nothing.
 func (r reading) names() named {
 	text := func(names ...string) string {
@@ -84,7 +84,7 @@ func canonicalID(id string) string {
 	return id
 }
 
-// permitted tells whether the own task may do what Airflow would, by the rules'
+// permitted reports whether the own task may do what Airflow would, by the rules'
 // own words and in the world of the strict site.
 func (r reading) permitted(version string) bool {
 	f := kindOf(r)
@@ -168,7 +168,7 @@ func compare(r request, open, strict outcome, original answer, forwarded *answer
 	return nil
 }
 
-// sane tells whether a site answered as one should, whatever the request.
+// sane reports whether a site answered as one should, whatever the request.
 func sane(o outcome) error {
 	switch {
 	case o.status >= 500 && o.status != http.StatusNotImplemented && o.status != http.StatusHTTPVersionNotSupported:
@@ -237,7 +237,7 @@ func head(raw []byte) string {
 	return line
 }
 
-// headerOf gives a header of raw bytes that Go has written.
+// headerOf returns a header of raw bytes that Go has written.
 func headerOf(raw []byte, name string) string {
 	for line := range strings.SplitSeq(string(raw), "\r\n") {
 		if value, ok := strings.CutPrefix(line, name+": "); ok {

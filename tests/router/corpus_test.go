@@ -128,7 +128,7 @@ func TestCorpus_HoldsAtTheEdge(t *testing.T) {
 	}
 }
 
-// holds tells whether a request became of what it must.
+// holds reports whether a request became of what it must.
 func (o oddRequest) holds(raw []byte, statuses []int, arrived [][]byte, given []handed) error {
 	if len(statuses) == 0 {
 		return errors.New("no answer")
@@ -166,7 +166,7 @@ func (o oddRequest) holds(raw []byte, statuses []int, arrived [][]byte, given []
 	return nil
 }
 
-// exchange sends bytes over a connection of their own, and gives the status of
+// exchange sends bytes over a connection of their own, and returns the status of
 // each answer until the server hangs up.
 func exchange(t *testing.T, s *site, raw []byte) []int {
 	t.Helper()

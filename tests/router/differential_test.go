@@ -50,7 +50,7 @@ func startOpenAndStrict(t *testing.T) (open, strict *site) {
 	return sites["open"], sites["strict"]
 }
 
-// lookupService gives the same names the same owners, whatever they name, and "*"
+// lookupService has the same owners for the same names, whatever they name, and "*"
 // the owner of all others. The own task is a current attempt.
 func lookupService(t *testing.T, owners map[string]string) string {
 	t.Helper()
@@ -118,7 +118,7 @@ func (t trial) following() []byte {
 	return nil
 }
 
-// holdsNext tells whether the neighbour's request was read as it was sent.
+// holdsNext reports whether the neighbour's request was read as it was sent.
 func (t trial) holdsNext(forwarded *answer) error {
 	if len(t.next.arrived) != 1 || t.next.status != http.StatusOK {
 		return fmt.Errorf("the request behind it is answered with %d, and arrives %d times", t.next.status, len(t.next.arrived))

@@ -212,7 +212,7 @@ func (g *generator) encode(value string, rest bool) string {
 	return b.String()
 }
 
-// query gives a route its parameters, and sometimes more, fewer or odd ones.
+// query returns a route's parameters, and sometimes more, fewer or odd ones.
 func (g *generator) query(r route.Route) string {
 	var pairs []string
 	names := strings.Split(r.Query, ",")

@@ -102,7 +102,7 @@ func checkGolden(t *testing.T, line golden, r request, open *site) {
 	}
 }
 
-// sameTarget tells whether two request lines differ at most in which bytes of
+// sameTarget reports whether two request lines differ at most in which bytes of
 // the path are escaped: Go escapes anew what should have been.
 func sameTarget(sent, arrived string) bool {
 	a, err := http.ReadRequest(bufio.NewReader(strings.NewReader(sent + "\r\n\r\n")))
@@ -113,7 +113,7 @@ func sameTarget(sent, arrived string) bool {
 	return err == nil && a.Method == b.Method && a.URL.Path == b.URL.Path && a.URL.RawQuery == b.URL.RawQuery
 }
 
-// wantsWorkload tells of the endpoints that take no other scope.
+// wantsWorkload reports the endpoints that take no other scope.
 func wantsWorkload(target string) bool { return strings.Contains(target, "/connection-tests/") }
 
 // writeGoldens asks about generated requests; those that the parsers differ

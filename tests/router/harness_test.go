@@ -100,7 +100,7 @@ type outcome struct {
 	handed  []handed // each request as the fence handed it on
 }
 
-// send gives a site the bytes of one request, over a connection that is kept
+// send sends a site the bytes of one request, over a connection that is kept
 // while both sides like it.
 func (s *site) send(raw []byte, method string) (outcome, error) {
 	return s.sendBy(&s.client, raw, method)

@@ -39,13 +39,13 @@ type reading struct {
 	Elsewhere string `json:"elsewhere,omitempty"`
 	// Next is the reading of the request that follows on the same connection.
 	Next *reading `json:"next,omitempty"`
-	// Error tells of an exception that left the router, which is a 500.
+	// Error is an exception that left the router, which is a 500.
 	Error string `json:"error,omitempty"`
 }
 
 func (r reading) matches() bool { return r.Kind == "match" }
 
-// touchesNothing tells of an answer before any endpoint: a redirect or an error,
+// touchesNothing reports whether the answer came before any endpoint: a redirect or an error,
 // of the client's or, on the way to an endpoint, of Airflow's own.
 func (r reading) touchesNothing() bool {
 	return r.Kind == "status" && r.Code >= 300 && r.Code <= 500

@@ -75,7 +75,7 @@ func (db *metadata) lookupServices(t *testing.T) (urls [2]string, stop func()) {
 }
 
 // fleet asks through so many sidecars, that share a Redis and two lookup
-// services, and gives the questions, what of them reached the lookup services,
+// services, and returns the questions, what of them reached the lookup services,
 // and what the database.
 func (db *metadata) fleet(t *testing.T, sidecars int, redis string, ask resolver.Question, perSecond int) (questions, calls, queries int, seen *asks) {
 	t.Helper()

@@ -160,7 +160,7 @@ func (s *soak) slowClients(t *testing.T, done <-chan struct{}) {
 	}
 }
 
-// drip gives a byte at a time.
+// drip sends a byte at a time.
 type drip struct{ left string }
 
 // Read implements io.Reader.
@@ -208,7 +208,7 @@ func (s *soak) gaps(t *testing.T, done <-chan struct{}) {
 	}
 }
 
-// flip gives a variable to the other team again and again, and wants it judged
+// flip moves a variable to the other team again and again, and wants it judged
 // so once its time to live is over.
 func (s *soak) flip(t *testing.T, done <-chan struct{}, db *pgx.Conn) {
 	t.Helper()

@@ -43,7 +43,7 @@ type profile struct {
 	signers   []signer
 }
 
-// settingsOf gives the environment of each deployment's api-server, with its
+// settingsOf returns the environment of each deployment's api-server, with its
 // files in a directory.
 func settingsOf(directory, privateKey string) map[string]environment {
 	const (

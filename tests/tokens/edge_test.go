@@ -60,7 +60,7 @@ func newEdge(t *testing.T, token string) *edge {
 	return e
 }
 
-// send sends a request with a token, and gives its status and whether it arrived
+// send sends a request with a token, and returns its status and whether it arrived
 // at upstream.
 func (e *edge) send(t *testing.T, method, path, token string, header ...string) (status int, body string, arrived bool) {
 	t.Helper()

@@ -56,7 +56,7 @@ func (o object) String() string {
 	return text.String()
 }
 
-// next gives a question. One in twenty is a token that was asked about before, at
+// next returns a question. One in twenty is a token that was asked about before, at
 // another time: the fence remembers those that it took.
 func (g *generator) next() question {
 	if len(g.recent) > 0 && g.Float64() < 0.05 {
@@ -81,7 +81,7 @@ func (g *generator) time() float64 {
 	return base + pick(g.Rand, []float64{0, 0, 0, 0, 0.5, -0.5, 1, -1, 9.5, 10, -10, -10.5, 600, 609.5, 610, 610.5, 3600, -3600})
 }
 
-// draft gives a token as Airflow signs it.
+// draft returns a token as Airflow signs it.
 func (g *generator) draft() *draft {
 	d := &draft{profile: pick(g.Rand, g.profiles), now: g.time()}
 	d.by = pick(g.Rand, d.profile.signers)

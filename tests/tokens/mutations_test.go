@@ -29,7 +29,7 @@ func inHeader(change inObject) func(*generator, *draft) {
 	return func(g *generator, d *draft) { change(g, d, &d.header) }
 }
 
-// set gives a member another value.
+// set sets a member to another value.
 func (g *generator) set(d *draft, o *object) {
 	if len(*o) > 0 {
 		m := &(*o)[g.IntN(len(*o))]

@@ -81,7 +81,7 @@ func airflow(t *testing.T, settings map[string]environment) *oracle {
 	return o
 }
 
-// send asks a question; receive gives the answers, in order. Two goroutines may
+// send asks a question; receive returns the answers, in order. Two goroutines may
 // do the one and the other.
 func (o *oracle) send(question any) error {
 	line, err := json.Marshal(question)

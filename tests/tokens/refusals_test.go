@@ -28,7 +28,7 @@ type reading struct {
 	headerOf, claimsOf map[string]any
 }
 
-// A difference is one that is meant: its name tells why, holds tells whether a
+// A difference is one that is meant: its name tells why, holds reports whether a
 // token is a case of it.
 type difference struct {
 	name  string
@@ -133,7 +133,7 @@ func isDeep(text []byte) bool {
 	return true
 }
 
-// isForeign tells of what Python's json guesses to be another encoding.
+// isForeign reports whether it is what Python's json guesses to be another encoding.
 func isForeign(text []byte) bool {
 	return slices.Contains(text, 0) || strings.HasPrefix(string(text), "\ufeff")
 }

@@ -26,7 +26,7 @@ func (g *generator) signOtherwise(d *draft) {
 	d.sign = other.sign
 }
 
-// otherSigners are nobody's keys, or a wrong use of a deployment's secret.
+// otherSigners are keys of no deployment, or a wrong use of a deployment's secret.
 var otherSigners = []signer{
 	{"none", "", jwt.UnsafeAllowNoneSignatureType},
 	{"HS512", "", []byte("another secret")},

@@ -89,7 +89,7 @@ func loadKeys(token config.Token) (*identity.Keys, error) {
 	return identity.NewSecret([]byte(token.Secret))
 }
 
-// ask gives what the fence makes of a question.
+// ask returns what the fence makes of a question.
 func (f *fence) ask(q question) (identity.Task, error) {
 	whole := int64(q.Now)
 	f.now = time.Unix(whole, int64((q.Now-float64(whole))*1e9))
@@ -104,7 +104,7 @@ const (
 	bothRefuse = "refused by both"
 )
 
-// judge holds the fence against Airflow's answer, and gives the name of how they
+// judge compares the fence's answer with Airflow's, and returns the name of how they
 // compare: the property is that the fence accepts nothing else than Airflow
 // does, and refuses more only for a reason that is written down.
 func (f *fence) judge(t *testing.T, q question, airflow answer) string {

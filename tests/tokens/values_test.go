@@ -23,7 +23,7 @@ var anything = []string{
 	strings.Repeat("[", 40) + strings.Repeat("]", 40), strings.Repeat("[", 99) + strings.Repeat("]", 99), strings.Repeat("[", 100) + strings.Repeat("]", 100), strings.Repeat("[", 1200) + strings.Repeat("]", 1200), strings.Repeat(`{"a":`, 90) + "1" + strings.Repeat("}", 90),
 }
 
-// valueOf gives JSON for a claim or a member of the header.
+// valueOf returns JSON for a claim or a member of the header.
 func (g *generator) valueOf(d *draft, name string) string {
 	pool, ok := map[string]func(*draft) string{
 		"sub": g.subject, "aud": g.audience, "iss": g.issuer, "scope": g.scope, "jti": g.text, "kid": g.kid, "alg": g.alg,

@@ -233,7 +233,12 @@ func testPoison(t *testing.T, c *coherence) {
 		for worker := range 4 {
 			group.Go(func() {
 				for i := from + worker; i < from+chunk; i += 4 {
-					if got := second.ask(t, taskA, http.MethodGet, fmt.Sprintf("/variables/v_%d", i)); got != http.StatusForbidden {
+					path := fmt.Sprintf("/variables/v_%d", i)
+					got := second.ask(t, taskA, http.MethodGet, path)
+					for tries := 0; got == http.StatusServiceUnavailable && tries < 3; tries++ { // not in time on a busy machine
+						got = second.ask(t, taskA, http.MethodGet, path)
+					}
+					if got != http.StatusForbidden {
 						t.Errorf("with a value of kind %d in redis, team_b's variable is answered %d", i%8, got)
 					}
 				}

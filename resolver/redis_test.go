@@ -369,51 +369,51 @@ func TestRedisFaultsAreMisses(t *testing.T) {
 		},
 		"LOADING": func(t *testing.T) string {
 			t.Helper()
-			return resolvertest.Stub(t, "-LOADING Redis is loading the dataset in memory\r\n")
+			return services.RedisStub(t, "-LOADING Redis is loading the dataset in memory\r\n")
 		},
 		"READONLY": func(t *testing.T) string {
 			t.Helper()
-			return resolvertest.Stub(t, "-READONLY You can't write against a read only replica.\r\n")
+			return services.RedisStub(t, "-READONLY You can't write against a read only replica.\r\n")
 		},
 		"MOVED": func(t *testing.T) string {
 			t.Helper()
-			return resolvertest.Stub(t, "-MOVED 3999 127.0.0.1:1\r\n")
+			return services.RedisStub(t, "-MOVED 3999 127.0.0.1:1\r\n")
 		},
 		"OOM": func(t *testing.T) string {
 			t.Helper()
-			return resolvertest.Stub(t, "-OOM command not allowed when used memory > 'maxmemory'.\r\n")
+			return services.RedisStub(t, "-OOM command not allowed when used memory > 'maxmemory'.\r\n")
 		},
 		"not redis": func(t *testing.T) string {
 			t.Helper()
-			return resolvertest.Stub(t, "HTTP/1.1 400 Bad Request\r\n\r\n")
+			return services.RedisStub(t, "HTTP/1.1 400 Bad Request\r\n\r\n")
 		},
 		"another type": func(t *testing.T) string {
 			t.Helper()
-			return resolvertest.Stub(t, ":42\r\n")
+			return services.RedisStub(t, ":42\r\n")
 		},
 		"an endless line": func(t *testing.T) string {
 			t.Helper()
-			return resolvertest.Stub(t, strings.Repeat("x", 1<<16))
+			return services.RedisStub(t, strings.Repeat("x", 1<<16))
 		},
 		"a huge length": func(t *testing.T) string {
 			t.Helper()
-			return resolvertest.Stub(t, "$9223372036854775807\r\nx\r\n")
+			return services.RedisStub(t, "$9223372036854775807\r\nx\r\n")
 		},
 		"a length of gigabytes": func(t *testing.T) string {
 			t.Helper()
-			return resolvertest.Stub(t, "$16000000000\r\nx\r\n")
+			return services.RedisStub(t, "$16000000000\r\nx\r\n")
 		},
 		"an array of gigabytes": func(t *testing.T) string {
 			t.Helper()
-			return resolvertest.Stub(t, "*2000000000\r\n")
+			return services.RedisStub(t, "*2000000000\r\n")
 		},
 		"an array in an array, and so on": func(t *testing.T) string {
 			t.Helper()
-			return resolvertest.Stub(t, strings.Repeat("*1\r\n", 1<<16))
+			return services.RedisStub(t, strings.Repeat("*1\r\n", 1<<16))
 		},
 		"silence": func(t *testing.T) string {
 			t.Helper()
-			return resolvertest.Stub(t, "")
+			return services.RedisStub(t, "")
 		},
 		"a sentinel that is none": func(*testing.T) string {
 			return "redis-sentinel://127.0.0.1:1/main"

@@ -117,27 +117,15 @@ func TestTryRedisTellsOneThatIsTooFarAway(t *testing.T) {
 // distant is an address from which each answer of a server takes so much longer.
 func distant(t *testing.T, addr string, longer time.Duration) string {
 	t.Helper()
-	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = listener.Close() })
-	go func() {
-		for {
-			near, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			far, err := net.Dial("tcp", addr)
-			if err != nil {
-				_ = near.Close()
-				return
-			}
-			go func() { _, _ = io.Copy(far, near); _ = far.Close() }()
-			go func() { _, _ = io.Copy(near, late{far, longer}); _ = near.Close() }()
+	return services.Accept(t, func(near net.Conn) {
+		far, err := net.Dial("tcp", addr)
+		if err != nil {
+			return
 		}
-	}()
-	return listener.Addr().String()
+		defer far.Close()
+		go func() { _, _ = io.Copy(near, late{far, longer}); _ = near.Close() }()
+		_, _ = io.Copy(far, near)
+	})
 }
 
 // late is a connection whose answers are late.

@@ -9,7 +9,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/dagfence/dagfence/resolver/redisclient"
-	"github.com/dagfence/dagfence/resolver/resolvertest"
+	"github.com/dagfence/dagfence/tests/services"
 )
 
 func TestRedisIsReadAsFarAsItsRepliesAreInProportion(t *testing.T) {
@@ -50,7 +50,7 @@ func TestRedisIsReadAsFarAsItsRepliesAreInProportion(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			client, err := redisclient.Open(resolvertest.Stub(t, test.reply))
+			client, err := redisclient.Open(services.RedisStub(t, test.reply))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -73,7 +73,7 @@ func TestRedisIsReadAsFarAsItsRepliesAreInProportion(t *testing.T) {
 			}
 		})
 	}
-	client, err := redisclient.Open(resolvertest.Stub(t, nested(8)))
+	client, err := redisclient.Open(services.RedisStub(t, nested(8)))
 	if err != nil {
 		t.Fatal(err)
 	}

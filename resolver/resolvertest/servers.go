@@ -12,7 +12,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 )
@@ -52,40 +51,4 @@ func Certificates(t *testing.T, dir string, others ...string) {
 			t.Fatal(err)
 		}
 	}
-}
-
-// Stub is a server that answers everything with the same words, but for a
-// greeting that it does not know, as before Redis 6: what the client makes of
-// the words is not seen otherwise.
-func Stub(t *testing.T, words string) (url string) {
-	t.Helper()
-	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = listener.Close() })
-	go func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer func() { _ = conn.Close() }()
-				buffer := make([]byte, 1<<12)
-				for {
-					n, err := conn.Read(buffer)
-					if err != nil {
-						return
-					}
-					answer := words
-					if strings.Contains(string(buffer[:n]), "hello") {
-						answer = "-ERR unknown command 'hello'\r\n"
-					}
-					_, _ = conn.Write([]byte(answer))
-				}
-			}()
-		}
-	}()
-	return "redis://" + listener.Addr().String()
 }

@@ -8,30 +8,9 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-)
 
-// listen accepts connections until the test ends, each in a goroutine.
-func listen(t *testing.T, serve func(net.Conn)) (addr string) {
-	t.Helper()
-	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = listener.Close() })
-	go func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer conn.Close()
-				serve(conn)
-			}()
-		}
-	}()
-	return listener.Addr().String()
-}
+	"github.com/dagfence/dagfence/tests/services"
+)
 
 // door leads to a server, and counts who comes through.
 type door struct {
@@ -42,7 +21,7 @@ type door struct {
 func newDoor(t *testing.T, server string) *door {
 	t.Helper()
 	d := new(door)
-	d.addr = listen(t, func(conn net.Conn) {
+	d.addr = services.Accept(t, func(conn net.Conn) {
 		d.opened.Add(1)
 		behind, err := new(net.Dialer).DialContext(t.Context(), "tcp", server)
 		if err != nil {
@@ -67,7 +46,7 @@ type stub struct {
 func newStub(t *testing.T) *stub {
 	t.Helper()
 	s := new(stub)
-	s.url = "redis://" + listen(t, func(conn net.Conn) {
+	s.url = "redis://" + services.Accept(t, func(conn net.Conn) {
 		for in := bufio.NewReader(conn); ; {
 			name, err := readCommand(in)
 			if err != nil {

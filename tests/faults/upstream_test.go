@@ -105,7 +105,7 @@ func TestUpstream_BreakingOffIsVisibleToTheClient(t *testing.T) {
 // closes the connection or resets it.
 func breaksOff(t *testing.T, whole string, sent *atomic.Int64, reset bool) (addr string) {
 	t.Helper()
-	return listen(t, func(conn net.Conn) {
+	return services.Accept(t, func(conn net.Conn) {
 		if _, err := http.ReadRequest(bufio.NewReader(conn)); err != nil {
 			return
 		}

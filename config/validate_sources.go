@@ -1,7 +1,6 @@
 package config
 
 import (
-	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -92,25 +91,4 @@ func (p *problems) redis(c Config) {
 	if c.Redis != "" && c.Token.asymmetric() && c.Cache.Key == "" {
 		p.addf("cache key is required with redis and public keys: create one with `openssl rand -base64 32`")
 	}
-}
-
-// HasBareIPv6 reports whether one of the hosts in an address, or in a URL, is an IPv6
-// address without brackets, in which nothing tells a port from the last group. raw
-// need not be well-formed.
-func HasBareIPv6(raw string) bool {
-	if _, behind, ok := strings.Cut(raw, "://"); ok {
-		raw = behind
-	}
-	if end := strings.IndexAny(raw, "/?#"); end >= 0 {
-		raw = raw[:end]
-	}
-	raw = raw[strings.LastIndexByte(raw, '@')+1:]
-	return slices.ContainsFunc(strings.Split(raw, ","), func(host string) bool {
-		if strings.Count(host, ":") < 2 {
-			return false
-		}
-		_, whole := netip.ParseAddr(host)
-		_, beforePort := netip.ParseAddr(host[:strings.LastIndexByte(host, ':')])
-		return whole == nil || beforePort == nil
-	})
 }

@@ -7,10 +7,9 @@ import (
 	"net/netip"
 	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/dagfence/dagfence/config"
 )
 
 // CheckListen returns what is wrong with an address to listen on, host:port.
@@ -40,7 +39,7 @@ func ParseUpstream(raw string) (*url.URL, error) {
 	if raw == "" {
 		return nil, errors.New("--upstream is missing: give the URL of Airflow's api-server, such as http://127.0.0.1:8080")
 	}
-	if config.HasBareIPv6(raw) {
+	if HasBareIPv6(raw) {
 		return nil, errors.New("--upstream: an IPv6 address needs brackets: write http://[::1]:8080")
 	}
 	u, err := url.Parse(raw)
@@ -111,4 +110,25 @@ func HostOf(upstream *url.URL) string {
 		host += ":" + port
 	}
 	return host
+}
+
+// HasBareIPv6 reports whether one of the hosts in an address, or in a URL, is an IPv6
+// address without brackets, in which nothing tells a port from the last group. raw
+// need not be well-formed.
+func HasBareIPv6(raw string) bool {
+	if _, behind, ok := strings.Cut(raw, "://"); ok {
+		raw = behind
+	}
+	if end := strings.IndexAny(raw, "/?#"); end >= 0 {
+		raw = raw[:end]
+	}
+	raw = raw[strings.LastIndexByte(raw, '@')+1:]
+	return slices.ContainsFunc(strings.Split(raw, ","), func(host string) bool {
+		if strings.Count(host, ":") < 2 {
+			return false
+		}
+		_, whole := netip.ParseAddr(host)
+		_, beforePort := netip.ParseAddr(host[:strings.LastIndexByte(host, ':')])
+		return whole == nil || beforePort == nil
+	})
 }

@@ -58,7 +58,7 @@ type Options struct {
 
 func (o *Options) check() error {
 	switch {
-	case config.HasBareIPv6(o.UpstreamHost):
+	case HasBareIPv6(o.UpstreamHost):
 		return fmt.Errorf("invalid --upstream-host %q: an IPv6 address needs brackets: write it as [::1] or [::1]:8080", o.UpstreamHost)
 	case o.UpstreamHost != "" && !isHostPort(o.UpstreamHost):
 		return fmt.Errorf("invalid --upstream-host %q: must be a host, or host:port, without a scheme, such as airflow.example", o.UpstreamHost)

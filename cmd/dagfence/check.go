@@ -172,7 +172,7 @@ func parseSite(flag, raw string) (*url.URL, error) {
 	if raw == "" {
 		return nil, nil
 	}
-	if config.HasBareIPv6(raw) {
+	if proxyconfig.HasBareIPv6(raw) {
 		return nil, fmt.Errorf("%s: an IPv6 address needs brackets: write it as http://[::1]:8081/execution/", flag)
 	}
 	u, err := url.Parse(raw)

@@ -135,10 +135,13 @@ func openChain(settings config.Config, seal []byte) (*sharedChain, error) {
 	}
 	chain, err := resolver.New(resolver.Options{
 		Source: resolver.Observe(source, name, latestMetrics{}),
-		Redis:  settings.Redis, RefreshRedis: settings.Follow("redis"), Secret: seal, Deployment: settings.Cache.Deployment,
-		Timeout: time.Duration(settings.Lookup.Timeout),
-		Size:    settings.Cache.Size, TTL: time.Duration(settings.Cache.TTL), TaskTTL: time.Duration(settings.Cache.TaskTTL),
-		Observer: latestMetrics{}, Logger: logger,
+		Redis: resolver.RedisOptions{
+			URL: settings.Redis, Refresh: settings.Follow("redis"), Secret: seal, Deployment: settings.Cache.Deployment,
+		},
+		Size:      settings.Cache.Size,
+		Lifetimes: resolver.Lifetimes{Owner: time.Duration(settings.Cache.TTL), Task: time.Duration(settings.Cache.TaskTTL)},
+		Timeout:   time.Duration(settings.Lookup.Timeout),
+		Observer:  latestMetrics{}, Logger: logger,
 	})
 	if err != nil {
 		closeSource()

@@ -36,7 +36,7 @@ func (r *run) checkRedis(ctx context.Context) {
 		return
 	}
 	defer client.Close() //nolint:errcheck // it is not used any more
-	trials, err := resolver.CheckRedis(ctx, client, resolver.Options{Secret: secret, Deployment: r.settings.Cache.Deployment})
+	trials, err := resolver.CheckRedis(ctx, client, resolver.RedisOptions{Secret: secret, Deployment: r.settings.Cache.Deployment})
 	if err != nil {
 		r.problem(check, "%v", err)
 		return

@@ -5,6 +5,7 @@
 package lookup
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -41,8 +42,9 @@ type Options struct {
 	// Logger logs the database coming and going and of the file's reloads.
 	// Nil means [slog.Default].
 	Logger *slog.Logger
-	// Now is the clock that answers are stamped with; nil means [time.Now].
-	Now func() time.Time
+
+	// now is another clock in tests; nil is [time.Now].
+	now func() time.Time
 }
 
 // Directory is the [resolver.Resolver] with the first authority. What the ownership
@@ -71,16 +73,14 @@ func New(options Options) (*Directory, error) {
 	if options.Logger == nil {
 		options.Logger = slog.Default()
 	}
-	if options.Now == nil {
-		options.Now = time.Now
+	if options.now == nil {
+		options.now = time.Now
 	}
-	if options.Timeout == 0 {
-		options.Timeout = defaultTimeout
-	}
+	options.Timeout = cmp.Or(options.Timeout, defaultTimeout)
 	if options.Refresh == nil {
 		options.Refresh = rotate.Text(options.Database)
 	}
-	d := &Directory{timeout: options.Timeout, now: options.Now}
+	d := &Directory{timeout: options.Timeout, now: options.now}
 	if options.Database != "" {
 		m, err := openMetadata(options)
 		if err != nil {

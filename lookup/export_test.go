@@ -6,12 +6,19 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/dagfence/dagfence/resolver"
 )
 
 // SessionDB returns the pool, to prove what its sessions can't do.
 func SessionDB(d *Directory) *sql.DB { return d.metadata.db }
+
+// At returns the options with another clock.
+func (o Options) At(now func() time.Time) Options {
+	o.now = now
+	return o
+}
 
 // NewHandlerOf serves a stand-in for a directory.
 func NewHandlerOf(d directory, token string) http.Handler {

@@ -123,7 +123,7 @@ func TestTheFenceUnderstandsTheService(t *testing.T) {
 		t.Helper()
 		server := httptest.NewServer(lookup.NewHandlerOf(standIn{Func: world.Resolve}, bearer))
 		t.Cleanup(server.Close)
-		client, err := resolver.NewLookup(resolver.LookupOptions{URL: server.URL, Token: bearer})
+		client, err := resolver.NewLookup(resolver.LookupOptions{URL: server.URL, Token: bearer, Timeout: 2 * time.Second})
 		if err != nil {
 			t.Fatal(err)
 		}

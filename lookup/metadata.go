@@ -91,7 +91,7 @@ func openMetadata(options Options) (*metadata, error) {
 		return nil, err
 	}
 	m := &metadata{
-		dialect: dialects[u.Server()], timeout: options.Timeout, now: options.Now, logger: options.Logger, busy: make(chan struct{}, maxConnections),
+		dialect: dialects[u.Server()], timeout: options.Timeout, now: options.now, logger: options.Logger, busy: make(chan struct{}, maxConnections),
 	}
 	if schema := options.DatabaseSchema; strings.TrimSpace(schema) != "" { // as Airflow takes it (models/base.py, _get_schema)
 		m.tables = m.dialect.quoted(schema) + "."

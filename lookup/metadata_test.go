@@ -382,7 +382,7 @@ func TestAirflowIsUpgradedBesideUs(t *testing.T) {
 		s := sqliteFiles()
 		db, url := s.airflow(t, from)
 		now := newClock()
-		d := directoryOf(t, lookup.Options{Database: url, Now: now.Now})
+		d := directoryOf(t, lookup.Options{Database: url}.At(now.Now))
 		if got := one(t, d, resolver.KindVariable, "var_a"); got.Outcome != resolver.Found {
 			t.Fatalf("before: %v (%v)", got.Outcome, got.Err)
 		}

@@ -1,11 +1,13 @@
 package resolver
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"net"
 	"slices"
@@ -55,36 +57,50 @@ type Bus struct {
 	sender  uint64
 }
 
-// NewBus joins the bus of a deployment in a Redis. Of the options it takes Secret,
-// Deployment, TTL and Clock; all processes on one bus must have the same Secret
-// and TTL.
-func NewBus(client redis.UniversalClient, options Options) (*Bus, error) {
-	return newBus(rotate.Fixed(client), options)
+// RedisOptions are where a Redis is, and what is shared there with whom.
+type RedisOptions struct {
+	// URL is that of the Redis, as [redisclient.Open] takes it.
+	URL string
+	// Refresh returns URL as it is now, with the present contents of files that it
+	// is made of. Nil where it does not change. The files that the URL names are
+	// followed by themselves.
+	Refresh func() (string, error)
+	// Secret seals what is in Redis, and must be set. Processes that share entries
+	// or messages must share it.
+	Secret []byte
+	// Deployment names the Airflow whose owners these are. Two that share a Redis
+	// keep apart by it, whatever secrets they have. Empty is a name too.
+	Deployment string
+
+	// patience is how long tests wait for Redis; 0 is [redisclient.Timeout].
+	patience time.Duration
 }
 
-// OpenBus joins the bus of the Redis that the options name: those of [NewBus],
-// Redis, RefreshRedis and Logger. It needs to be closed.
-func OpenBus(options Options) (*Bus, error) {
-	clients, err := followRedis(options)
+func (o *RedisOptions) timeout() time.Duration { return cmp.Or(o.patience, redisclient.Timeout) }
+
+// OpenBus joins the bus of a deployment in a Redis. ttl is how long the processes
+// on the bus take an owner for true. The bus needs to be closed.
+func OpenBus(o RedisOptions, ttl time.Duration, logger *slog.Logger) (*Bus, error) {
+	clients, err := o.follow(logger)
 	if err != nil {
 		return nil, err
 	}
-	bus, err := newBus(clients, options)
+	bus, err := newBus(clients, o, ttl, time.Now)
 	if err != nil {
 		clients.Close()
 	}
 	return bus, err
 }
 
-// followRedis makes clients of the Redis that the options name: another one when
-// its URL, or a file that it names, has changed.
-func followRedis(options Options) (*rotate.Value[redis.UniversalClient], error) {
-	refresh := options.RefreshRedis
+// follow makes clients of the Redis: another one when its URL, or a file that it
+// names, has changed.
+func (o *RedisOptions) follow(logger *slog.Logger) (*rotate.Value[redis.UniversalClient], error) {
+	refresh := o.Refresh
 	if refresh == nil {
-		refresh = rotate.Text(options.Redis)
+		refresh = rotate.Text(o.URL)
 	}
 	return rotate.New(rotate.Source[redis.UniversalClient]{
-		Name: "redis", Logger: options.Logger, Text: refresh, Make: redisclient.Open, Files: redisclient.Files,
+		Name: "redis", Logger: logger, Text: refresh, Make: redisclient.Open, Files: redisclient.Files,
 		Retire: func(client redis.UniversalClient) { _ = client.Close() }, // another one has taken its place
 	})
 }
@@ -92,18 +108,19 @@ func followRedis(options Options) (*rotate.Value[redis.UniversalClient], error) 
 // Close closes the connections of [OpenBus].
 func (b *Bus) Close() { b.clients.Close() }
 
-func newBus(clients *rotate.Value[redis.UniversalClient], options Options) (*Bus, error) {
-	options = options.withDefaults()
-	if len(options.Secret) == 0 {
-		return nil, errNoSecret
+func newBus(
+	clients *rotate.Value[redis.UniversalClient], o RedisOptions, ttl time.Duration, now func() time.Time,
+) (*Bus, error) {
+	if len(o.Secret) == 0 {
+		return nil, errors.New("cache key is required with redis: set it, or the token secret, its default")
 	}
-	sealer, err := newSealer(options.Secret, options.Deployment)
+	sealer, err := newSealer(o.Secret, o.Deployment)
 	if err != nil {
 		return nil, err
 	}
 	return &Bus{
-		clients: clients, sealer: sealer, channel: channelOf(options.Deployment), prefix: prefixOf(options.Deployment), now: options.Clock, ttl: options.TTL,
-		timeout: invalidatePatience * options.redisTimeout,
+		clients: clients, sealer: sealer, channel: channelOf(o.Deployment), prefix: prefixOf(o.Deployment), now: now, ttl: ttl,
+		timeout: invalidatePatience * o.timeout(),
 		sender:  rand.Uint64(), //nolint:gosec // distinguishes processes; it is no secret
 	}, nil
 }

@@ -1,7 +1,6 @@
 package resolver
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -9,80 +8,36 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/dagfence/dagfence/resolver/redisclient"
 	"github.com/dagfence/dagfence/rotate"
 )
 
-// The defaults of [Options].
-const (
-	defaultSize    = 100_000
-	DefaultTTL     = 5 * time.Second
-	DefaultTaskTTL = 5 * time.Minute
-	DefaultTimeout = 2 * time.Second
-)
-
-var errNoSecret = errors.New("cache key is required with redis: set it, or the token secret, its default")
-
-// Options are those of a [Chain]. Only Source must be set.
+// Options are those of a [Chain]. Only Redis, Observer and Logger may be left out.
 type Options struct {
 	// Source is the authority: the lookup service or the embedded directory.
 	Source Resolver
-	// Redis is the URL of a Redis shared with other processes, as [redisclient.Open]
-	// takes it; empty for none.
-	Redis string
-	// RefreshRedis returns Redis as it is now, with the present contents of files
-	// that it is made of. Nil where it does not change. The files that the URL names
-	// are followed by themselves.
-	RefreshRedis func() (string, error)
-	// RedisClient is used instead of Redis, and stays the caller's to close.
-	RedisClient redis.UniversalClient
-	// Secret seals the entries in Redis, and is needed with one. Processes that
-	// share a Redis must share it.
-	Secret []byte
-	// Deployment names the Airflow whose owners these are. Two that share a Redis
-	// keep apart by it, whatever secrets they have. Empty is a name too.
-	Deployment string
-	// Size is how many entries are kept in this process. 0 is [defaultSize].
+	// Redis is shared with other processes. Without a URL there is none.
+	Redis RedisOptions
+	// Size is how many entries are kept in this process.
 	Size int
-	// TTL is how long an owner, or that there is none, is taken for true. 0 is
-	// [DefaultTTL].
-	TTL time.Duration
-	// TaskTTL is how long a task's identity is kept. 0 is [DefaultTaskTTL].
-	TaskTTL time.Duration
-	// Timeout bounds a resolve, whatever the deadline of its context. 0 is
-	// [DefaultTimeout].
+	// Lifetimes are how long answers are taken for true.
+	Lifetimes Lifetimes
+	// Timeout bounds a resolve, whatever the deadline of its context.
 	Timeout time.Duration
-	// Clock returns the time. Nil is [time.Now].
-	Clock func() time.Time
 	// Observer receives what happens, for metrics. Nil for none.
 	Observer Observer
 	// Logger logs changes of the state of a source or of Redis. Nil for none.
 	Logger *slog.Logger
 
-	invalidations *invalidations
-	// redisTimeout is another in tests.
-	redisTimeout time.Duration
+	// now is another clock in tests; nil is [time.Now].
+	now func() time.Time
 }
 
-func (o Options) withDefaults() Options {
-	o.Size = cmp.Or(o.Size, defaultSize)
-	o.TTL = cmp.Or(o.TTL, DefaultTTL)
-	o.TaskTTL = cmp.Or(o.TaskTTL, DefaultTaskTTL)
-	o.Timeout = cmp.Or(o.Timeout, DefaultTimeout)
-	o.redisTimeout = cmp.Or(o.redisTimeout, redisclient.Timeout)
-	if o.Clock == nil {
-		o.Clock = time.Now
-	}
-	if o.Observer == nil {
-		o.Observer = silent{}
-	}
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
-	if o.invalidations == nil {
-		o.invalidations = newInvalidations(o.Clock)
-	}
-	return o
+// Lifetimes are how long an answer is taken for true.
+type Lifetimes struct {
+	// Owner is that of an owner, or that there is none.
+	Owner time.Duration
+	// Task is that of a task's identity: its dag, run, id and map index.
+	Task time.Duration
 }
 
 // Chain answers from memory, else from Redis if there is one, else from the
@@ -93,20 +48,32 @@ type Chain struct {
 	coalescer *coalescer
 	redis     *redisTier
 	health    *health
-	clients   *rotate.Value[redis.UniversalClient] // nil where Redis is not the chain's own
+	clients   *rotate.Value[redis.UniversalClient] // nil without Redis
 }
 
 // New makes a chain, which needs to be closed. It reaches neither Redis nor the
 // source: they may come up later.
 func New(options Options) (*Chain, error) {
-	options = options.withDefaults()
-	c := &Chain{health: newHealth(options.Source, options.Clock, options.Timeout, options.Logger)}
-	shared, err := c.share(c.health, options)
+	if options.Size <= 0 || options.Lifetimes.Owner <= 0 || options.Lifetimes.Task <= 0 || options.Timeout <= 0 {
+		return nil, errors.New("size, lifetimes and timeout of a chain must be positive")
+	}
+	if options.now == nil {
+		options.now = time.Now
+	}
+	if options.Observer == nil {
+		options.Observer = silent{}
+	}
+	if options.Logger == nil {
+		options.Logger = slog.New(slog.DiscardHandler)
+	}
+	known := newInvalidations(options.now)
+	c := &Chain{health: newHealth(options.Source, options.now, options.Timeout, options.Logger)}
+	shared, err := c.share(c.health, known, options)
 	if err != nil {
 		return nil, err
 	}
-	c.coalescer = newCoalescer(shared, options)
-	c.memory, err = newMemoryTier(c.coalescer, options)
+	c.coalescer = newCoalescer(shared, known, options.Timeout, options.Logger)
+	c.memory, err = newMemoryTier(c.coalescer, known, options.Size, options.Lifetimes, options.Observer)
 	if err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
@@ -114,17 +81,13 @@ func New(options Options) (*Chain, error) {
 }
 
 // share puts Redis before the source, if there is one.
-func (c *Chain) share(source Resolver, options Options) (Resolver, error) {
-	var err error
-	switch {
-	case options.RedisClient != nil:
-		c.redis, err = newRedisTier(source, rotate.Fixed(options.RedisClient), options)
-	case options.Redis == "":
+func (c *Chain) share(source Resolver, known *invalidations, options Options) (Resolver, error) {
+	if options.Redis.URL == "" {
 		return source, nil
-	default:
-		if c.clients, err = followRedis(options); err == nil {
-			c.redis, err = newRedisTier(source, c.clients, options)
-		}
+	}
+	var err error
+	if c.clients, err = options.Redis.follow(options.Logger); err == nil {
+		c.redis, err = newRedisTier(source, c.clients, known, options)
 	}
 	if err != nil {
 		return nil, errors.Join(err, c.Close())

@@ -43,10 +43,10 @@ func TestNew_NamesInvalidOption(t *testing.T) {
 		options  resolver.Options
 		mentions []string
 	}{
-		"redis, no secret": {resolver.Options{Source: owned(), Redis: "redis://cache"}, []string{"cache key"}},
-		"redis, no URL":    {resolver.Options{Source: owned(), Redis: "u:" + hidden, Secret: secret}, []string{"redis: "}},
+		"redis, no secret": {resolver.Options{Source: owned(), Redis: resolver.RedisOptions{URL: "redis://cache"}}, []string{"cache key"}},
+		"redis, no URL":    {resolver.Options{Source: owned(), Redis: resolver.RedisOptions{URL: "u:" + hidden, Secret: secret}}, []string{"redis: "}},
 	} {
-		chain, err := resolver.New(test.options)
+		chain, err := resolver.New(test.options.WithDefaults())
 		if err == nil || chain != nil {
 			t.Errorf("%s: the options are taken", name)
 			continue
@@ -57,7 +57,19 @@ func TestNew_NamesInvalidOption(t *testing.T) {
 			}
 		}
 	}
-	if _, err := resolver.NewBus(nil, resolver.Options{}); err == nil {
+	for name, unset := range map[string]func(*resolver.Options){
+		"size":           func(o *resolver.Options) { o.Size = 0 },
+		"owner lifetime": func(o *resolver.Options) { o.Lifetimes.Owner = 0 },
+		"task lifetime":  func(o *resolver.Options) { o.Lifetimes.Task = 0 },
+		"timeout":        func(o *resolver.Options) { o.Timeout = 0 },
+	} {
+		options := resolver.Options{Source: owned()}.WithDefaults()
+		unset(&options)
+		if _, err := resolver.New(options); err == nil {
+			t.Errorf("a chain without %s is made", name)
+		}
+	}
+	if _, err := resolver.NewBus(nil, resolver.RedisOptions{}); err == nil {
 		t.Error("a bus without a secret is taken")
 	}
 }

@@ -38,7 +38,7 @@ func TestAnswerFromRedisIsNotOfTheFutureAfterTheClockIsSet(t *testing.T) {
 		return answers
 	})
 	chain := func() *resolver.Chain {
-		return newChain(t, resolver.Options{Source: source, Redis: server.URL(), Secret: secret, Clock: clock.now}.Patient())
+		return newChain(t, resolver.Options{Source: source, Redis: resolver.RedisOptions{URL: server.URL(), Secret: secret}}.At(clock.now).Patient())
 	}
 	reader := chain()
 	clock.step.Store(3600)

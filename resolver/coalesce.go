@@ -3,8 +3,10 @@ package resolver
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"runtime/debug"
 	"sync"
+	"time"
 )
 
 // maxCalls bounds how many calls of the next tier may run at once.
@@ -21,7 +23,8 @@ const maxCalls = 1024
 type coalescer struct {
 	next          Resolver
 	invalidations *invalidations
-	options       Options
+	timeout       time.Duration
+	logger        *slog.Logger
 
 	mu sync.Mutex
 	// joinable holds the waiter whose answer others may share, of each question.
@@ -55,11 +58,11 @@ type waiter struct {
 	index int
 }
 
-// newCoalescer returns a coalescer of the calls of next.
-func newCoalescer(next Resolver, options Options) *coalescer {
-	options = options.withDefaults()
+// newCoalescer returns a coalescer of the calls of next, each of which may take
+// timeout.
+func newCoalescer(next Resolver, known *invalidations, timeout time.Duration, logger *slog.Logger) *coalescer {
 	return &coalescer{
-		next: next, invalidations: options.invalidations, options: options,
+		next: next, invalidations: known, timeout: timeout, logger: logger,
 		joinable: make(map[callKey]waiter), running: make(map[*call]context.CancelFunc),
 	}
 }
@@ -83,7 +86,7 @@ func (c *coalescer) Resolve(ctx context.Context, questions []Question) []Answer 
 		return unavailable(len(questions), err.Error())
 	}
 	waiters := c.join(ctx, questions)
-	ctx, cancel := context.WithTimeout(ctx, c.options.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	answers := make([]Answer, len(questions))
 	for i, waiter := range waiters {
@@ -126,7 +129,7 @@ func (c *coalescer) join(ctx context.Context, questions []Question) []waiter {
 	}
 	if len(asked) > 0 {
 		fresh.answers = unavailable(len(asked), "the call ended without an answer")
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.options.Timeout)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.timeout)
 		c.running[fresh] = cancel
 		c.done.Go(func() { c.run(ctx, fresh, asked) })
 	}
@@ -168,7 +171,7 @@ func (c *coalescer) run(ctx context.Context, call *call, asked []Question) {
 	defer func() {
 		if cause := recover(); cause != nil {
 			// Its type and place; its text might quote a secret.
-			c.options.Logger.Error("resolving panicked", "type", fmt.Sprintf("%T", cause), "stack", string(debug.Stack()))
+			c.logger.Error("resolving panicked", "type", fmt.Sprintf("%T", cause), "stack", string(debug.Stack()))
 		}
 	}()
 	call.answers = ask(ctx, c.next, asked)

@@ -41,7 +41,7 @@ func TestEveryResolverKeepsTheContract(t *testing.T) {
 		},
 		"chain with redis": func(t *testing.T, world *resolvertest.World) resolver.Resolver {
 			t.Helper()
-			return newChain(t, resolver.Options{Source: world, Redis: services.Redis(t).URL(), Secret: secret})
+			return newChain(t, resolver.Options{Source: world, Redis: resolver.RedisOptions{URL: services.Redis(t).URL(), Secret: secret}})
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -73,7 +73,7 @@ func newRedis(tb testing.TB, url string, next resolver.Resolver, options resolve
 	if err != nil {
 		tb.Fatal(err)
 	}
-	options.Secret = secret
+	options.Redis.Secret = secret
 	tier, err := resolver.NewRedisTier(next, client, options)
 	if err != nil {
 		tb.Fatal(err)
@@ -89,7 +89,7 @@ func newRedis(tb testing.TB, url string, next resolver.Resolver, options resolve
 
 func newChain(tb testing.TB, options resolver.Options) *resolver.Chain {
 	tb.Helper()
-	chain, err := resolver.New(options)
+	chain, err := resolver.New(options.WithDefaults())
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -1,6 +1,8 @@
 package resolver
 
 import (
+	"cmp"
+	"log/slog"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -15,14 +17,71 @@ type (
 	Coalescer  = coalescer
 )
 
+// OwnersQuestion is one question of an [OwnersRequest].
+type OwnersQuestion = ownersQuestion
+
 var (
-	NewMemoryTier = newMemoryTier
-	NewCoalescer  = newCoalescer
+	ParseKind        = parseKind
+	NewOwnersRequest = newOwnersRequest
 )
 
+// The lifetimes of tests that do not look at them; they are the defaults of the
+// configuration.
+const (
+	OwnerLifetime = 5 * time.Second
+	TaskLifetime  = 5 * time.Minute
+	Timeout       = 2 * time.Second
+)
+
+// WithDefaults sets what must be set and is not.
+func (o Options) WithDefaults() Options {
+	o.Size = cmp.Or(o.Size, 100_000)
+	o.Lifetimes.Owner = cmp.Or(o.Lifetimes.Owner, OwnerLifetime)
+	o.Lifetimes.Task = cmp.Or(o.Lifetimes.Task, TaskLifetime)
+	o.Timeout = cmp.Or(o.Timeout, Timeout)
+	if o.Observer == nil {
+		o.Observer = silent{}
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.now == nil {
+		o.now = time.Now
+	}
+	return o
+}
+
+// At returns the options with another clock.
+func (o Options) At(now func() time.Time) Options {
+	o.now = now
+	return o
+}
+
+// At returns the options with another clock.
+func (o LookupOptions) At(now func() time.Time) LookupOptions {
+	o.now = now
+	return o
+}
+
+func NewMemoryTier(next Resolver, o Options) (*MemoryTier, error) {
+	o = o.WithDefaults()
+	return newMemoryTier(next, newInvalidations(o.now), o.Size, o.Lifetimes, o.Observer)
+}
+
+func NewCoalescer(next Resolver, o Options) *Coalescer {
+	o = o.WithDefaults()
+	return newCoalescer(next, newInvalidations(o.now), o.Timeout, o.Logger)
+}
+
 // NewRedisTier returns a tier on a client that stays the caller's to close.
-func NewRedisTier(next Resolver, client redis.UniversalClient, options Options) (*RedisTier, error) {
-	return newRedisTier(next, rotate.Fixed(client), options)
+func NewRedisTier(next Resolver, client redis.UniversalClient, o Options) (*RedisTier, error) {
+	o = o.WithDefaults()
+	return newRedisTier(next, rotate.Fixed(client), newInvalidations(o.now), o)
+}
+
+// NewBus returns a bus on a client that stays the caller's to close.
+func NewBus(client redis.UniversalClient, o RedisOptions) (*Bus, error) {
+	return newBus(rotate.Fixed(client), o, OwnerLifetime, time.Now)
 }
 
 // Sealer is the sealer for the tests of another package.
@@ -76,7 +135,13 @@ func DecodeKeys(body []byte) ([]Key, bool) {
 
 // Patient makes options that wait for Redis on a machine that is busy.
 func (o Options) Patient() Options {
-	o.redisTimeout = 5 * time.Second
+	o.Redis = o.Redis.Patient()
+	return o
+}
+
+// Patient is [Options.Patient] for a bus.
+func (o RedisOptions) Patient() RedisOptions {
+	o.patience = 5 * time.Second
 	return o
 }
 

@@ -119,7 +119,7 @@ func TestFloodOfUnknownNamesTakesNoMoreWithTime(t *testing.T) {
 		}
 		return answers
 	})
-	chain := newChain(t, resolver.Options{Source: nobody, Clock: now.Now, Size: 2000})
+	chain := newChain(t, resolver.Options{Source: nobody, Size: 2000}.At(now.Now))
 	n, long := 0, strings.Repeat("x", 8<<10) // no such name is kept at all
 	flood := func(names int) {
 		for range names {

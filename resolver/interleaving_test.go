@@ -60,7 +60,7 @@ func interleave(t *testing.T, seed uint64) {
 		defer mu.Unlock()
 		return time.Duration(random.Int64N(int64(limit)))
 	}}
-	chain := newChain(t, resolver.Options{Source: source, TTL: time.Hour, TaskTTL: time.Hour})
+	chain := newChain(t, resolver.Options{Source: source, Lifetimes: resolver.Lifetimes{Owner: time.Hour, Task: time.Hour}})
 	var (
 		group       sync.WaitGroup
 		invalidated atomic.Int64
@@ -109,7 +109,8 @@ func TestNoInterleavingLeavesAStaleOwnerOnAnotherProcess(t *testing.T) {
 	source := &slowSource{random: func(limit time.Duration) time.Duration { return rand.N(limit) }}
 	open := func(observer resolver.Observer) *resolver.Chain {
 		return newChain(t, resolver.Options{
-			Source: source, RedisClient: server.Client(t), Secret: secret, TTL: time.Hour, Timeout: time.Minute, Observer: observer,
+			Source: source, Redis: resolver.RedisOptions{URL: server.URL(), Secret: secret},
+			Lifetimes: resolver.Lifetimes{Owner: time.Hour}, Timeout: time.Minute, Observer: observer,
 		}.Patient())
 	}
 	told := [2]*counts{new(counts), new(counts)}

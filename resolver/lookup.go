@@ -2,7 +2,6 @@ package resolver
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -21,7 +20,7 @@ import (
 // maxLookupBody bounds what is read of the lookup service's answer.
 const maxLookupBody = 64 << 10
 
-// LookupOptions are those of a [Lookup]. Only URL must be set.
+// LookupOptions are those of a [Lookup]. URL and Timeout must be set.
 type LookupOptions struct {
 	// URL is that of the lookup service, http or https, with or without a path;
 	// [OwnersPath] is appended.
@@ -36,12 +35,13 @@ type LookupOptions struct {
 	// CertFile and KeyFile are a client certificate in PEM, both or neither. These
 	// files and CAFile are followed, so that they can be renewed.
 	CertFile, KeyFile string
-	// Timeout bounds one request. 0 is [DefaultTimeout].
+	// Timeout bounds one request.
 	Timeout time.Duration
-	// Clock returns the time. Nil is [time.Now].
-	Clock func() time.Time
 	// Logger logs credentials that are replaced. Nil for none.
 	Logger *slog.Logger
+
+	// now is another clock in tests; nil is [time.Now].
+	now func() time.Time
 }
 
 // Lookup asks the lookup service. 401 and 403 are Denied; whatever is not a
@@ -60,7 +60,7 @@ type lookupService struct {
 
 // NewLookup makes a client of the lookup service, which it does not reach yet.
 func NewLookup(options LookupOptions) (*Lookup, error) {
-	l := &Lookup{timeout: cmp.Or(options.Timeout, DefaultTimeout), now: options.Clock}
+	l := &Lookup{timeout: options.Timeout, now: options.now}
 	if l.now == nil {
 		l.now = time.Now
 	}
@@ -158,7 +158,7 @@ func (l *Lookup) Resolve(ctx context.Context, questions []Question) []Answer {
 	}
 	ctx, cancel := context.WithTimeout(ctx, l.timeout)
 	defer cancel()
-	body, err := json.Marshal(NewOwnersRequest(questions))
+	body, err := json.Marshal(newOwnersRequest(questions))
 	if err != nil {
 		return every(len(questions), Answer{Err: fmt.Errorf("%w: writing the questions: %w", ErrUnavailable, err)})
 	}

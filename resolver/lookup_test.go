@@ -1,6 +1,7 @@
 package resolver_test
 
 import (
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
@@ -55,6 +56,7 @@ func lookupOf(t *testing.T, handler http.Handler, options resolver.LookupOptions
 	t.Helper()
 	server := httptest.NewServer(handler)
 	options.URL = server.URL
+	options.Timeout = cmp.Or(options.Timeout, resolver.Timeout)
 	lookup, err := resolver.NewLookup(options)
 	if err != nil {
 		t.Fatal(err)
@@ -173,7 +175,7 @@ func TestLookupFaultsAreUnavailable(t *testing.T) {
 	})
 	t.Run("nobody listens, and the error says neither token nor URL", func(t *testing.T) {
 		t.Parallel()
-		lookup, err := resolver.NewLookup(resolver.LookupOptions{URL: "http://127.0.0.1:1/a-path", Token: "a-token"})
+		lookup, err := resolver.NewLookup(resolver.LookupOptions{URL: "http://127.0.0.1:1/a-path", Token: "a-token", Timeout: resolver.Timeout})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -199,7 +201,7 @@ func TestLookupSendsItsTokenAndBelievesTheAge(t *testing.T) {
 		now.pass(time.Hour) // however long the answer takes, its age counts from the question
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = fmt.Fprintf(w, `{"answers":[{"outcome":"not_found","age_ms":%d}]}`, age.Milliseconds())
-	}), resolver.LookupOptions{Token: "a-token", Clock: now.Now})
+	}), resolver.LookupOptions{Token: "a-token"}.At(now.Now))
 	asked := now.Now()
 	answer := resolve(t, lookup, ask(resolver.KindVariable, variableKey))
 	if got := asked.Sub(answer.AsOf); got > age || got < age-time.Microsecond {
@@ -238,6 +240,7 @@ func TestLookupOverTLS(t *testing.T) {
 		if test.options.URL == "" {
 			test.options.URL = server.URL
 		}
+		test.options.Timeout = resolver.Timeout
 		lookup, err := resolver.NewLookup(test.options)
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)

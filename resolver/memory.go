@@ -31,7 +31,8 @@ const (
 type memoryTier struct {
 	next          Resolver
 	invalidations *invalidations
-	options       Options
+	lifetimes     Lifetimes
+	observer      Observer
 	found         *otter.Cache[Key, *entry]
 	absent        *otter.Cache[Key, *entry]
 }
@@ -60,16 +61,14 @@ func (e *entry) teamName() string {
 	return e.team.Value()
 }
 
-// newMemoryTier keeps the answers of next. Of the options it takes Size, TTL,
-// TaskTTL, Clock and Observer.
-func newMemoryTier(next Resolver, options Options) (*memoryTier, error) {
-	options = options.withDefaults()
-	m := &memoryTier{next: next, invalidations: options.invalidations, options: options}
+// newMemoryTier keeps up to size answers of next.
+func newMemoryTier(next Resolver, known *invalidations, size int, lifetimes Lifetimes, observer Observer) (*memoryTier, error) {
+	m := &memoryTier{next: next, invalidations: known, lifetimes: lifetimes, observer: observer}
 	var err error
-	if m.found, err = otter.New(&otter.Options[Key, *entry]{MaximumSize: options.Size}); err != nil {
+	if m.found, err = otter.New(&otter.Options[Key, *entry]{MaximumSize: size}); err != nil {
 		return nil, fmt.Errorf("making the cache: %w", err)
 	}
-	share := max(1, options.Size/absentShare)
+	share := max(1, size/absentShare)
 	if m.absent, err = otter.New(&otter.Options[Key, *entry]{MaximumSize: share}); err != nil {
 		return nil, fmt.Errorf("making the cache of what is not found: %w", err)
 	}
@@ -84,7 +83,7 @@ func (m *memoryTier) Resolve(ctx context.Context, questions []Question) []Answer
 	var missed []int
 	for i := range questions {
 		result := m.look(&questions[i], now, &answers[i])
-		m.options.Observer.CacheRequest(TierMemory, result)
+		m.observer.CacheRequest(TierMemory, result)
 		if result != ResultHit && result != ResultStale {
 			missed = append(missed, i)
 		}
@@ -153,9 +152,9 @@ func (m *memoryTier) valid(cache *otter.Cache[Key, *entry], key Key, now instant
 	if !ok {
 		return nil
 	}
-	ttl := m.options.TTL
+	ttl := m.lifetimes.Owner
 	if kept.task != nil {
-		ttl = m.options.TaskTTL
+		ttl = m.lifetimes.Task
 	}
 	hash := m.invalidations.hash(key.Name)
 	ttl -= ttl / jitterShare / 1024 * time.Duration(hash>>54)

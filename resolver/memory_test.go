@@ -31,7 +31,7 @@ func remembering(t *testing.T) (*resolver.MemoryTier, *resolvertest.World, *cloc
 	world.Own(resolver.KindVariable, variableKey, "team_b")
 	world.Run(task1, ran)
 	world.Run(task2, resolver.Task{DagID: "dag_a", RunID: "run_1", TaskID: "load", MapIndex: 7})
-	return newMemory(t, world, resolver.Options{Clock: now.Now}), world, now
+	return newMemory(t, world, resolver.Options{}.At(now.Now)), world, now
 }
 
 func TestMemoryKeepsAnAnswerForItsTime(t *testing.T) {
@@ -253,7 +253,7 @@ func TestMemoryLetsTheYoungerAnswerStand(t *testing.T) {
 		var answer resolver.Answer
 		memory := newMemory(t, resolver.Func(func(context.Context, []resolver.Question) []resolver.Answer {
 			return []resolver.Answer{answer}
-		}), resolver.Options{Clock: now.Now})
+		}), resolver.Options{}.At(now.Now))
 		now.pass(2 * time.Second)
 		for _, answer = range []resolver.Answer{test.first, test.second} {
 			resolve(t, memory, as(resolver.Recent, question))
@@ -362,7 +362,7 @@ func TestMemoryKeepsTheHotSetUnderAFloodOfUnknownNames(t *testing.T) {
 	t.Parallel()
 	const size, hot = 800, 300
 	world := new(resolvertest.World)
-	memory := newMemory(t, world, resolver.Options{Size: size, TTL: time.Hour})
+	memory := newMemory(t, world, resolver.Options{Size: size, Lifetimes: resolver.Lifetimes{Owner: time.Hour}})
 	for i := range hot {
 		world.Own(resolver.KindVariable, strconv.Itoa(i), "team_a")
 	}
@@ -405,7 +405,7 @@ func BenchmarkMemory(b *testing.B) {
 	world.Own(resolver.KindDag, "dag_a", "team_a")
 	world.Own(resolver.KindVariable, variableKey, "team_b")
 	world.Run(task1, ran)
-	memory := newMemory(b, world, resolver.Options{TTL: time.Hour})
+	memory := newMemory(b, world, resolver.Options{Lifetimes: resolver.Lifetimes{Owner: time.Hour}})
 	task, variable := ask(resolver.KindTask, task1), ask(resolver.KindVariable, variableKey)
 	never := newMemory(b, resolver.Func(func(_ context.Context, questions []resolver.Question) []resolver.Answer {
 		return make([]resolver.Answer, len(questions))

@@ -58,7 +58,7 @@ func holdAMillion(t *testing.T) {
 			answers[i] = resolver.Answer{Outcome: resolver.Found, Team: fmt.Sprintf("team_%04d", calls%1000), AsOf: time.Now()}
 		}
 		return answers
-	}), resolver.Options{Size: million, TTL: time.Hour})
+	}), resolver.Options{Size: million, Lifetimes: resolver.Lifetimes{Owner: time.Hour}})
 	askAll := func() (took time.Duration) {
 		name, question := []byte(strings.Repeat("k", 64)), []resolver.Question{ask(resolver.KindVariable, "")}
 		before := cpuTime(t)

@@ -60,15 +60,16 @@ type fill struct {
 // in the other tiers of its chain. An ACL user needs the commands GETRANGE, SET,
 // PUBLISH, SUBSCRIBE and PING (with a cluster CLUSTER too) on the keys and
 // channels dagfence:*.
-func newRedisTier(next Resolver, clients *rotate.Value[redis.UniversalClient], options Options) (*redisTier, error) {
-	options = options.withDefaults()
-	bus, err := newBus(clients, options)
+func newRedisTier(
+	next Resolver, clients *rotate.Value[redis.UniversalClient], known *invalidations, options Options,
+) (*redisTier, error) {
+	bus, err := newBus(clients, options.Redis, options.Lifetimes.Owner, options.now)
 	if err != nil {
 		return nil, err
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	r := &redisTier{
-		next: next, clients: clients, bus: bus, invalidations: options.invalidations, options: options,
+		next: next, clients: clients, bus: bus, invalidations: known, options: options,
 		queue: make(chan fill, maxQueue), stop: stop,
 	}
 	r.breaker = gobreaker.NewCircuitBreaker[[]*redis.StringCmd](gobreaker.Settings{
@@ -160,7 +161,7 @@ func (r *redisTier) read(ctx context.Context, questions []Question, answers []An
 // is there may be of any size.
 func (r *redisTier) get(ctx context.Context, names []string) ([]*redis.StringCmd, error) {
 	return r.breaker.Execute(func() ([]*redis.StringCmd, error) {
-		ctx, cancel := context.WithTimeout(ctx, r.options.redisTimeout)
+		ctx, cancel := context.WithTimeout(ctx, r.options.Redis.timeout())
 		defer cancel()
 		replies := make([]*redis.StringCmd, len(names))
 		return replies, r.clients.Use(func(client redis.UniversalClient) error {
@@ -197,7 +198,7 @@ func (r *redisTier) take(q *Question, reply *redis.StringCmd, answer *Answer) st
 	if len(value) == 0 {
 		return ResultMiss
 	}
-	now := r.options.Clock()
+	now := r.options.now()
 	body, asOf, ok := r.bus.sealer.open(slot(q), now, value)
 	if !ok {
 		return ResultError
@@ -221,9 +222,9 @@ func (r *redisTier) take(q *Question, reply *redis.StringCmd, answer *Answer) st
 
 func (r *redisTier) ttl(q *Question, outcome Outcome) time.Duration {
 	if q.Kind == KindTask && q.IdentityOnly && outcome == Found {
-		return r.options.TaskTTL
+		return r.options.Lifetimes.Task
 	}
-	return r.options.TTL
+	return r.options.Lifetimes.Owner
 }
 
 // isInvalidated reports whether the answer was fetched before its key was last

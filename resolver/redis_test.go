@@ -60,11 +60,11 @@ func TestRedis_SharesWhatOneProcessFetched(t *testing.T) {
 	}
 	for _, question := range questions {
 		ttl := client.PTTL(t.Context(), resolver.RedisKey(question)).Val()
-		if ttl <= 0 || ttl > resolver.DefaultTTL {
+		if ttl <= 0 || ttl > resolver.OwnerLifetime {
 			t.Errorf("%v lapses after %v", question, ttl)
 		}
 	}
-	if ttl := client.PTTL(t.Context(), resolver.RedisKey(identityOf(task1))).Val(); ttl < 4*time.Minute || ttl > resolver.DefaultTaskTTL {
+	if ttl := client.PTTL(t.Context(), resolver.RedisKey(identityOf(task1))).Val(); ttl < 4*time.Minute || ttl > resolver.TaskLifetime {
 		t.Errorf("the identity lapses after %v", ttl)
 	}
 }
@@ -200,8 +200,8 @@ func TestRedisInvalidateReachesEveryProcess(t *testing.T) {
 func spreadInvalidations(t *testing.T, url string, client redis.UniversalClient) {
 	t.Helper()
 	world, observer := owned(), new(counts)
-	here := newChain(t, resolver.Options{Source: world, Redis: url, Secret: secret, TTL: time.Minute}.Patient())
-	there := newChain(t, resolver.Options{Source: world, Redis: url, Secret: secret, TTL: time.Minute, Observer: observer}.Patient())
+	here := newChain(t, resolver.Options{Source: world, Redis: resolver.RedisOptions{URL: url, Secret: secret}, Lifetimes: resolver.Lifetimes{Owner: time.Minute}}.Patient())
+	there := newChain(t, resolver.Options{Source: world, Redis: resolver.RedisOptions{URL: url, Secret: secret}, Lifetimes: resolver.Lifetimes{Owner: time.Minute}, Observer: observer}.Patient())
 	key := resolver.Key{Kind: resolver.KindVariable, Name: variableKey}
 	dag := resolver.Key{Kind: resolver.KindDag, Name: "dag_a"}
 	// Messages are lost on who has not subscribed yet.
@@ -249,7 +249,7 @@ func TestRedisTombstoneRefusesAFillThatBeganBefore(t *testing.T) {
 	// Two processes: one reads the old owner while the other invalidates, and
 	// is not told, as it learns of it by Redis alone.
 	world := owned()
-	invalidator := newChain(t, resolver.Options{Source: owned(), Redis: server.URL(), Secret: secret}.Patient())
+	invalidator := newChain(t, resolver.Options{Source: owned(), Redis: resolver.RedisOptions{URL: server.URL(), Secret: secret}}.Patient())
 	world.Before = func(ctx context.Context, _ []resolver.Question) error {
 		return invalidator.Invalidate(ctx, question.Key)
 	}
@@ -261,7 +261,7 @@ func TestRedisTombstoneRefusesAFillThatBeganBefore(t *testing.T) {
 	if err != nil || bytes.Contains(value, []byte("team_b")) {
 		t.Errorf("the key holds %q, %v: want a tombstone", value, err)
 	}
-	if ttl := client.PTTL(t.Context(), key).Val(); ttl <= resolver.DefaultTTL {
+	if ttl := client.PTTL(t.Context(), key).Val(); ttl <= resolver.OwnerLifetime {
 		t.Errorf("the tombstone lapses after %v: want longer than any fill from before it lives", ttl)
 	}
 	// It is a miss, and no error.
@@ -307,7 +307,7 @@ func TestBusTakesNoMessageButASealedOne(t *testing.T) {
 	t.Parallel()
 	server := services.Redis(t)
 	client, sealer := server.Client(t), newSealer(t, secret)
-	bus, err := resolver.NewBus(client, resolver.Options{Secret: secret}.Patient())
+	bus, err := resolver.NewBus(client, resolver.RedisOptions{Secret: secret}.Patient())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -339,7 +339,7 @@ func TestBusTakesNoMessageButASealedOne(t *testing.T) {
 	for i := range many {
 		many[i] = resolver.Key{Kind: resolver.KindAsset, Name: strings.Repeat("x", 1500)}
 	}
-	other, err := resolver.NewBus(client, resolver.Options{Secret: secret}.Patient())
+	other, err := resolver.NewBus(client, resolver.RedisOptions{Secret: secret}.Patient())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -422,7 +422,7 @@ func TestRedisFaultsAreMisses(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			chain := newChain(t, resolver.Options{Source: owned(), Redis: fault(t), Secret: secret})
+			chain := newChain(t, resolver.Options{Source: owned(), Redis: resolver.RedisOptions{URL: fault(t), Secret: secret}})
 			for i := range 20 {
 				started := time.Now()
 				expect(t, resolve(t, chain, ask(resolver.KindVariable, variableKey)), resolver.Found, "team_b")
@@ -502,8 +502,8 @@ func TestRedisComesBackAfterARestart(t *testing.T) {
 	address := services.Address(t)
 	server := services.RedisAt(t, address)
 	observer := new(counts)
-	chain := newChain(t, resolver.Options{Source: owned(), Redis: server.URL(), Secret: secret, Observer: observer})
-	other := newChain(t, resolver.Options{Source: owned(), Redis: server.URL(), Secret: secret})
+	chain := newChain(t, resolver.Options{Source: owned(), Redis: resolver.RedisOptions{URL: server.URL(), Secret: secret}, Observer: observer})
+	other := newChain(t, resolver.Options{Source: owned(), Redis: resolver.RedisOptions{URL: server.URL(), Secret: secret}})
 	server.Stop()
 	for range 10 {
 		expect(t, resolve(t, chain, as(resolver.Recent, ask(resolver.KindVariable, variableKey))), resolver.Found, "team_b")
@@ -524,7 +524,7 @@ func TestRedisThatRefusesWritesIsStillRead(t *testing.T) {
 	client.Set(t.Context(), key, value, 0)
 	client.ConfigSet(t.Context(), "maxmemory", "1")
 	world, observer := owned(), new(counts)
-	tier := newRedis(t, server.URL(), world, resolver.Options{Observer: observer, TTL: time.Hour}.Patient())
+	tier := newRedis(t, server.URL(), world, resolver.Options{Observer: observer, Lifetimes: resolver.Lifetimes{Owner: time.Hour}}.Patient())
 	for i := range 50 {
 		resolve(t, tier, ask(resolver.KindDag, strconv.Itoa(i)))
 	}
@@ -599,7 +599,7 @@ func TestRedisOverEveryTransport(t *testing.T) {
 func TestRedisFollowsAFailover(t *testing.T) {
 	t.Parallel()
 	sentinels := services.RedisSentinel(t)
-	chain := newChain(t, resolver.Options{Source: owned(), Redis: sentinels.URL(), Secret: secret})
+	chain := newChain(t, resolver.Options{Source: owned(), Redis: resolver.RedisOptions{URL: sentinels.URL(), Secret: secret}})
 	client := sentinels.Replica.Client(t)
 	resolve(t, chain, ask(resolver.KindVariable, variableKey))
 	sentinels.Master.Stop()
@@ -632,7 +632,7 @@ func TestRedisDropsFillsThatItCannotQueue(t *testing.T) {
 func BenchmarkRedis(b *testing.B) {
 	server := services.Redis(b)
 	for _, transport := range []struct{ name, url string }{{"tcp", server.URL()}, {"unix", "unix://" + server.Socket}} {
-		tier := newRedis(b, transport.url, owned(), resolver.Options{TTL: time.Hour}.Patient())
+		tier := newRedis(b, transport.url, owned(), resolver.Options{Lifetimes: resolver.Lifetimes{Owner: time.Hour}}.Patient())
 		questions := []resolver.Question{ask(resolver.KindTask, task1), ask(resolver.KindVariable, variableKey)}
 		tier.Resolve(b.Context(), questions)
 		for _, question := range questions {

@@ -11,6 +11,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/dagfence/dagfence/resolver/redisclient"
+	"github.com/dagfence/dagfence/rotate"
 )
 
 // RedisCheck is a command that the Redis tier needs, and how it went.
@@ -32,10 +33,10 @@ var errNotReturned = errors.New("redis does not return what was written")
 // serves: PING, SET and GETRANGE of a sealed entry, SUBSCRIBE to the channel and
 // PUBLISH of a sealed message that invalidates nothing. The entry answers no
 // question, and lapses within a second. Trials end with the first if Redis can't
-// be reached at all. Of the options it takes Secret and
-// Deployment.
-func CheckRedis(ctx context.Context, client redis.UniversalClient, options Options) ([]RedisCheck, error) {
-	bus, err := NewBus(client, options)
+// be reached at all. The client is that of the options, and stays the caller's to
+// close.
+func CheckRedis(ctx context.Context, client redis.UniversalClient, o RedisOptions) ([]RedisCheck, error) {
+	bus, err := newBus(rotate.Fixed(client), o, time.Second, time.Now)
 	if err != nil {
 		return nil, err
 	}

@@ -22,7 +22,7 @@ func tried(t *testing.T, client redis.UniversalClient) map[string]string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	trials, err := resolver.CheckRedis(ctx, client, resolver.Options{Secret: []byte("a secret")})
+	trials, err := resolver.CheckRedis(ctx, client, resolver.RedisOptions{Secret: []byte("a secret")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +102,7 @@ func TestTryRedisTellsAReplica(t *testing.T) {
 
 func TestTryRedisWantsASecret(t *testing.T) {
 	t.Parallel()
-	if _, err := resolver.CheckRedis(t.Context(), openRedis(t, "redis://127.0.0.1:1"), resolver.Options{}); err == nil {
+	if _, err := resolver.CheckRedis(t.Context(), openRedis(t, "redis://127.0.0.1:1"), resolver.RedisOptions{}); err == nil {
 		t.Error("nothing is said against a missing secret")
 	}
 }

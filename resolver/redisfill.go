@@ -73,9 +73,9 @@ func (r *redisTier) batch(first fill) []fill {
 // (it may want a password).
 func (r *redisTier) send(ctx context.Context, fills []fill) error {
 	_, err := r.breaker.Execute(func() ([]*redis.StringCmd, error) {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.options.redisTimeout)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.options.Redis.timeout())
 		defer cancel()
-		now := r.options.Clock()
+		now := r.options.now()
 		err := r.clients.Use(func(client redis.UniversalClient) error {
 			pipe := client.Pipeline()
 			for i := range fills {

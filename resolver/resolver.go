@@ -56,8 +56,8 @@ func (k Kind) String() string {
 	return fmt.Sprintf("kind(%d)", uint8(k))
 }
 
-// ParseKind is the inverse of [Kind.String].
-func ParseKind(name string) (Kind, bool) {
+// parseKind is the inverse of [Kind.String].
+func parseKind(name string) (Kind, bool) {
 	for k := KindTask; int(k) < len(kindNames); k++ {
 		if kindNames[k] == name {
 			return k, true

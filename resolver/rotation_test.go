@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -40,7 +41,7 @@ func trimmed(path string) func() (string, error) {
 // openBus joins the bus of a Redis until the test ends.
 func openBus(t *testing.T, refresh func() (string, error)) *resolver.Bus {
 	t.Helper()
-	bus, err := resolver.OpenBus(resolver.Options{RefreshRedis: refresh, Secret: secret}.Patient())
+	bus, err := resolver.OpenBus(resolver.RedisOptions{Secret: secret, Refresh: refresh}.Patient(), resolver.OwnerLifetime, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -297,7 +298,8 @@ func TestLookupCredentialsThatRotate(t *testing.T) {
 	token := filepath.Join(dir, "token")
 	put(t, token, "first")
 	lookup, err := resolver.NewLookup(resolver.LookupOptions{
-		CAFile: filepath.Join(dir, "ca.pem"), CertFile: filepath.Join(dir, "cert.pem"), KeyFile: filepath.Join(dir, "key.pem"),
+		Timeout: resolver.Timeout,
+		CAFile:  filepath.Join(dir, "ca.pem"), CertFile: filepath.Join(dir, "cert.pem"), KeyFile: filepath.Join(dir, "key.pem"),
 		Refresh: func() (string, string, error) {
 			now, err := trimmed(token)()
 			return service.URL, now, err

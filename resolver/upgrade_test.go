@@ -100,7 +100,7 @@ func TestOldAndNewFencesShareARedis(t *testing.T) {
 	}
 	world := owned()
 	world.Own(resolver.KindVariable, variableKey, "team_c")
-	chain := newChain(t, resolver.Options{Source: world, Redis: server.URL(), Secret: secret}.Patient())
+	chain := newChain(t, resolver.Options{Source: world, Redis: resolver.RedisOptions{URL: server.URL(), Secret: secret}}.Patient())
 	question := ask(resolver.KindVariable, variableKey)
 	expect(t, resolve(t, chain, question), resolver.Found, "team_c")
 	// What stood there is put right, and what the old fence reads is left alone.
@@ -134,7 +134,7 @@ func TestDeploymentsShareARedis(t *testing.T) {
 	start := func(deployment, team string) (*resolver.Chain, *resolvertest.World) {
 		world := new(resolvertest.World)
 		world.Own(resolver.KindVariable, variableKey, team)
-		return newChain(t, resolver.Options{Source: world, Redis: server.URL(), Secret: secret, Deployment: deployment}.Patient()), world
+		return newChain(t, resolver.Options{Source: world, Redis: resolver.RedisOptions{URL: server.URL(), Secret: secret, Deployment: deployment}}.Patient()), world
 	}
 	question := ask(resolver.KindVariable, variableKey)
 	for deployment, team := range map[string]string{"one": "", "two": "team_b", "": "team_c"} {
@@ -171,7 +171,7 @@ func TestInvalidationStaysWithinItsDeployment(t *testing.T) {
 	for _, name := range []string{"here", "same", "other"} {
 		worlds[name] = owned()
 		deployment := map[string]string{"other": "two"}[name]
-		chains[name] = newChain(t, resolver.Options{Source: worlds[name], Redis: server.URL(), Secret: secret, Deployment: deployment}.Patient())
+		chains[name] = newChain(t, resolver.Options{Source: worlds[name], Redis: resolver.RedisOptions{URL: server.URL(), Secret: secret, Deployment: deployment}}.Patient())
 	}
 	// Until the fence of the same deployment has heard of it, and so subscribed.
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
@@ -240,7 +240,7 @@ func service1(tb testing.TB, answers map[string]string) string {
 // nothing that the service knows too little of.
 func TestNewFenceAsksAnOldLookupService(t *testing.T) {
 	t.Parallel()
-	client, err := resolver.NewLookup(resolver.LookupOptions{URL: service1(t, map[string]string{
+	client, err := resolver.NewLookup(resolver.LookupOptions{Timeout: resolver.Timeout, URL: service1(t, map[string]string{
 		"task " + task1: `{"outcome":"found","team":"team_a","task":{"dag_id":"dag_a","run_id":"run_1","task_id":"t","map_index":-1},"age_ms":2}`,
 		"variable v":    `{"outcome":"found","team":"team_b","age_ms":2}`,
 	})})
@@ -278,7 +278,7 @@ func TestAnswerOfALaterLookupServiceIsRead(t *testing.T) {
 			w.Header().Set("Content-Type", "application/json")
 			_, _ = io.WriteString(w, `{"answers":[`+answer+`],"later":true}`)
 		}))
-		client, err := resolver.NewLookup(resolver.LookupOptions{URL: server.URL})
+		client, err := resolver.NewLookup(resolver.LookupOptions{Timeout: resolver.Timeout, URL: server.URL})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -306,7 +306,7 @@ func TestSeveralOwnersAndAliasesAreNotKept(t *testing.T) {
 		}
 		return answers
 	})
-	chain := newChain(t, resolver.Options{Source: source, Redis: server.URL(), Secret: secret}.Patient())
+	chain := newChain(t, resolver.Options{Source: source, Redis: resolver.RedisOptions{URL: server.URL(), Secret: secret}}.Patient())
 	name, alias := ask(resolver.KindAssetName, "x"), ask(resolver.KindAssetAlias, "x")
 	want := func(question resolver.Question, asked, owners int) {
 		t.Helper()

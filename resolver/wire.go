@@ -18,11 +18,11 @@ const MaxQuestions = 64
 
 // OwnersRequest is the body of a request to the lookup service.
 type OwnersRequest struct {
-	Questions []OwnersQuestion `json:"questions"`
+	Questions []ownersQuestion `json:"questions"`
 }
 
-// OwnersQuestion asks for one thing.
-type OwnersQuestion struct {
+// ownersQuestion asks for one thing.
+type ownersQuestion struct {
 	// Kind is as [Kind.String] has it.
 	Kind string `json:"kind"`
 	Name string `json:"name"`
@@ -33,8 +33,8 @@ type OwnersQuestion struct {
 
 // UnmarshalJSON notes a field that is not known: what it narrows the question
 // to can't be answered, and the other questions can.
-func (q *OwnersQuestion) UnmarshalJSON(data []byte) error {
-	type known OwnersQuestion
+func (q *ownersQuestion) UnmarshalJSON(data []byte) error {
+	type known ownersQuestion
 	if err := json.Unmarshal(data, (*known)(q)); err != nil {
 		return err
 	}
@@ -51,13 +51,13 @@ func (q *OwnersQuestion) UnmarshalJSON(data []byte) error {
 // OwnersResponse is the body of the lookup service's answer: one for each
 // question, in their order.
 type OwnersResponse struct {
-	Answers []OwnersAnswer `json:"answers"`
+	Answers []ownersAnswer `json:"answers"`
 }
 
-// OwnersAnswer is what the lookup service knows about one question. A field that
+// ownersAnswer is what the lookup service knows about one question. A field that
 // is missing means no, and one that the fence does not know is skipped: so a later
 // release may add fields that permit more, and none that permits less.
-type OwnersAnswer struct {
+type ownersAnswer struct {
 	// Outcome is as [Outcome.String] has it.
 	Outcome string `json:"outcome"`
 	// Team is present when Outcome is found and there is one owner; "" is unowned.
@@ -66,7 +66,7 @@ type OwnersAnswer struct {
 	// Teams takes the place of Team where what is asked for has several owners. A fence that does not know it lets nothing through.
 	Teams []string `json:"teams,omitempty"`
 	// Task is present when a task was found.
-	Task *OwnersTask `json:"task,omitempty"`
+	Task *ownersTask `json:"task,omitempty"`
 	// Current and StoredTeam are as [Answer] has them.
 	Current    bool   `json:"current,omitempty"`
 	StoredTeam string `json:"stored_team,omitempty"`
@@ -76,20 +76,20 @@ type OwnersAnswer struct {
 	AgeMS int64 `json:"age_ms"`
 }
 
-// OwnersTask is a [Task].
-type OwnersTask struct {
+// ownersTask is a [Task].
+type ownersTask struct {
 	DagID    string `json:"dag_id"`
 	RunID    string `json:"run_id"`
 	TaskID   string `json:"task_id"`
 	MapIndex *int   `json:"map_index"`
 }
 
-// NewOwnersRequest puts questions on the wire. Freshness stays here: the
+// newOwnersRequest puts questions on the wire. Freshness stays here: the
 // service always says how old its answer is.
-func NewOwnersRequest(questions []Question) OwnersRequest {
-	request := OwnersRequest{Questions: make([]OwnersQuestion, len(questions))}
+func newOwnersRequest(questions []Question) OwnersRequest {
+	request := OwnersRequest{Questions: make([]ownersQuestion, len(questions))}
 	for i, question := range questions {
-		request.Questions[i] = OwnersQuestion{Kind: question.Kind.String(), Name: question.Name}
+		request.Questions[i] = ownersQuestion{Kind: question.Kind.String(), Name: question.Name}
 	}
 	return request
 }
@@ -108,7 +108,7 @@ func (r OwnersRequest) Parse() ([]Question, error) {
 		if asked.Name == "" {
 			return nil, fmt.Errorf("question %d: name is empty", i)
 		}
-		kind, _ := ParseKind(asked.Kind)
+		kind, _ := parseKind(asked.Kind)
 		if asked.unknown {
 			kind = 0
 		}
@@ -119,7 +119,7 @@ func (r OwnersRequest) Parse() ([]Question, error) {
 
 // NewOwnersResponse puts answers on the wire at the given time.
 func NewOwnersResponse(answers []Answer, now time.Time) OwnersResponse {
-	response := OwnersResponse{Answers: make([]OwnersAnswer, len(answers))}
+	response := OwnersResponse{Answers: make([]ownersAnswer, len(answers))}
 	for i := range answers {
 		answer, out := &answers[i], &response.Answers[i]
 		out.Outcome = answer.Outcome.String()
@@ -141,7 +141,7 @@ func NewOwnersResponse(answers []Answer, now time.Time) OwnersResponse {
 			out.Teams = append([]string{answer.Team}, answer.Others...)
 		}
 		if task := answer.Task; task != (Task{}) {
-			out.Task = &OwnersTask{DagID: task.DagID, RunID: task.RunID, TaskID: task.TaskID, MapIndex: &task.MapIndex}
+			out.Task = &ownersTask{DagID: task.DagID, RunID: task.RunID, TaskID: task.TaskID, MapIndex: &task.MapIndex}
 		}
 	}
 	return response
@@ -165,7 +165,7 @@ func (r OwnersResponse) Parse(questions []Question, asked time.Time) ([]Answer, 
 	return answers, nil
 }
 
-func (a *OwnersAnswer) parse(kind Kind, asked time.Time) (Answer, error) {
+func (a *ownersAnswer) parse(kind Kind, asked time.Time) (Answer, error) {
 	if a.AgeMS < 0 || a.AgeMS > math.MaxInt64/int64(time.Millisecond) {
 		return Answer{}, errors.New("age_ms is out of range")
 	}
@@ -183,7 +183,7 @@ func (a *OwnersAnswer) parse(kind Kind, asked time.Time) (Answer, error) {
 	return Answer{}, errors.New("its outcome is not known")
 }
 
-func (a *OwnersAnswer) parseFound(kind Kind, asOf time.Time) (Answer, error) {
+func (a *ownersAnswer) parseFound(kind Kind, asOf time.Time) (Answer, error) {
 	answer := Answer{Outcome: Found, AsOf: asOf}
 	switch several := len(a.Teams) > 1; {
 	case a.Team != nil && len(a.Teams) == 0:

@@ -64,7 +64,7 @@ func (v *Verifier) judge(claims jwt.MapClaims) (Task, validity, error) {
 			return Task{}, validity{}, fmt.Errorf("%w: claim jti is not a string", ErrMalformed)
 		}
 	}
-	task := Task{Expires: during.expires}
+	var task Task
 	if task.ID, err = readSubject(claims["sub"]); err != nil {
 		return Task{}, validity{}, err
 	}

@@ -17,7 +17,7 @@ var (
 	// ErrNoToken means that there is no bearer token: no header, another
 	// scheme, or nothing behind it. Airflow answers 401.
 	ErrNoToken = &Error{"no_token", "no bearer token"}
-	// ErrTooLarge means that the token is longer than [MaxTokenSize].
+	// ErrTooLarge means that the token is longer than [maxTokenSize].
 	ErrTooLarge = &Error{"token_too_large", "token is larger than 8 KiB"}
 	// ErrNoKeys means that no key is loaded yet, so that no token can be
 	// judged: it says nothing about this one.

@@ -10,7 +10,6 @@ package identity
 
 import (
 	"fmt"
-	"time"
 )
 
 // Scope says what a token was issued for. The zero Scope is none at all, and
@@ -64,6 +63,4 @@ type Task struct {
 	ID     string
 	Scope  Scope
 	Claims TaskClaims
-	// Expires is the token's exp, without leeway.
-	Expires time.Time
 }

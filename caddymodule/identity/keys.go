@@ -16,17 +16,17 @@ import (
 const minRSABits = 1024
 
 // Key is one public key and the only algorithm that it verifies. The zero Key
-// verifies nothing; make one with [NewKey].
+// verifies nothing; make one with [newKey].
 type Key struct {
 	algorithm string
 	public    crypto.PublicKey
 }
 
-// NewKey pins a public key (*rsa.PublicKey, *ecdsa.PublicKey or
+// newKey pins a public key (*rsa.PublicKey, *ecdsa.PublicKey or
 // ed25519.PublicKey) to an algorithm of RFC 7518 or RFC 8037. An empty
 // algorithm stands for the one that PyJWT guesses from the key: RS256, ES256,
 // ES384, ES512 or EdDSA.
-func NewKey(public crypto.PublicKey, algorithm string) (Key, error) {
+func newKey(public crypto.PublicKey, algorithm string) (Key, error) {
 	var suits bool
 	method := jwt.GetSigningMethod(algorithm)
 	switch key := public.(type) {
@@ -86,8 +86,8 @@ func NewSecret(secret []byte) (*Keys, error) {
 	return &Keys{secret: bytes.Clone(secret)}, nil
 }
 
-// NewKeySet makes Keys of public keys by kid. It keeps the map.
-func NewKeySet(public map[string]Key) (*Keys, error) {
+// newKeySet makes Keys of public keys by kid. It keeps the map.
+func newKeySet(public map[string]Key) (*Keys, error) {
 	if len(public) == 0 {
 		return nil, errors.New("key set is empty")
 	}

@@ -55,7 +55,7 @@ func ParseJWKS(document []byte) (keys *Keys, skipped []error, err error) {
 	if len(public) == 0 {
 		return nil, skipped, errors.Join(append([]error{errors.New("JWKS has no usable signature key")}, skipped...)...)
 	}
-	keys, err = NewKeySet(public)
+	keys, err = newKeySet(public)
 	return keys, skipped, err
 }
 
@@ -65,7 +65,7 @@ func parseJWK(raw []byte) (string, Key, error) {
 		return "", Key{}, err
 	}
 	public := jwk.Public()
-	key, err := NewKey(public.Key, jwk.Algorithm)
+	key, err := newKey(public.Key, jwk.Algorithm)
 	if err != nil || jwk.KeyID != "" {
 		return jwk.KeyID, key, err
 	}
@@ -87,7 +87,7 @@ func ParsePEM(document []byte) (*Keys, error) {
 	if err != nil {
 		return nil, err
 	}
-	key, err := NewKey(public, "")
+	key, err := newKey(public, "")
 	if err != nil {
 		return nil, err
 	}
@@ -99,7 +99,7 @@ func ParsePEM(document []byte) (*Keys, error) {
 	if rsaKey, ok := public.(*rsa.PublicKey); ok {
 		set[airflowThumbprint(rsaKey)] = key
 	}
-	return NewKeySet(set)
+	return newKeySet(set)
 }
 
 func publicHalf(document []byte) (crypto.PublicKey, error) {

@@ -12,9 +12,9 @@ import (
 	"github.com/maypok86/otter/v2"
 )
 
-// MaxTokenSize is the longest token, in bytes, that is looked at. Airflow's own
+// maxTokenSize is the longest token, in bytes, that is looked at. Airflow's own
 // have about 500.
-const MaxTokenSize = 8 << 10
+const maxTokenSize = 8 << 10
 
 // Config is what a token must be. The zero Config refuses every token, for lack
 // of an audience.
@@ -126,7 +126,7 @@ func bearer(header string) (string, error) {
 	if token == "" || !strings.EqualFold(scheme, "Bearer") {
 		return "", ErrNoToken
 	}
-	if len(token) > MaxTokenSize {
+	if len(token) > maxTokenSize {
 		return "", ErrTooLarge
 	}
 	return token, nil

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"time"
 
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
@@ -130,7 +131,8 @@ func joinBus(settings config.Config, keyFile string, logger *slog.Logger) (forge
 	if err != nil {
 		return nil, nil, err
 	}
-	bus, err := resolver.OpenBus(resolver.Options{RefreshRedis: settings.Follow("redis"), Secret: secret, Deployment: deployment, Logger: logger})
+	bus, err := resolver.OpenBus(resolver.RedisOptions{URL: settings.Redis, Refresh: settings.Follow("redis"), Secret: secret, Deployment: deployment},
+		time.Duration(settings.WithDefaults().Cache.TTL), logger)
 	if err != nil {
 		return nil, nil, err
 	}

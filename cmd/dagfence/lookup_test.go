@@ -20,7 +20,7 @@ const busSecret = "a secret that both sides have"
 
 func TestLookup_SealsWithTheFencesSecret(t *testing.T) {
 	server := services.Redis(t)
-	bus, err := resolver.NewBus(server.Client(t), resolver.Options{Secret: []byte(busSecret)})
+	bus, err := resolver.OpenBus(resolver.RedisOptions{URL: server.URL(), Secret: []byte(busSecret)}, 5*time.Second, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,6 +34,7 @@ func TestLookup_SealsWithTheFencesSecret(t *testing.T) {
 	t.Cleanup(func() {
 		stop()
 		<-ended
+		bus.Close()
 	})
 	keyFile := filepath.Join(t.TempDir(), "key")
 	if err := os.WriteFile(keyFile, []byte(busSecret+"\r\n"), 0o600); err != nil {

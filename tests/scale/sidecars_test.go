@@ -20,8 +20,9 @@ import (
 const (
 	fleetKeys = 50
 	// fleetTTL is shorter than the default, so that entries lapse often.
-	fleetTTL    = 2 * time.Second
-	fleetLength = 4 * time.Second
+	fleetTTL     = 2 * time.Second
+	fleetTimeout = 2 * time.Second
+	fleetLength  = 4 * time.Second
 )
 
 // asks counts what the sidecars' sources were asked.
@@ -86,12 +87,13 @@ func (db *metadata) fleet(t *testing.T, sidecars int, redis string, ask resolver
 	var all sync.WaitGroup
 	var asked atomic.Int64
 	for n := range sidecars {
-		source, err := resolver.NewLookup(resolver.LookupOptions{URL: urls[n%len(urls)]})
+		source, err := resolver.NewLookup(resolver.LookupOptions{URL: urls[n%len(urls)], Timeout: fleetTimeout})
 		if err != nil {
 			t.Fatal(err)
 		}
 		chain, err := resolver.New(resolver.Options{
-			Source: resolver.Observe(source, resolver.SourceLookup, seen), Redis: redis, Secret: []byte(secret), TTL: fleetTTL, Observer: seen,
+			Source: resolver.Observe(source, resolver.SourceLookup, seen), Redis: resolver.RedisOptions{URL: redis, Secret: []byte(secret)},
+			Size: fleetKeys, Lifetimes: resolver.Lifetimes{Owner: fleetTTL, Task: fleetTTL}, Timeout: fleetTimeout, Observer: seen,
 		})
 		if err != nil {
 			t.Fatal(err)

@@ -42,7 +42,7 @@ type difference struct {
 // refusals are all the reasons for which the fence refuses what Airflow accepts.
 // No token that Airflow signs is touched by any of them.
 var refusals = []difference{
-	{name: "larger than 8 KiB", fence: identity.ErrTooLarge, holds: func(r *reading) bool { return len(r.sent) > identity.MaxTokenSize }},
+	{name: "larger than 8 KiB", fence: identity.ErrTooLarge, holds: func(r *reading) bool { return len(r.sent) > 8<<10 }},
 	malformed("white space around the token, which servers take off", func(r *reading) bool { return r.sent != r.token }),
 	malformed("base64 with padding, which RFC 7515 forbids", func(r *reading) bool { return strings.Contains(r.token, "=") }),
 	malformed("JSON in UTF-16 or UTF-32, or behind a byte order mark", eitherText(isForeign)),

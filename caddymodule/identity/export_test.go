@@ -1,0 +1,8 @@
+package identity
+
+var (
+	NewKey    = newKey
+	NewKeySet = newKeySet
+)
+
+const MaxTokenSize = maxTokenSize

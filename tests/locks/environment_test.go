@@ -16,8 +16,8 @@ import (
 	"github.com/dagfence/dagfence/tests/services"
 )
 
-// A project is a copy of scripts/airflow-env with lock files, a cache and a
-// package index of its own, which has one package.
+// A project is a copy of scripts/airflow-env and scripts/python-env with lock
+// files, a cache and a package index of its own, which has one package.
 type project struct {
 	root  string
 	wheel [sha256.Size]byte
@@ -26,11 +26,13 @@ type project struct {
 func newProject(t *testing.T) *project {
 	t.Helper()
 	p := &project{root: t.TempDir()}
-	script, err := os.ReadFile("../../scripts/airflow-env")
-	if err != nil {
-		t.Fatal(err)
+	for _, name := range []string{"airflow-env", "python-env"} {
+		script, err := os.ReadFile("../../scripts/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.write(t, "scripts/"+name, script)
 	}
-	p.write(t, "scripts/airflow-env", script)
 	p.write(t, "scripts/locks/python", read(t, "python"))
 	wheel := wheel(t)
 	p.wheel = sha256.Sum256(wheel)
@@ -139,7 +141,7 @@ func TestEnvironment_IsNotMadeFromAnotherFile(t *testing.T) {
 	p.lock(t, "of another file", sha256.Sum256([]byte("another")))
 	for range 2 { // what the first leaves behind is not taken by the second
 		path, said, err := p.run(t, nil, "3.0")
-		if err == nil || path != "" || !strings.Contains(said, "airflow-env: pip could not install what") {
+		if err == nil || path != "" || !strings.Contains(said, "python-env: pip could not install what") {
 			t.Fatalf("%v, %q, %s", err, path, said)
 		}
 	}

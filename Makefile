@@ -12,9 +12,11 @@ VERSION ?= $(lastword $(AIRFLOW))
 
 GOLANGCI_LINT_VERSION := v2.15.0
 GOFUMPT_VERSION       := v0.12.0
+KUSTOMIZE_VERSION     := v5.7.1
 TOOLS         := $(CURDIR)/.cache/bin
 GOLANGCI_LINT := $(TOOLS)/golangci-lint-$(GOLANGCI_LINT_VERSION)/golangci-lint
 GOFUMPT       := $(TOOLS)/gofumpt-$(GOFUMPT_VERSION)/gofumpt
+KUSTOMIZE     := $(TOOLS)/kustomize-$(KUSTOMIZE_VERSION)/kustomize
 
 # Tests that drive the binary, and real servers: most of their time they wait, and
 # the race detector has nothing to see in them.
@@ -49,9 +51,12 @@ test: export DAGFENCE_TEST_SERVERS := required
 test: export DAGFENCE_TEST_BINARY := $(CURDIR)/bin/dagfence
 # Nobody's own ~/airflow/airflow.cfg.
 test: export AIRFLOW_CONFIG := /dev/null
-test: build ## installs what the tests need, and runs all of them
+# tests/deploy renders the manifests with it.
+test: export PATH := $(dir $(KUSTOMIZE)):$(PATH)
+test: build $(KUSTOMIZE) ## installs what the tests need, and runs all of them
 	scripts/setup
 	printf '%s\n' $(AIRFLOW) | xargs -P 2 -n 1 scripts/airflow-env
+	scripts/python-env kubernetes-validate >/dev/null
 	bin/dagfence demo --check
 	# Two packages at a time, because many start servers of their own.
 	go test -race -count=1 -p 2 -timeout 20m $(TESTED)
@@ -83,7 +88,7 @@ airflow-routes: build ## says what the table of endpoints lacks of Airflow VERSI
 		{ $$airflow/bin/python scripts/airflow-routes.py >bin/airflow-$(VERSION).tsv 2>bin/airflow-routes.log || { cat bin/airflow-routes.log >&2; exit 1; }; }
 	bin/dagfence routes --compare bin/airflow-$(VERSION).tsv
 
-lock: ## renews scripts/locks, what Airflow's environments are made of; of one release with VERSION=
+lock: ## renews scripts/locks, what the Python environments are made of; of one release with VERSION=
 	scripts/airflow-lock $(if $(filter command line,$(origin VERSION)),$(VERSION))
 
 lint: $(GOLANGCI_LINT) $(GOFUMPT) ## installs the linters, and runs them
@@ -100,5 +105,8 @@ $(GOLANGCI_LINT):
 $(GOFUMPT):
 	GOBIN=$(@D) go install mvdan.cc/gofumpt@$(GOFUMPT_VERSION)
 
-clean: ## removes what was built, and the linters
+$(KUSTOMIZE):
+	GOBIN=$(@D) go install sigs.k8s.io/kustomize/kustomize/v5@$(KUSTOMIZE_VERSION)
+
+clean: ## removes what was built, and the tools
 	rm -rf bin .cache

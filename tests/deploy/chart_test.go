@@ -1,0 +1,109 @@
+package deploy_test
+
+import (
+	"os"
+	"reflect"
+	"strings"
+	"testing"
+
+	"go.yaml.in/yaml/v3"
+)
+
+const helm = "../../deploy/helm/"
+
+// chartValues are what both values files set.
+type chartValues struct {
+	Config    struct{ Core map[string]string }
+	APIServer struct {
+		Args                              []string
+		ExtraInitContainers, ExtraVolumes []map[string]any
+	}
+}
+
+func valuesOf(t *testing.T, name string) (values chartValues) {
+	t.Helper()
+	content, err := os.ReadFile(helm + name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var document map[string]any
+	if err := yaml.Unmarshal(content, &document); err != nil {
+		t.Fatal(err)
+	}
+	convert(t, document, &values)
+	return values
+}
+
+// chartPod is a pod of what the values add to the api-server's.
+func chartPod(t *testing.T) []byte {
+	t.Helper()
+	values := valuesOf(t, "values-sidecar.yaml")
+	pod, err := yaml.Marshal(map[string]any{
+		"apiVersion": "v1", "kind": "Pod", "metadata": map[string]any{"name": "airflow-api-server"},
+		"spec": map[string]any{
+			"automountServiceAccountToken": false,
+			"initContainers":               values.APIServer.ExtraInitContainers,
+			"containers":                   []any{map[string]any{"name": "api-server", "image": "apache/airflow:3.2.2", "args": values.APIServer.Args}},
+			"volumes":                      values.APIServer.ExtraVolumes,
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// As the chart's jwt_secret, for a release named airflow.
+	return []byte(strings.ReplaceAll(string(pod), `{{ include "jwt_secret" . }}`, "airflow-jwt-secret"))
+}
+
+// TestChart_HasTheSidecarOfTheManifests compares the two ways to put the fence
+// into the api-server's pod: they differ in the port, which the chart declares
+// itself, and in the token of the chart's service account, which is kept away.
+func TestChart_HasTheSidecarOfTheManifests(t *testing.T) {
+	t.Parallel()
+	charted := parse(t, chartPod(t))[0].pod.InitContainers[0]
+	for i, mount := range charted.VolumeMounts {
+		if mount.MountPath == "/var/run/secrets/kubernetes.io/serviceaccount" {
+			charted.VolumeMounts = append(charted.VolumeMounts[:i], charted.VolumeMounts[i+1:]...)
+			break
+		}
+	}
+	for _, m := range installations["sidecar, all of it"].manifests(t) {
+		if m.Kind != "Deployment" || m.Metadata.Name != "airflow-api-server" {
+			continue
+		}
+		plain := m.pod.InitContainers[0]
+		if len(plain.Ports) != 2 || plain.Ports[0].ContainerPort != 8080 {
+			t.Fatalf("ports are %v, want the fence's 8080 first", plain.Ports)
+		}
+		plain.Ports = plain.Ports[1:]
+		if !reflect.DeepEqual(charted, plain) {
+			t.Errorf("the chart's sidecar is\n%+v\nthat of components/api-server\n%+v", charted, plain)
+		}
+		return
+	}
+	t.Error("there is no api-server")
+}
+
+// TestChart_PointsTasksAtTheFence looks at what Celery's and Kubernetes' workers
+// read, and at where the api-server listens.
+func TestChart_PointsTasksAtTheFence(t *testing.T) {
+	t.Parallel()
+	own := valuesOf(t, "values-deployment.yaml")
+	if url := own.Config.Core["execution_api_server_url"]; url != "http://dagfence:8081/execution/" {
+		t.Errorf("with a deployment of the fence, tasks are given %q", url)
+	}
+	if command := own.APIServer.Args[2]; !strings.HasSuffix(command, " --apps core") {
+		t.Errorf("beside the fence, the chart's api-server runs %q, which serves the Execution API too", command)
+	}
+	sidecar := valuesOf(t, "values-sidecar.yaml")
+	if url, set := sidecar.Config.Core["execution_api_server_url"]; set {
+		t.Errorf("tasks are given %q: the chart's own default leads to the api-server's Service, whose port the fence has", url)
+	}
+	if command := sidecar.APIServer.Args[2]; !strings.HasSuffix(command, " --host 127.0.0.1 --port 8090") {
+		t.Errorf("in the fence's pod, the api-server runs %q, which others reach", command)
+	}
+	for _, values := range []chartValues{own, sidecar} {
+		if values.Config.Core["multi_team"] != "True" {
+			t.Errorf("multi_team is %q, and the fence's configuration has it on", values.Config.Core["multi_team"])
+		}
+	}
+}

@@ -44,8 +44,8 @@ help: ## lists what there is to make
 run: build ## shows the fence at work, with everything embedded
 	bin/dagfence demo
 
-build: ## builds bin/dagfence
-	go build -o bin/dagfence ./cmd/dagfence
+build: ## builds bin/dagfence, as it is shipped
+	scripts/build bin/dagfence
 
 test: export DAGFENCE_TEST_SERVERS := required
 test: export DAGFENCE_TEST_BINARY := $(CURDIR)/bin/dagfence

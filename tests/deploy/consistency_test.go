@@ -381,3 +381,25 @@ func TestImages_AreOfOneVersion(t *testing.T) {
 		t.Errorf("images of the fence are %v, want one", slices.Sorted(maps.Keys(versions)))
 	}
 }
+
+// TestTLS_ChangesNothingElse compares the Caddyfile of components/tls with that of
+// the overlay, which it takes the place of.
+func TestTLS_ChangesNothingElse(t *testing.T) {
+	t.Parallel()
+	caddyfile := func(of string) string {
+		content, err := os.ReadFile(kubernetes + of + "/Caddyfile")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(content)
+	}
+	want := strings.NewReplacer(
+		"\tpersist_config off\n", "\tpersist_config off\n\tauto_https off\n",
+		"protocols h1\n", "protocols h1 h2\n",
+		":8081 {\n", "https://:8081 {\n\ttls {\n\t\tget_certificate dagfence_files /run/secrets/dagfence-tls/tls.crt /run/secrets/dagfence-tls/tls.key\n\t}\n",
+		":8083 {", "http://:8083 {",
+	).Replace(caddyfile("/overlays/deployment"))
+	if got := caddyfile("/components/tls"); got != want {
+		t.Errorf("it is\n%s\nwant\n%s", got, want)
+	}
+}

@@ -220,7 +220,7 @@ func TestPorts_Exist(t *testing.T) {
 					checkService(t, m, found)
 				}
 				for _, content := range m.Data {
-					for _, target := range regexp.MustCompile(`(?m)(?:reverse_proxy|lookup) (?:http://)?([a-z-]+):(\d+)`).FindAllStringSubmatch(content, -1) {
+					for _, target := range regexp.MustCompile(`(?m)(?:reverse_proxy|lookup) (?:https?://)?([a-z-]+):(\d+)`).FindAllStringSubmatch(content, -1) {
 						checkTarget(t, found, target[1], target[2])
 					}
 				}
@@ -240,13 +240,19 @@ func checkProbes(t *testing.T, m manifest) {
 	}
 	for _, c := range m.pod.all() {
 		probes := 0
-		for _, probe := range []*struct{ HTTPGet struct{ Path, Port any } }{c.StartupProbe, c.LivenessProbe, c.ReadinessProbe} {
+		for _, probe := range []*struct {
+			HTTPGet struct{ Path, Port, Scheme any }
+		}{c.StartupProbe, c.LivenessProbe, c.ReadinessProbe} {
 			if probe == nil {
 				continue
 			}
 			probes++
 			if !open[fmt.Sprint(probe.HTTPGet.Port)] {
 				t.Errorf("%s %s: a probe of %s asks port %v, which is not open", m.Kind, m.Metadata.Name, c.Name, probe.HTTPGet.Port)
+			}
+			secure := slices.ContainsFunc(c.Args, func(arg string) bool { return strings.HasPrefix(arg, "--tls-cert") })
+			if secure != (probe.HTTPGet.Scheme == "HTTPS") {
+				t.Errorf("%s %s: a probe of %s asks by %v", m.Kind, m.Metadata.Name, c.Name, probe.HTTPGet.Scheme)
 			}
 			if path := probe.HTTPGet.Path; c.isFence() && path != "/live" && path != "/ready" {
 				t.Errorf("%s %s: a probe asks for %v", m.Kind, m.Metadata.Name, path)

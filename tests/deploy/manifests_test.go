@@ -33,9 +33,9 @@ type installation struct {
 // files beside them.
 var installations = map[string]installation{
 	"deployment":            {overlay: "deployment"},
-	"deployment, all of it": {overlay: "deployment", components: []string{"execution-api", "redis", "tls"}},
+	"deployment, all of it": {overlay: "deployment", components: []string{"execution-api", "redis", "lookup-tls", "tls"}},
 	"sidecar":               {overlay: "sidecar"},
-	"sidecar, all of it":    {overlay: "sidecar", components: []string{"api-server", "redis"}},
+	"sidecar, all of it":    {overlay: "sidecar", components: []string{"api-server", "redis", "lookup-tls"}},
 	"sidecar-pod":           {file: "sidecar-pod.yaml"},
 	"check-from-worker":     {file: "check-from-worker.yaml"},
 }
@@ -145,10 +145,12 @@ type container struct {
 		Name          string
 		ContainerPort int
 	}
-	StartupProbe, LivenessProbe, ReadinessProbe *struct{ HTTPGet struct{ Path, Port any } }
-	SecurityContext                             security
-	Resources                                   struct{ Requests, Limits map[string]any }
-	VolumeMounts                                []struct{ Name, MountPath string }
+	StartupProbe, LivenessProbe, ReadinessProbe *struct {
+		HTTPGet struct{ Path, Port, Scheme any }
+	}
+	SecurityContext security
+	Resources       struct{ Requests, Limits map[string]any }
+	VolumeMounts    []struct{ Name, MountPath string }
 }
 
 // isFence reports whether it runs dagfence.

@@ -44,24 +44,27 @@ func newNode(t *testing.T, database, cache string) *node {
 	t.Helper()
 	n := &node{dir: t.TempDir(), upstream: sidecar.NewRecorder(t)}
 	n.fence, n.status, n.lookup = services.Address(t), services.Address(t), services.Address(t)
-	host, _, _ := strings.Cut(n.fence, ":")
-	n.certificate = sidecar.NewCertificate(t, host)
+	host := func(addr string) string { name, _, _ := strings.Cut(addr, ":"); return name }
+	n.certificate = sidecar.NewCertificate(t, host(n.fence), host(n.lookup))
 	for name, content := range map[string]string{
 		"airflow-jwt/jwt-secret": sidecar.Secret, "dagfence-database/url": database,
 		"dagfence/lookup-token": "a-token", "dagfence/redis-url": cache, "dagfence/cache-key": strings.Repeat("k", 32),
 	} {
 		write(t, n.dir, "run/secrets/"+name, []byte(content))
 	}
-	for name, file := range map[string]string{"tls.crt": n.certificate.Cert, "tls.key": n.certificate.Key} {
+	for name, file := range map[string]string{
+		"dagfence-tls/tls.crt": n.certificate.Cert, "dagfence-tls/tls.key": n.certificate.Key, "dagfence/ca.crt": n.certificate.Cert,
+		"dagfence-lookup-tls/tls.crt": n.certificate.Cert, "dagfence-lookup-tls/tls.key": n.certificate.Key,
+	} {
 		content, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
 		}
-		write(t, n.dir, "run/secrets/dagfence-tls/"+name, content)
+		write(t, n.dir, "run/secrets/"+name, content)
 	}
 	at := func(addr string) string {
-		host, port, _ := strings.Cut(addr, ":")
-		return ":" + port + " {\n\tbind " + host
+		_, port, _ := strings.Cut(addr, ":")
+		return ":" + port + " {\n\tbind " + host(addr)
 	}
 	n.here = strings.NewReplacer(
 		"/run/secrets/", n.dir+"/run/secrets/", "/etc/dagfence/", n.dir+"/etc/dagfence/",
@@ -72,7 +75,8 @@ func newNode(t *testing.T, database, cache string) *node {
 }
 
 // start runs a container of dagfence with the manifest's arguments and
-// environment, and nothing else, and waits until it is ready.
+// environment, and nothing else. It waits until a fence is ready, which no fence is
+// without its lookup service.
 func (n *node) start(t *testing.T, c container, config map[string]string) *sidecar.Dagfence {
 	t.Helper()
 	var args []string
@@ -87,12 +91,10 @@ func (n *node) start(t *testing.T, c container, config map[string]string) *sidec
 	for _, variable := range c.Env {
 		cmd.Env = append(cmd.Env, variable.Name+"="+variable.Value+n.env[variable.ValueFrom.SecretKeyRef.Key])
 	}
-	status := n.status
-	if c.Args[0] == "lookup" {
-		status = n.lookup
+	started := sidecar.Start(t, cmd, n.fence, n.status)
+	if c.Args[0] != "lookup" {
+		started.WaitReady(t)
 	}
-	started := sidecar.Start(t, cmd, n.fence, status)
-	started.WaitReady(t)
 	return started
 }
 

@@ -13,10 +13,22 @@ VERSION ?= $(lastword $(AIRFLOW))
 GOLANGCI_LINT_VERSION := v2.15.0
 GOFUMPT_VERSION       := v0.12.0
 KUSTOMIZE_VERSION     := v5.7.1
+ACTIONLINT_VERSION    := v1.7.12
+LICENCES_VERSION      := v0.11.1
+CYCLONEDX_VERSION     := v1.10.0
 TOOLS         := $(CURDIR)/.cache/bin
 GOLANGCI_LINT := $(TOOLS)/golangci-lint-$(GOLANGCI_LINT_VERSION)/golangci-lint
 GOFUMPT       := $(TOOLS)/gofumpt-$(GOFUMPT_VERSION)/gofumpt
 KUSTOMIZE     := $(TOOLS)/kustomize-$(KUSTOMIZE_VERSION)/kustomize
+ACTIONLINT    := $(TOOLS)/actionlint-$(ACTIONLINT_VERSION)/actionlint
+LICENCES      := $(TOOLS)/go-licence-detector-$(LICENCES_VERSION)/go-licence-detector
+CYCLONEDX     := $(TOOLS)/cyclonedx-gomod-$(CYCLONEDX_VERSION)/cyclonedx-gomod
+
+# What a release has binaries for.
+PLATFORMS := linux/amd64 linux/arm64 darwin/arm64
+
+# The tags with which it is built leave modules out.
+LIST_LICENCES = GOFLAGS=-tags=$$(sed -n "s/^tags=//p" scripts/build) go run ./scripts/licenses $(LICENCES) ./cmd/dagfence $(PLATFORMS) >$(TOOLS)/THIRD_PARTY_LICENSES
 
 # Tests that drive the binary, and real servers: most of their time they wait, and
 # the race detector has nothing to see in them.
@@ -36,7 +48,7 @@ ROWS := 1000000
 REQUESTS := 1000000
 TOKENS   := 300000
 
-.PHONY: help run build test fuzz soak scale airflow-routes lock lint clean
+.PHONY: help run build test fuzz soak scale airflow-routes lock tidy lint licenses release clean
 
 help: ## lists what there is to make
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -91,13 +103,31 @@ airflow-routes: build ## says what the table of endpoints lacks of Airflow VERSI
 lock: ## renews scripts/locks, what the Python environments are made of; of one release with VERSION=
 	scripts/airflow-lock $(if $(filter command line,$(origin VERSION)),$(VERSION))
 
-lint: $(GOLANGCI_LINT) $(GOFUMPT) ## installs the linters, and runs them
+tidy: ## renews go.mod and go.sum, here and of the plugin's test, and the licences
+	go mod tidy
+	go -C tests/plugin/caddy mod tidy
+	$(MAKE) licenses
+
+lint: $(GOLANGCI_LINT) $(GOFUMPT) $(ACTIONLINT) $(LICENCES) ## installs the linters, and runs them
 	go mod verify
 	go mod tidy -diff
+	go -C tests/plugin/caddy mod tidy -diff
 	unformatted=$$($(GOFUMPT) -l .); [[ -z $$unformatted ]] || { echo "not as gofumpt formats: $$unformatted" >&2; exit 1; }
 	go vet ./...
 	$(GOLANGCI_LINT) run ./...
 	tests/lint/planted $(GOLANGCI_LINT)
+	$(ACTIONLINT) -shellcheck= -pyflakes=
+	$(LIST_LICENCES)
+	diff THIRD_PARTY_LICENSES $(TOOLS)/THIRD_PARTY_LICENSES >&2 || \
+		{ echo "THIRD_PARTY_LICENSES is not what is linked (see above): run make licenses" >&2; exit 1; }
+	tests/lint/planted-licences $(LICENCES)
+
+licenses: $(LICENCES) ## writes THIRD_PARTY_LICENSES anew
+	$(LIST_LICENCES)
+	mv $(TOOLS)/THIRD_PARTY_LICENSES THIRD_PARTY_LICENSES
+
+release: $(CYCLONEDX) ## builds what a release has into dist/
+	scripts/release $(CYCLONEDX) $(PLATFORMS)
 
 $(GOLANGCI_LINT):
 	GOBIN=$(@D) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
@@ -108,5 +138,15 @@ $(GOFUMPT):
 $(KUSTOMIZE):
 	GOBIN=$(@D) go install sigs.k8s.io/kustomize/kustomize/v5@$(KUSTOMIZE_VERSION)
 
+$(ACTIONLINT):
+	GOBIN=$(@D) go install github.com/rhysd/actionlint/cmd/actionlint@$(ACTIONLINT_VERSION)
+
+$(LICENCES):
+	GOBIN=$(@D) go install go.elastic.co/go-licence-detector@$(LICENCES_VERSION)
+
+# Its own checksums are in what it writes.
+$(CYCLONEDX):
+	GOBIN=$(@D) GOFLAGS=-trimpath CGO_ENABLED=0 go install github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@$(CYCLONEDX_VERSION)
+
 clean: ## removes what was built, and the tools
-	rm -rf bin .cache
+	rm -rf bin dist .cache

@@ -110,6 +110,9 @@ func (r *run) checkDatabase(ctx context.Context, directory *lookup.Directory) {
 			r.warn("teams", "%v", stray)
 		}
 	}
+	for _, idle := range found.IdleGrants {
+		r.warn("ownership_file", "%s", idle)
+	}
 	if !found.Teams && r.settings.MultiTeam == config.On && r.settings.OwnershipFile == "" {
 		r.warn("teams", "no dag bundle has a team, so every dag is global: give bundles a team_name in Airflow's "+
 			"[dag_processor] dag_bundle_config_list, name owners in an ownership_file, or set multi_team off")

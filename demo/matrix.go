@@ -17,7 +17,7 @@ type cell struct {
 // matrix returns every cell, in the order of sending. If a cell depends on the writes
 // of an earlier one, its why says so.
 func matrix() []cell {
-	return slices.Concat(examples, variableCells, connectionCells, xcomCells, xcomWriteCells, dagCells, dagWriteCells,
+	return slices.Concat(examples, variableCells, connectionCells, xcomCells, xcomWriteCells, dagCells, dagWriteCells, grantedCells,
 		ownCells, tokenCells, routeCells, oddCells)
 }
 
@@ -158,6 +158,22 @@ var dagWriteCells = []cell{
 	{unknown, post("/dag-runs/dag_g/run_3", `{}`), refused(403), "no such task"},
 	{teamA, post("/dag-runs/dag_a2/run_1/clear", ""), passes(204), "own team"},
 	{teamA, post("/dag-runs/dag_b/run_1/clear", ""), refused(403), "dag of another team"},
+}
+
+// grantedCells are about what team_b grants team_a.
+var grantedCells = []cell{
+	{teamA, get("/dag-runs/shared_b/run_1/state"), passes(200), "granted"},
+	{teamA, get("/dag-runs/count?dag_id=shared_b"), passes(200), "count, granted"},
+	{teamless, get("/dag-runs/shared_b/run_1/state"), refused(403), "granted to another team"},
+	{teamA, post("/dag-runs/shared_b/run_2", `{}`), refused(403), "granted to read, not to trigger"},
+	{teamA, get("/xcoms/shared_b/run_1/t1/return_value"), refused(403), "XComs are not granted"},
+	{teamA, get("/dag-runs/triggered_b/run_1/state"), passes(200), "granted, with trigger"},
+	{teamA, post("/dag-runs/triggered_b/run_2", `{}`), passes(204), "granted"},
+	{teamA, post("/dag-runs/triggered_b/run_1/clear", ""), passes(204), "granted"},
+	{teamless, post("/dag-runs/triggered_b/run_3", `{}`), refused(403), "granted to another team"},
+	{teamA, get("/assets/by-name?name=stock"), refused(403), "asset of another team"},
+	{teamB, get("/assets/by-name?name=stock"), passes(200), "own team"},
+	{teamA, get("/assets/by-name?name=deliveries"), passes(200), "granted"},
 }
 
 const alive = `{"hostname":"worker","pid":100}`

@@ -50,7 +50,9 @@ func (s *stage) open(ctx context.Context, listen string, rules config.Rules, saw
 		return err
 	}
 	loaded, err := proxyconfig.New(proxyconfig.Options{Listen: listen, Upstream: origin, Fence: config.Config{
-		MultiTeam: config.On, Database: s.world.databaseURL(), Rules: rules, Token: config.Token{Secret: s.world.secret},
+		MultiTeam: config.On, Database: s.world.databaseURL(),
+		OwnershipFile: strings.ReplaceAll(s.world.ownershipFile(), "{", `\{`), // no placeholder
+		Rules:         rules, Token: config.Token{Secret: s.world.secret},
 	}})
 	if err != nil {
 		return err

@@ -79,9 +79,11 @@ CREATE TABLE asset_alias_asset_event (alias_id INTEGER NOT NULL, event_id INTEGE
 const demoRows = `
 INSERT INTO alembic_version VALUES ('d2f4e1b3c5a7');
 INSERT INTO team VALUES ('team_a'), ('team_b');
-INSERT INTO dag VALUES ('dag_a', 0, 'bundle_a'), ('dag_a2', 0, 'bundle_a'), ('dag_b', 0, 'bundle_b'), ('dag_g', 0, 'bundle_g');
+INSERT INTO dag VALUES ('dag_a', 0, 'bundle_a'), ('dag_a2', 0, 'bundle_a'), ('dag_b', 0, 'bundle_b'),
+	('shared_b', 0, 'bundle_b'), ('triggered_b', 0, 'bundle_b'), ('dag_g', 0, 'bundle_g');
 INSERT INTO dag_bundle_team VALUES ('bundle_a', 'team_a'), ('bundle_b', 'team_b');
-INSERT INTO dag_run VALUES ('dag_a', 'run_1', 'running'), ('dag_a2', 'run_1', 'success'), ('dag_b', 'run_1', 'running'), ('dag_g', 'run_1', 'running');
+INSERT INTO dag_run VALUES ('dag_a', 'run_1', 'running'), ('dag_a2', 'run_1', 'success'), ('dag_b', 'run_1', 'running'), ('dag_g', 'run_1', 'running'),
+	('shared_b', 'run_1', 'success'), ('triggered_b', 'run_1', 'success');
 INSERT INTO task_instance VALUES
 	('` + idA + `', 't1', 'dag_a', 'run_1', -1, 'running'), ('` + idMappedA + `', 'mapped', 'dag_a', 'run_1', 1, 'running'),
 	('` + idLeaveA + `', 'leaving', 'dag_a', 'run_1', -1, 'running'),
@@ -100,6 +102,20 @@ INSERT INTO xcom VALUES
 	('dag_a', 'run_1', 'mapped', 2, 'return_value', '2'),
 	('dag_a2', 'run_1', 't1', -1, 'return_value', '"of team_a"'), ('dag_b', 'run_1', 't1', -1, 'return_value', '"of team_b"'),
 	('dag_g', 'run_1', 't1', -1, 'return_value', '"global"');
+`
+
+// demoOwners is the ownership file: it names the owners of assets, and what team_b
+// grants team_a.
+const demoOwners = `assets:
+  stock: team_b
+  deliveries: team_b
+grants:
+  - to: team_a
+    dags: [shared_b]
+    assets: [deliveries]
+  - to: team_a
+    dags: ["triggered_*"]
+    access: trigger
 `
 
 // demoIDs removes the dashes from the ids, as Airflow stores them outside
@@ -124,7 +140,7 @@ func newWorld(ctx context.Context) (*world, error) {
 		return nil, fmt.Errorf("making a directory for the database: %w", err)
 	}
 	w := &world{dir: dir, secret: rand.Text()}
-	err = errors.Join(w.openDatabase(ctx), w.mint(time.Now()))
+	err = errors.Join(w.openDatabase(ctx), os.WriteFile(w.ownershipFile(), []byte(demoOwners), 0o600), w.mint(time.Now()))
 	if err != nil {
 		return nil, errors.Join(err, w.close())
 	}
@@ -132,6 +148,8 @@ func newWorld(ctx context.Context) (*world, error) {
 }
 
 func (w *world) path() string { return filepath.Join(w.dir, "airflow.db") }
+
+func (w *world) ownershipFile() string { return filepath.Join(w.dir, "owners.yaml") }
 
 // databaseURL returns the database as in Airflow's sql_alchemy_conn.
 func (w *world) databaseURL() string {

@@ -182,7 +182,8 @@ func (d *Directory) withoutDatabase(key resolver.Key, owners *ownershipRules, as
 	case key.Kind == 0:
 		return unavailable("%w", resolver.ErrNotUnderstood), true
 	case named:
-		return resolver.Answer{Outcome: resolver.Found, Team: team, AsOf: asOf}, true
+		answer = resolver.Answer{Outcome: resolver.Found, Team: team, AsOf: asOf}
+		return withGrants(answer, owners, key), true
 	case key.Kind == resolver.KindTask && d.metadata == nil:
 		return unavailable("only the metadata database knows task instances, and none is configured; set database"), true
 	case d.metadata == nil, !storable(key.Name):
@@ -221,9 +222,10 @@ func judge(key resolver.Key, r record, owners *ownershipRules, asOf time.Time) r
 	case resolver.KindVariable, resolver.KindConnection:
 		return judgeStored(key, r, owners, asOf)
 	}
-	if team, named := owners.of(resolver.Key{Kind: resolver.KindDag, Name: r.task.DagID}); named {
+	dag := resolver.Key{Kind: resolver.KindDag, Name: r.task.DagID}
+	if team, named := owners.of(dag); named {
 		answer.Team = team
-		return answer
+		return withGrants(answer, owners, dag)
 	}
 	if !r.dagExists {
 		// A task whose dag's row is gone belongs to a team that is not known:
@@ -232,6 +234,14 @@ func judge(key resolver.Key, r record, owners *ownershipRules, asOf time.Time) r
 	}
 	if team, named := owners.ofBundle(r.bundle); named {
 		answer.Team = team
+	}
+	return withGrants(answer, owners, dag)
+}
+
+// withGrants adds what the file grants of a thing that a team owns.
+func withGrants(answer resolver.Answer, owners *ownershipRules, key resolver.Key) resolver.Answer {
+	if answer.Team != "" {
+		answer.Grants = owners.grantsOf(key)
 	}
 	return answer
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/go-sql-driver/mysql"
 
 	"github.com/dagfence/dagfence/lookup/sqlalchemy"
+	"github.com/dagfence/dagfence/resolver"
 )
 
 // Inspection is what an operator may want to know of the metadata database,
@@ -30,6 +31,9 @@ type Inspection struct {
 	// Strays are the teams of the ownership file that Airflow does not have. Empty
 	// where Airflow has no teams at all.
 	Strays []Stray
+	// IdleGrants are the grants of the ownership file that grant nothing, each as a
+	// sentence.
+	IdleGrants []string
 	// Excess is what the fence's role may do and should not, such as "read
 	// variable.val". Empty with SQLite, which has no roles.
 	Excess []string
@@ -94,6 +98,9 @@ func (d *Directory) Inspect(ctx context.Context) (Inspection, error) {
 		}
 	}
 	found.TeamNames = slices.Sorted(maps.Keys(given))
+	if found.IdleGrants, err = d.idleGrants(ctx); err != nil {
+		return Inspection{}, fmt.Errorf("database: %w", err)
+	}
 	if m.dialect.name == sqlalchemy.SQLite {
 		return found, nil
 	}
@@ -107,6 +114,52 @@ func (d *Directory) Inspect(ctx context.Context) (Inspection, error) {
 		}
 	}
 	return found, nil
+}
+
+// idleGrants returns what is wrong with the grants of dags that grant nothing.
+func (d *Directory) idleGrants(ctx context.Context) (idle []string, err error) {
+	owners := d.owners()
+	if owners == nil {
+		return nil, nil
+	}
+	for _, entry := range owners.grants.given {
+		for _, name := range entry.dags {
+			why, err := d.whyIdle(ctx, name, entry.to)
+			if err != nil {
+				return nil, err
+			}
+			if why != "" {
+				idle = append(idle, fmt.Sprintf("line %d of the ownership file grants dag %q, %s", entry.line, name, why))
+			}
+		}
+	}
+	return idle, nil
+}
+
+// whyIdle returns why a grant of a dag, or of all with a prefix, grants nothing;
+// empty where it does.
+func (d *Directory) whyIdle(ctx context.Context, name string, to []string) (string, error) {
+	if prefix, isPrefix := strings.CutSuffix(name, "*"); isPrefix {
+		const statement = "SELECT d.dag_id FROM dag d WHERE d.dag_id LIKE ? ESCAPE '!'"
+		escaped := strings.NewReplacer("!", "!!", "%", "!%", "_", "!_").Replace(prefix)
+		some, err := d.metadata.permits(ctx, statement+" LIMIT 1", true, escaped+"%")
+		if err == nil && !some {
+			return "and no dag's name starts so: correct the prefix, or remove it", nil
+		}
+		return "", err
+	}
+	answer := d.Resolve(ctx, []resolver.Question{{Key: resolver.Key{Kind: resolver.KindDag, Name: name}}})[0]
+	switch {
+	case answer.Outcome == resolver.NotFound:
+		return "which does not exist: correct the name, or remove it", nil
+	case answer.Outcome != resolver.Found:
+		return "", answer.Err
+	case answer.Team == "":
+		return "which is global, so every team may use it: name its owner, or remove the grant", nil
+	case len(to) == 1 && to[0] == answer.Team:
+		return fmt.Sprintf("to team %q, which owns it: remove the grant", answer.Team), nil
+	}
+	return "", nil
 }
 
 // strays returns the teams that are given something and have no row, sorted.
@@ -171,8 +224,8 @@ const mysqlReadOnly = 1792
 
 // permits reports whether the role may run the statement, and, if rows are wanted,
 // that it returns any. What does not exist is not permitted.
-func (m *metadata) permits(ctx context.Context, statement string, wantRows bool) (bool, error) {
-	rows, err := m.db.QueryContext(ctx, m.adapt(statement))
+func (m *metadata) permits(ctx context.Context, statement string, wantRows bool, args ...any) (bool, error) {
+	rows, err := m.db.QueryContext(ctx, m.adapt(statement), args...)
 	if err == nil {
 		some := rows.Next()
 		err = errors.Join(rows.Err(), rows.Close())

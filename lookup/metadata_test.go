@@ -19,6 +19,7 @@ func TestPostgreSQL(t *testing.T) {
 	s, p := postgresServer(t)
 	t.Run("owners", func(t *testing.T) { testOwners(t, s) })
 	t.Run("assets", func(t *testing.T) { testAssets(t, s) })
+	t.Run("idle grants", func(t *testing.T) { testIdleGrants(t, s) })
 	t.Run("plans of assets", func(t *testing.T) { testAssetPlans(t, s, []string{"ANALYZE"}, explain, "Seq Scan") })
 	t.Run("attempts", func(t *testing.T) { testAttempts(t, s) })
 	t.Run("session", func(t *testing.T) { testSession(t, s, "SELECT pg_sleep(20)") })
@@ -37,6 +38,7 @@ func TestMariaDB(t *testing.T) {
 	s, m := mariaServer(t)
 	t.Run("owners", func(t *testing.T) { testOwners(t, s) })
 	t.Run("assets", func(t *testing.T) { testAssets(t, s) })
+	t.Run("idle grants", func(t *testing.T) { testIdleGrants(t, s) })
 	t.Run("plans of assets", func(t *testing.T) {
 		testAssetPlans(t, s, []string{"ANALYZE TABLE asset", "ANALYZE TABLE asset_active", "ANALYZE TABLE asset_alias", "ANALYZE TABLE asset_event"}, explain, `\|[a-z_]+\|(ALL|index)\|`)
 	})
@@ -142,6 +144,7 @@ func TestSQLite(t *testing.T) {
 	s := sqliteFiles()
 	t.Run("owners", func(t *testing.T) { testOwners(t, s) })
 	t.Run("assets", func(t *testing.T) { testAssets(t, s) })
+	t.Run("idle grants", func(t *testing.T) { testIdleGrants(t, s) })
 	t.Run("plans of assets", func(t *testing.T) { testAssetPlans(t, s, []string{"ANALYZE"}, explainSQLite, `SCAN [a-z]`) })
 	t.Run("attempts", func(t *testing.T) { testAttempts(t, s) })
 	t.Run("session", func(t *testing.T) { testSession(t, s, "") })

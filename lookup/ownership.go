@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"slices"
 	"strings"
 
@@ -20,13 +19,19 @@ import (
 // nothing.
 type ownershipRules struct {
 	dags, bundles, variables, connections, assets names
+	grants                                        grants
+}
+
+// patterns maps names, and prefixes of names, to values.
+type patterns[T any] struct {
+	exact, prefixes map[string]T
+	// lengths holds the prefixes' lengths once each, the longest first.
+	lengths []int
 }
 
 // names maps a name, or a prefix, to a team; "" is unowned.
 type names struct {
-	exact, prefixes map[string]string
-	// lengths holds the prefixes' lengths once each, the longest first.
-	lengths []int
+	patterns[string]
 	// upper has the same names in upper case, where the section's things may
 	// live in the environment; else nil.
 	upper *names
@@ -34,20 +39,37 @@ type names struct {
 	split map[string]bool
 }
 
-// find returns the team that the file names: exact beats the longest prefix.
-func (n *names) find(name string) (team string, named bool) {
-	if team, named = n.exact[name]; named {
-		return team, true
+// find returns the value of a name: exact beats the longest prefix.
+func (p *patterns[T]) find(name string) (value T, named bool) {
+	if value, named = p.exact[name]; named {
+		return value, true
 	}
-	for _, length := range n.lengths {
+	for _, length := range p.lengths {
 		if length > len(name) {
 			continue
 		}
-		if team, named = n.prefixes[name[:length]]; named {
-			return team, true
+		if value, named = p.prefixes[name[:length]]; named {
+			return value, true
 		}
 	}
-	return "", false
+	return value, false
+}
+
+// add sets the value of a name, or of a prefix, which ends in *.
+func (p *patterns[T]) add(name string, value T) {
+	if p.exact == nil {
+		p.exact, p.prefixes = make(map[string]T), make(map[string]T)
+	}
+	prefix, isPrefix := strings.CutSuffix(name, "*")
+	if !isPrefix {
+		p.exact[name] = value
+		return
+	}
+	p.prefixes[prefix] = value
+	if !slices.Contains(p.lengths, len(prefix)) {
+		p.lengths = append(p.lengths, len(prefix))
+		slices.SortFunc(p.lengths, func(a, b int) int { return b - a })
+	}
 }
 
 // upperCase is Python's str.upper.
@@ -79,16 +101,14 @@ func (n *names) addUpper(name, team string) {
 	n.upper.add(upper, team)
 }
 
-func (n *names) add(name, team string) {
-	prefix, isPrefix := strings.CutSuffix(name, "*")
-	if !isPrefix {
-		n.exact[name] = team
-		return
-	}
-	n.prefixes[prefix] = team
-	if !slices.Contains(n.lengths, len(prefix)) {
-		n.lengths = append(n.lengths, len(prefix))
-		slices.SortFunc(n.lengths, func(a, b int) int { return b - a })
+// addTeams adds every team that owns something.
+func (n *names) addTeams(teams map[string]struct{}) {
+	for _, given := range []map[string]string{n.exact, n.prefixes} {
+		for _, team := range given {
+			if team != "" {
+				teams[team] = struct{}{}
+			}
+		}
 	}
 }
 
@@ -97,18 +117,19 @@ func (o *ownershipRules) of(key resolver.Key) (team string, named bool) {
 	return o.section(key.Kind).find(key.Name)
 }
 
-// teams returns every team that the file gives something.
+// teams returns every team that owns something by the file, or is granted something.
 func (o *ownershipRules) teams() map[string]struct{} {
 	teams := make(map[string]struct{})
 	if o == nil {
 		return teams
 	}
 	for _, section := range []*names{&o.dags, &o.bundles, &o.variables, &o.connections, &o.assets} {
-		for _, given := range []map[string]string{section.exact, section.prefixes} {
-			for _, team := range given {
-				if team != "" {
-					teams[team] = struct{}{}
-				}
+		section.addTeams(teams)
+	}
+	for i := range o.grants.given {
+		for _, team := range o.grants.given[i].to {
+			if team != resolver.EveryTask {
+				teams[team] = struct{}{}
 			}
 		}
 	}
@@ -171,33 +192,40 @@ func parseOwners(data []byte, withDatabase bool) (*ownershipRules, error) {
 	}
 	root := document.Content[0]
 	if root.Kind != yaml.MappingNode {
-		return nil, fmt.Errorf("line %d: the file must be a map of dags, bundles, variables, connections and assets", root.Line)
+		return nil, fmt.Errorf("line %d: the file must be a map of dags, bundles, variables, connections, assets and grants", root.Line)
 	}
 	o := new(ownershipRules)
 	sections := map[string]*names{
 		"dags": &o.dags, "bundles": &o.bundles, "variables": &o.variables, "connections": &o.connections, "assets": &o.assets,
 	}
+	seen := make(map[string]bool, len(sections))
 	for i := 0; i < len(root.Content); i += 2 {
 		key, value := root.Content[i], root.Content[i+1]
 		section, known := sections[key.Value]
+		isGrants := key.Value == "grants"
 		switch {
-		case !known:
-			return nil, fmt.Errorf("line %d: section %q is unknown; use dags, bundles, variables, connections or assets", key.Line, key.Value)
-		case section.exact != nil:
+		case !known && !isGrants:
+			return nil, fmt.Errorf("line %d: section %q is unknown; use dags, bundles, variables, connections, assets or grants", key.Line, key.Value)
+		case seen[key.Value]:
 			return nil, fmt.Errorf("line %d: section %q is set twice; join the two", key.Line, key.Value)
 		case key.Value == "bundles" && !withDatabase:
 			return nil, fmt.Errorf("line %d: only the metadata database knows which bundle a dag is from; set database, or name the dags instead", key.Line)
 		}
-		section.exact, section.prefixes = map[string]string{}, map[string]string{}
+		seen[key.Value] = true
+		if isGrants {
+			if err := o.grants.parse(value); err != nil {
+				return nil, err
+			}
+			continue
+		}
 		if key.Value == "variables" || key.Value == "connections" {
-			section.split = map[string]bool{}
-			section.upper = &names{exact: map[string]string{}, prefixes: map[string]string{}}
+			section.split, section.upper = map[string]bool{}, new(names)
 		}
 		if err := section.parse(key.Value, value); err != nil {
 			return nil, err
 		}
 	}
-	return o, nil
+	return o, o.checkGrants(withDatabase)
 }
 
 // parse reads one section's map.
@@ -250,19 +278,24 @@ func checkTeam(node *yaml.Node) error {
 	return nil
 }
 
-// renamed returns the names that the file gave an owner, or gives one now, and
-// not the same. An asset that is known by another name too, which the file may
+// renamed returns the names that the file gave an owner or granted, or does now,
+// and not the same. An asset that is known by another name too, which the file may
 // leave out, is not found by that one.
 func renamed(before, after *ownershipRules) []resolver.Key {
 	var keys []resolver.Key
 	for _, kind := range []resolver.Kind{
 		resolver.KindDag, resolver.KindVariable, resolver.KindConnection, resolver.KindAssetName, resolver.KindAssetURI,
 	} {
-		for name := range union(before.section(kind).exact, after.section(kind).exact) {
+		named := make(map[string]struct{})
+		for _, o := range []*ownershipRules{before, after} {
+			addNames(named, o.section(kind).exact)
+			addNames(named, o.granted(kind).exact)
+		}
+		for name := range named {
 			key := resolver.Key{Kind: kind, Name: name}
 			was, wasNamed := before.of(key)
 			is, isNamed := after.of(key)
-			if was != is || wasNamed != isNamed {
+			if was != is || wasNamed != isNamed || !before.grantsOf(key).Equal(after.grantsOf(key)) {
 				keys = append(keys, key)
 			}
 		}
@@ -270,10 +303,8 @@ func renamed(before, after *ownershipRules) []resolver.Key {
 	return keys
 }
 
-// union has the names of both.
-func union(a, b map[string]string) map[string]string {
-	both := make(map[string]string, len(a)+len(b))
-	maps.Copy(both, a)
-	maps.Copy(both, b)
-	return both
+func addNames[T any](named map[string]struct{}, of map[string]T) {
+	for name := range of {
+		named[name] = struct{}{}
+	}
 }

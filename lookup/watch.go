@@ -2,6 +2,7 @@ package lookup
 
 import (
 	"context"
+	"fmt"
 	"hash/maphash"
 	"log/slog"
 	"math"
@@ -185,6 +186,9 @@ func (w *watch) compare(seen map[uint64]uint64, key resolver.Key, value string) 
 			owner = "bundle " + team
 		}
 	}
+	if granted := w.owners.grantsOf(key); granted != nil {
+		owner += fmt.Sprintf(" %q", *granted)
+	}
 	id, hash := maphash.Comparable(w.seed, key), maphash.String(w.seed, owner)
 	if last, known := w.seen[id]; w.seen != nil && (!known || last != hash) {
 		w.changed = append(w.changed, key)
@@ -202,7 +206,10 @@ func (w *watch) lookIntoBundles(ctx context.Context, m *metadata) error {
 		return err
 	}
 	if w.bundles != nil {
-		for name := range union(w.bundles, bundles) {
+		named := make(map[string]struct{})
+		addNames(named, w.bundles)
+		addNames(named, bundles)
+		for name := range named {
 			if w.bundles[name] == bundles[name] {
 				continue
 			}

@@ -277,6 +277,7 @@ bundles: {bundle_b: team_c}
 variables: {same: team_a, "global_*": team_b}
 connections: {conn_a: team_c}
 assets: {"s3://new": team_a, "s3://prefix/*": team_a}
+grants: [{to: team_c, dags: "dag_a*"}]
 `
 	_, url := sqliteFiles().airflow(t, "3.2")
 	path := file(t, before)
@@ -292,7 +293,7 @@ assets: {"s3://new": team_a, "s3://prefix/*": team_a}
 	slices.Sort(w.told)
 	w.told = slices.Compact(w.told) // the file and the database may both tell
 	w.sorted(t, "with another file", []string{
-		"dag dag_x", "dag dag_b", "variable env_var", "variable global_var", "connection conn_a", "asset_name s3://new", "asset_uri s3://new",
+		"dag dag_x", "dag dag_a", "dag dag_b", "variable env_var", "variable global_var", "connection conn_a", "asset_name s3://new", "asset_uri s3://new",
 	})
 	w.expect(t, "again")
 

@@ -14,10 +14,10 @@ const tombstone = Unavailable
 // index (8 bytes). It returns false for a name that has no room. What no cache
 // keeps is left out.
 //
-// Fields of later releases follow: a tag (1 byte), a length (2 bytes), a value. A
-// reader skips those that it does not know. So such a field may only permit more
-// than the answer does without it; one that permits less needs another version
-// of the seal.
+// Fields follow: a tag (1 byte), a length (2 bytes), a value. A reader skips those
+// that it does not know, which later releases may add. So such a field may only
+// permit more than the answer does without it; one that permits less needs another
+// version of the seal.
 func encodeAnswer(answer *Answer) ([]byte, bool) {
 	body := []byte{byte(answer.Outcome)}
 	task := &answer.Task
@@ -27,7 +27,34 @@ func encodeAnswer(answer *Answer) ([]byte, bool) {
 		}
 		body = appendText(body, text)
 	}
-	return binary.BigEndian.AppendUint64(body, uint64(task.MapIndex)), true //nolint:gosec // the same bits, read back by decodeAnswer
+	body = binary.BigEndian.AppendUint64(body, uint64(task.MapIndex)) //nolint:gosec // the same bits, read back by decodeAnswer
+	if grants := answer.Grants; grants != nil {
+		if grants.Size() > MaxGrantBytes {
+			return nil, false
+		}
+		body = appendTeams(body, tagRead, grants.Read)
+		body = appendTeams(body, tagTrigger, grants.Trigger)
+	}
+	return body, true
+}
+
+// The tags of fields.
+const (
+	tagRead    = 1
+	tagTrigger = 2
+)
+
+// appendTeams adds a field that lists teams, each after its length, unless there are
+// none.
+func appendTeams(body []byte, tag byte, teams []string) []byte {
+	if len(teams) == 0 {
+		return body
+	}
+	var value []byte
+	for _, team := range teams {
+		value = appendText(value, team)
+	}
+	return appendText(append(body, tag), string(value))
 }
 
 // decodeAnswer is the inverse of encodeAnswer. It takes nothing else.
@@ -47,19 +74,46 @@ func decodeAnswer(body []byte) (Answer, bool) {
 		return Answer{}, false
 	}
 	task.MapIndex = int(binary.BigEndian.Uint64(body)) //nolint:gosec // the same bits that encodeAnswer wrote
-	return answer, areFields(body[8:])
+	ok := decodeFields(body[8:], &answer)
+	return answer, ok
 }
 
-// areFields reports whether the rest of a body is made of whole fields, known or
-// not.
-func areFields(rest []byte) bool {
+// decodeFields reads the rest of a body, which must be made of whole fields, known
+// or not.
+func decodeFields(rest []byte, answer *Answer) bool {
+	var grants Grants
 	for len(rest) > 0 {
-		var ok bool
-		if _, rest, ok = cutText(rest[1:]); !ok {
+		tag := rest[0]
+		value, after, ok := cutText(rest[1:])
+		if !ok {
+			return false
+		}
+		rest = after
+		switch tag {
+		case tagRead:
+			grants.Read, ok = decodeTeams([]byte(value))
+		case tagTrigger:
+			grants.Trigger, ok = decodeTeams([]byte(value))
+		}
+		if !ok {
 			return false
 		}
 	}
+	if len(grants.Read)+len(grants.Trigger) > 0 {
+		answer.Grants = &grants
+	}
 	return true
+}
+
+func decodeTeams(value []byte) (teams []string, ok bool) {
+	for len(value) > 0 {
+		var team string
+		if team, value, ok = cutText(value); !ok {
+			return nil, false
+		}
+		teams = append(teams, team)
+	}
+	return teams, len(teams) > 0
 }
 
 // encodeKeys returns the body of a message: who sends it (8 bytes), then each

@@ -41,24 +41,31 @@ type memoryTier struct {
 // the name of a team is held once, whatever it owns.
 type entry struct {
 	asOf instant
-	// team of anything but a task. Zero in a dag's entry that comes from one of
+	// owner of anything but a task. Zero in a dag's entry that comes from one of
 	// its tasks, which named no team: so a global dag and one
 	// without a row look the same.
-	team unique.Handle[string]
+	owner unique.Handle[owner]
 	// task of a KindTask entry, else nil.
 	task *Task
 	// failed is the last instant at which the source could not confirm this.
 	failed atomic.Int64
 }
 
-// inferred reports whether a found entry says no more than that there is a task.
-func (e *entry) inferred() bool { return e.task == nil && e.team == unique.Handle[string]{} }
+// owner is a team, and what it grants of the thing. Without grants it is held once
+// for all that the team owns.
+type owner struct {
+	team   string
+	grants *Grants
+}
 
-func (e *entry) teamName() string {
-	if e.team == (unique.Handle[string]{}) {
-		return ""
+// inferred reports whether a found entry says no more than that there is a task.
+func (e *entry) inferred() bool { return e.task == nil && e.owner == unique.Handle[owner]{} }
+
+func (e *entry) owned() owner {
+	if e.owner == (unique.Handle[owner]{}) {
+		return owner{}
 	}
-	return e.team.Value()
+	return e.owner.Value()
 }
 
 // newMemoryTier keeps up to size answers of next.
@@ -140,7 +147,9 @@ func (m *memoryTier) recall(q *Question, now instant, answer *Answer) *entry {
 		}
 		answer.Task = *task
 	}
-	answer.Outcome, answer.Team, answer.AsOf = Found, kept.teamName(), m.invalidations.time(kept.asOf)
+	owned := kept.owned()
+	answer.Outcome, answer.Team, answer.Grants = Found, owned.team, owned.grants
+	answer.AsOf = m.invalidations.time(kept.asOf)
 	return kept
 }
 
@@ -193,7 +202,7 @@ func (m *memoryTier) store(ctx context.Context, q *Question, answer Answer) Answ
 func (m *memoryTier) keepFound(key Key, identityOnly bool, answer *Answer) {
 	asOf := m.invalidations.instant(answer.AsOf)
 	if key.Kind != KindTask {
-		m.keep(m.found, m.absent, key, &entry{asOf: asOf, team: unique.Make(answer.Team)})
+		m.keep(m.found, m.absent, key, &entry{asOf: asOf, owner: unique.Make(owner{answer.Team, answer.Grants})})
 		return
 	}
 	task := answer.Task
@@ -201,7 +210,7 @@ func (m *memoryTier) keepFound(key Key, identityOnly bool, answer *Answer) {
 	if dag := (Key{KindDag, task.DagID}); !identityOnly && len(task.DagID) <= maxName {
 		owned := &entry{asOf: asOf}
 		if answer.Team != "" {
-			owned.team = unique.Make(answer.Team)
+			owned.owner = unique.Make(owner{answer.Team, answer.Grants})
 		}
 		m.keep(m.found, m.absent, dag, owned)
 	}

@@ -165,6 +165,10 @@ type Answer struct {
 	// several teams, or a key to a row and to another team's environment variable. What is done needs to be allowed by each. Such an answer is
 	// not kept.
 	Others []string
+	// Grants, where Team is set, are those of the dag or asset; for a task, those of
+	// its dag. With Others, they are what is granted of all that was found, where an
+	// owner counts as granted its own.
+	Grants *Grants
 	// Task is set for a [KindTask] question that was found.
 	Task Task
 	// Current, for a task, means that the id is that of the task's current

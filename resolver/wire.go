@@ -65,6 +65,10 @@ type ownersAnswer struct {
 	Team *string `json:"team,omitempty"`
 	// Teams takes the place of Team where what is asked for has several owners. A fence that does not know it lets nothing through.
 	Teams []string `json:"teams,omitempty"`
+	// Readers and Triggerers are the lists of [Grants]. A fence that does not know
+	// them goes by the owner.
+	Readers    []string `json:"readers,omitempty"`
+	Triggerers []string `json:"triggerers,omitempty"`
 	// Task is present when a task was found.
 	Task *ownersTask `json:"task,omitempty"`
 	// Current and StoredTeam are as [Answer] has them.
@@ -140,6 +144,9 @@ func NewOwnersResponse(answers []Answer, now time.Time) OwnersResponse {
 		} else {
 			out.Teams = append([]string{answer.Team}, answer.Others...)
 		}
+		if grants := answer.Grants; grants != nil {
+			out.Readers, out.Triggerers = grants.Read, grants.Trigger
+		}
 		if task := answer.Task; task != (Task{}) {
 			out.Task = &ownersTask{DagID: task.DagID, RunID: task.RunID, TaskID: task.TaskID, MapIndex: &task.MapIndex}
 		}
@@ -192,6 +199,9 @@ func (a *ownersAnswer) parseFound(kind Kind, asOf time.Time) (Answer, error) {
 		answer.Team, answer.Others = a.Teams[0], a.Teams[1:]
 	default:
 		return Answer{}, errors.New("found, but without exactly one of team and teams")
+	}
+	if len(a.Readers)+len(a.Triggerers) > 0 && answer.Team != "" {
+		answer.Grants = &Grants{Read: a.Readers, Trigger: a.Triggerers}
 	}
 	if kind != KindTask {
 		return answer, nil

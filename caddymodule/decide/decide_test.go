@@ -28,6 +28,13 @@ func found(team string, others ...string) resolver.Answer {
 	return resolver.Answer{Outcome: resolver.Found, Team: team, Others: others, AsOf: asOf}
 }
 
+// granting is [found] with what others than the owners are granted.
+func granting(read, trigger string, teams ...string) resolver.Answer {
+	a := found(teams[0], teams[1:]...)
+	a.Grants = &resolver.Grants{Read: strings.Fields(read), Trigger: strings.Fields(trigger)}
+	return a
+}
+
 func task(dag, team string, mapIndex int) resolver.Answer {
 	a := found(team)
 	a.Task = resolver.Task{DagID: dag, RunID: run, TaskID: "t1", MapIndex: mapIndex}
@@ -45,6 +52,17 @@ var world = map[resolver.Key]resolver.Answer{
 	{Kind: resolver.KindDag, Name: "dag_a2"}:             found("team_a"),
 	{Kind: resolver.KindDag, Name: "dag_b"}:              found("team_b"),
 	{Kind: resolver.KindDag, Name: "dag_g"}:              found(""),
+	{Kind: resolver.KindDag, Name: "read_b"}:             granting("team_a", "", "team_b"),
+	{Kind: resolver.KindDag, Name: "trigger_b"}:          granting("", "team_a", "team_b"),
+	{Kind: resolver.KindDag, Name: "read_all"}:           granting("*", "", "team_b"),
+	{Kind: resolver.KindDag, Name: "trigger_all"}:        granting("", "*", "team_b"),
+	{Kind: resolver.KindDag, Name: "others_b"}:           granting("team_c", "team_d", "team_b"),
+	{Kind: resolver.KindVariable, Name: "granted_b"}:     granting("*", "*", "team_b"),
+	{Kind: resolver.KindConnection, Name: "granted_b"}:   granting("*", "*", "team_b"),
+	{Kind: resolver.KindAssetName, Name: "read_b"}:       granting("team_a", "", "team_b"),
+	{Kind: resolver.KindAssetURI, Name: "s3://read_b"}:   granting("*", "", "team_b"),
+	{Kind: resolver.KindAssetName, Name: "read_bc"}:      granting("team_a", "", "team_b", "team_c"),
+	{Kind: resolver.KindAssetAlias, Name: "alias_read"}:  granting("team_a", "", "team_b", "team_a"),
 	{Kind: resolver.KindVariable, Name: "var_a"}:         found("team_a"),
 	{Kind: resolver.KindVariable, Name: "var_b"}:         found("team_b"),
 	{Kind: resolver.KindVariable, Name: "var_g"}:         found(""),
@@ -272,6 +290,80 @@ func TestAssetsBelongToNobodyUntilTheOwnershipFileSaysSo(t *testing.T) {
 	r.policy.DenyGlobalWrites = true
 	r.deny(taskA, "PUT /store/asset/by-name/value?name=asset_free&key=k", decide.GlobalWrite)
 	r.allow(taskA, "GET /store/asset/by-name/value?name=asset_free&key=k", decide.IsGlobal)
+}
+
+func TestGrants_LetOthersUseDags(t *testing.T) {
+	t.Parallel()
+	r := rules{T: t, version: newest}
+	reads := []string{
+		"GET /dag-runs/%/r", "GET /dag-runs/%/r/state", "GET /dag-runs/previous?dag_id=%", "GET /dags/%",
+		"GET /task-instances/previous/%/t1", "GET /task-instances/breadcrumbs?dag_id=%&run_id=r",
+		"GET /dag-runs/count?dag_id=%", "GET /task-instances/count?dag_id=%", "GET /task-instances/states?dag_id=%",
+	}
+	triggers := []string{"POST /dag-runs/%/r", "POST /dag-runs/%/r/clear"}
+	xcoms := []string{"GET /xcoms/%/r/t1/k", "HEAD /xcoms/%/r/t1/k", "GET /xcoms/%/r/t1/k/item/0", "GET /xcoms/%/r/t1/k/slice"}
+	for _, c := range []struct {
+		dag             string
+		reads, triggers bool // by team_a
+		all             bool // by a task of no team too
+	}{
+		{"read_b", true, false, false},
+		{"trigger_b", true, true, false},
+		{"read_all", true, false, true},
+		{"trigger_all", true, true, true},
+		{"others_b", false, false, false},
+	} {
+		expect := func(who string, allowed bool, request string, denied decide.Reason) {
+			t.Helper()
+			request = strings.ReplaceAll(request, "%", c.dag)
+			if allowed {
+				r.allow(who, request, decide.Granted)
+			} else {
+				r.deny(who, request, denied)
+			}
+			r.allow(taskB, request, decide.OwnResource)
+			r.deny(unknown, request, decide.UnknownTask)
+		}
+		for _, request := range reads {
+			expect(taskA, c.reads, request, decide.OtherTeam)
+			expect(teamless, c.reads && c.all, request, decide.TeamlessTask)
+		}
+		for _, request := range triggers {
+			expect(taskA, c.triggers, request, decide.OtherTeam)
+			expect(teamless, c.triggers && c.all, request, decide.TeamlessTask)
+		}
+		for _, request := range xcoms {
+			expect(taskA, false, request, decide.OtherTeam)
+		}
+		r.deny(taskA, "POST /xcoms/"+c.dag+"/"+run+"/t1/k", decide.NotOwnTask)
+	}
+	r.deny(taskA, "GET /variables/granted_b", decide.OtherTeam)
+	r.deny(taskA, "PUT /variables/granted_b", decide.OtherTeam)
+	r.deny(taskA, "GET /connections/granted_b", decide.OtherTeam)
+	own := rules{T: t, version: newest, policy: decide.Policy{XComWrites: decide.OwnTeam}}
+	own.deny(taskA, "POST /xcoms/trigger_all/r/t1/k", decide.OtherTeam)
+}
+
+func TestGrants_LetOthersReadAssets(t *testing.T) {
+	t.Parallel()
+	r := rules{T: t, version: newest}
+	for _, request := range []string{
+		"GET /assets/by-name?name=read_b", "GET /assets/by-uri?uri=s3://read_b", "GET /asset-events/by-asset?name=read_b&uri=s3://read_b",
+		"GET /store/asset/by-name/value?name=read_b&key=k", "GET /assets/by-name?name=read_bc",
+		"GET /assets/by-alias?alias_name=alias_read", "GET /asset-events/by-asset-alias?name=alias_read",
+	} {
+		r.allow(taskA, request, decide.Granted)
+	}
+	r.allow(teamless, "GET /assets/by-uri?uri=s3://read_b", decide.Granted)
+	r.deny(teamless, "GET /assets/by-name?name=read_b", decide.TeamlessTask)
+	r.deny(taskA, "GET /asset-events/by-asset?name=read_b&uri=s3://b", decide.OtherTeam)
+	r.deny(taskA, "GET /asset-events/by-asset?name=asset_b&uri=s3://read_b", decide.OtherTeam)
+	for _, request := range []string{
+		"PUT /store/asset/by-name/value?name=read_b&key=k", "DELETE /store/asset/by-name/value?name=read_b&key=k",
+		"DELETE /store/asset/by-name/clear?name=read_b", "PUT /store/asset/by-uri/value?uri=s3://read_b&key=k", "DELETE /store/asset/by-uri/clear?uri=s3://read_b",
+	} {
+		r.deny(taskA, request, decide.OtherTeam)
+	}
 }
 
 func TestGlobalWritesDeny(t *testing.T) {

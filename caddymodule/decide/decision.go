@@ -43,6 +43,7 @@ const (
 	IsSelf       Reason = "self"
 	OwnResource  Reason = "own"
 	IsGlobal     Reason = "global"
+	Granted      Reason = "granted"
 	NotStored    Reason = "not_stored"
 	TeamlessTask Reason = "teamless_task"
 	RuleOff      Reason = "rule_off"

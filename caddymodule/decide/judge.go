@@ -181,7 +181,11 @@ func (d *Decision) judgeTeams(task *identity.Task, p *Policy, known facts) {
 		for i := 0; i < len(answer.Others) && d.Outcome == Allow; i++ {
 			d.judgeOwner(answer.Others[i], p)
 		}
-		if d.Outcome != Allow {
+		switch {
+		case d.Outcome == Allow:
+		case d.isGranted(answer.Grants):
+			d.allow(Granted)
+		default:
 			return
 		}
 	}
@@ -255,6 +259,20 @@ func (d *Decision) notStored(key resolver.Key) (decided bool) {
 func namesTeamEnvironment(r *route.Reading) bool {
 	return (r.Route.Kind == route.Variable || r.Route.Kind == route.Connection) &&
 		strings.HasPrefix(r.Key, "_") && strings.Contains(r.Key, "___")
+}
+
+// isGranted reports whether the owner's team grants what is done. XComs of a granted
+// dag are not, as Airflow hides those of another team by itself, and an asset's stored
+// values are only read.
+func (d *Decision) isGranted(g *resolver.Grants) bool {
+	mutates := d.Reading.Route.Action.Mutates()
+	switch {
+	case d.Reading.Route.Kind == route.Dag && mutates:
+		return g.Triggers(d.TaskTeam)
+	case d.Reading.Route.Kind == route.Dag, d.Reading.Route.Kind == route.Asset && !mutates:
+		return g.Reads(d.TaskTeam)
+	}
+	return false
 }
 
 // judgeOwner compares the owner's team with the task's.

@@ -15,8 +15,11 @@ import (
 // Names in the world that the contract is run against.
 const (
 	taskID    = "01980000-0000-7000-8000-000000000001"
+	sharedID  = "01980000-0000-7000-8000-000000000002"
 	unknownID = "01980000-0000-7000-8000-0000000000ff"
 )
+
+var shared = resolver.Grants{Read: []string{"team_b", "team_c"}, Trigger: []string{"team_d"}}
 
 var ran = resolver.Task{DagID: "dag_a", RunID: "run_1", TaskID: "extract", MapIndex: 3}
 
@@ -29,6 +32,7 @@ func Run(t *testing.T, build func(t *testing.T, world *World) resolver.Resolver)
 		"no question, no answer":                noQuestion,
 		"four outcomes kept apart":              fourOutcomes,
 		"a task has an identity and a team":     taskAnswered,
+		"grants travel with the owner":          grantsAnswered,
 		"a cancelled context is unavailable":    cancelled,
 		"a deadline is kept":                    deadline,
 		"neither slice is kept":                 slicesNotKept,
@@ -37,6 +41,9 @@ func Run(t *testing.T, build func(t *testing.T, world *World) resolver.Resolver)
 		t.Run(name, func(t *testing.T) {
 			world := new(World)
 			world.Own(resolver.KindDag, "dag_a", "team_a")
+			world.Own(resolver.KindDag, "shared", "team_a")
+			world.Grant(resolver.KindDag, "shared", &shared)
+			world.Run(sharedID, resolver.Task{DagID: "shared", RunID: "run_1", TaskID: "extract", MapIndex: -1})
 			world.Own(resolver.KindVariable, "theirs", "team_b")
 			world.Own(resolver.KindVariable, "global", "")
 			world.Own(resolver.KindConnection, "theirs", "team_c")
@@ -50,6 +57,29 @@ func Run(t *testing.T, build func(t *testing.T, world *World) resolver.Resolver)
 
 func ask(kind resolver.Kind, name string) resolver.Question {
 	return resolver.Question{Key: resolver.Key{Kind: kind, Name: name}, Freshness: resolver.Cached}
+}
+
+// grantsAnswered asks for a dag with grants, before and after a task of it whose
+// answer fills in the dag's owner.
+func grantsAnswered(t *testing.T, _ *World, r resolver.Resolver) {
+	t.Helper()
+	expect := func(kind resolver.Kind, name string, freshness resolver.Freshness, want *resolver.Grants) {
+		t.Helper()
+		question := ask(kind, name)
+		question.Freshness = freshness
+		answer := r.Resolve(t.Context(), []resolver.Question{question})[0]
+		if answer.Outcome != resolver.Found || answer.Team != "team_a" || !reflect.DeepEqual(answer.Grants, want) {
+			t.Errorf("%v %s: %v, team %q, grants %+v (%v): want found, team_a, %+v", kind, name, answer.Outcome, answer.Team, answer.Grants, answer.Err, want)
+		}
+	}
+	for range 2 {
+		expect(resolver.KindTask, sharedID, resolver.Cached, &shared)
+		expect(resolver.KindDag, "shared", resolver.Cached, &shared)
+		expect(resolver.KindDag, "dag_a", resolver.Cached, nil)
+		expect(resolver.KindDag, "shared", resolver.Fresh, &shared)
+		expect(resolver.KindTask, sharedID, resolver.Recent, &shared)
+		expect(resolver.KindTask, taskID, resolver.Confirm, nil)
+	}
 }
 
 func inOrder(t *testing.T, _ *World, r resolver.Resolver) {

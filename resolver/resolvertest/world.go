@@ -25,6 +25,7 @@ type World struct {
 
 	mu     sync.Mutex
 	owners map[resolver.Key]string
+	grants map[resolver.Key]*resolver.Grants
 	tasks  map[string]resolver.Task
 	past   map[string]bool
 	refuse map[resolver.Key]resolver.Outcome
@@ -39,6 +40,16 @@ func (w *World) Own(kind resolver.Kind, name, team string) {
 		w.owners = make(map[resolver.Key]string)
 	}
 	w.owners[resolver.Key{Kind: kind, Name: name}] = team
+}
+
+// Grant sets what the owner's team grants of a dag or an asset.
+func (w *World) Grant(kind resolver.Kind, name string, grants *resolver.Grants) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.grants == nil {
+		w.grants = make(map[resolver.Key]*resolver.Grants)
+	}
+	w.grants[resolver.Key{Kind: kind, Name: name}] = grants
 }
 
 // Run makes a task exist, as a current attempt. Its team is that of its dag,
@@ -143,7 +154,7 @@ func (w *World) answer(question resolver.Question, asOf time.Time) resolver.Answ
 	if question.Kind != resolver.KindTask {
 		for _, key := range []resolver.Key{question.Key, asset(question.Key)} {
 			if team, ok := w.owners[key]; ok {
-				return resolver.Answer{Outcome: resolver.Found, Team: team, AsOf: asOf}
+				return resolver.Answer{Outcome: resolver.Found, Team: team, Grants: w.grants[key], AsOf: asOf}
 			}
 		}
 		return resolver.Answer{Outcome: resolver.NotFound, AsOf: asOf}
@@ -152,9 +163,10 @@ func (w *World) answer(question resolver.Question, asOf time.Time) resolver.Answ
 	if !ok {
 		return resolver.Answer{Outcome: resolver.NotFound, AsOf: asOf}
 	}
-	team := w.owners[resolver.Key{Kind: resolver.KindDag, Name: task.DagID}]
+	dag := resolver.Key{Kind: resolver.KindDag, Name: task.DagID}
+	team := w.owners[dag]
 	return resolver.Answer{
-		Outcome: resolver.Found, Team: team, Task: task, AsOf: asOf,
+		Outcome: resolver.Found, Team: team, Grants: w.grants[dag], Task: task, AsOf: asOf,
 		Current: !w.past[question.Name], StoredTeam: team,
 	}
 }

@@ -52,6 +52,31 @@ var dags = []cell{
 	{"breadcrumbs of a global dag", taskA, get("/task-instances/breadcrumbs?dag_id=dag_g&run_id={run1}"), 200, passes},
 }
 
+// granted: what the ownership file grants team_a of team_b's. XComs can't be.
+var granted = []cell{
+	{"a granted dag", taskA, get("/dags/shared_b"), 200, passes},
+	{"a run of a granted dag", taskA, get("/dag-runs/shared_b/{run1}"), 200, passes},
+	{"the state of a granted dag's run", taskA, get("/dag-runs/shared_b/{run1}/state"), 200, passes},
+	{"the count of a granted dag's runs", taskA, get("/dag-runs/count?dag_id=shared_b"), 200, passes},
+	{"a granted dag's task states", taskA, get("/task-instances/states?dag_id=shared_b"), 200, passes},
+	{"a dag that may be triggered", taskA, get("/dag-runs/triggered_b/{run1}/state"), 200, passes},
+	{"a dag granted to a team, for a teamless task", taskG, get("/dag-runs/shared_b/{run1}/state"), 200, denied},
+	{"a dag granted to a team, for an unknown task", nowhere, get("/dag-runs/shared_b/{run1}/state"), 200, denied},
+	{"a granted dag for its owner", taskB, get("/dag-runs/shared_b/{run1}/state"), 200, passes},
+	{"an XCom of a granted dag", taskA, get("/xcoms/shared_b/{run1}/t1/return_value"), 200, denied},
+	{"a granted asset by name", taskA, get("/assets/by-name?name=asset_shared"), 200, passes},
+	{"a granted asset by URI", taskA, get("/assets/by-uri?uri=s3://bucket/asset_shared"), 200, passes},
+	{"a granted asset's events", taskA, get("/asset-events/by-asset?name=asset_shared&uri=s3://bucket/asset_shared"), 200, passes},
+	{"an asset granted to a team, for a teamless task", taskG, get("/assets/by-name?name=asset_shared"), 200, denied},
+	{"storing a value of a granted asset", taskA, put("/store/asset/by-name/value?name=asset_shared&key=k", `{"value":"v"}`), 204, denied},
+	{"triggering a dag that may be read", taskA, post("/dag-runs/shared_b/new", `{}`), 204, denied},
+	{"clearing a run of a dag that may be read", taskA, post("/dag-runs/shared_b/{run2}/clear", ""), 204, denied},
+	{"triggering a dag that may be triggered", taskA, post("/dag-runs/triggered_b/new", `{}`), 204, passes},
+	{"clearing a run of a dag that may be triggered", taskA, post("/dag-runs/triggered_b/{run2}/clear", ""), 204, passes},
+	{"triggering it from a teamless task", taskG, post("/dag-runs/triggered_b/new_by_g", `{}`), 204, denied},
+	{"writing an XCom of a granted dag", taskA, post("/xcoms/triggered_b/{run1}/t1/x_put", `"forged"`), 201, denied},
+}
+
 // dagWrites: runs are triggered and cleared where they may be read.
 var dagWrites = []cell{
 	{"triggering the own dag", taskA, post("/dag-runs/dag_a/new", `{"conf":{"k":"v"}}`), 204, passes},

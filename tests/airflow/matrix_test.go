@@ -30,7 +30,7 @@ type cell struct {
 // matrix is every cell. Those that only read come first, so that none sees what
 // a write without the fence left behind; each write has rows of its own.
 func matrix() []cell {
-	cells := slices.Concat(variables, connections, xcoms, xcomWrites, dags, dagWrites, own, assets, tokens, routes)
+	cells := slices.Concat(variables, connections, xcoms, xcomWrites, dags, granted, dagWrites, own, assets, tokens, routes)
 	slices.SortStableFunc(cells, func(a, b cell) int {
 		switch {
 		case a.request.reads() == b.request.reads():

@@ -52,7 +52,14 @@ SerializedDAG = newer("airflow.serialization.definitions.dag", "SerializedDAG") 
 DagSerialization = getattr(serialized_objects, "DagSerialization", SerializedDAG)
 
 BUNDLES = {"bundle_a": "team_a", "bundle_b": "team_b", "bundle_g": None}
-DAGS = {"dag_a": "bundle_a", "dag_a2": "bundle_a", "dag_b": "bundle_b", "dag_g": "bundle_g"}
+DAGS = {
+    "dag_a": "bundle_a",
+    "dag_a2": "bundle_a",
+    "dag_b": "bundle_b",
+    "shared_b": "bundle_b",
+    "triggered_b": "bundle_b",
+    "dag_g": "bundle_g",
+}
 TASKS = ("t1", "t2", "start", "end", "retry")
 DATES = (datetime(2026, 1, 1, tzinfo=timezone.utc), datetime(2026, 1, 2, tzinfo=timezone.utc))
 # Those with put or delete in their name are there to be changed, by one test each.
@@ -62,7 +69,13 @@ VARIABLES = {
     None: ("global_var", "keys", "global_put", "global_delete", "global_put_by_g"),
 }
 CONNECTIONS = {"team_a": "conn_a", "team_b": "conn_b", None: "global_conn"}
-ASSETS = {"team_a": "asset_a", "team_b": "asset_b", None: "asset"}
+ASSETS = {"asset_a": "team_a", "asset_b": "team_b", "asset_shared": "team_b", "asset": None}
+
+GRANTS = [
+    {"to": "team_a", "dags": "shared_b"},
+    {"to": "team_a", "dags": "trigger*", "access": "trigger"},
+    {"to": "team_a", "assets": ["asset_shared", "s3://bucket/asset_sh*"]},
+]
 
 
 def add_owners(session):
@@ -89,7 +102,7 @@ def add_owners(session):
         session.add_all(Variable(key=key, val=f"value of {key}", **of(team)) for key in keys)
     for team, conn_id in CONNECTIONS.items():
         session.add(Connection(conn_id=conn_id, conn_type="http", password=f"of {conn_id}", **of(team)))
-    owners = {"assets": add_assets(session)}
+    owners = {"assets": add_assets(session), "grants": GRANTS}
     if not Team:
         owners["bundles"] = {name: team for name, team in BUNDLES.items() if team}
         owners["variables"] = {key: team for team, keys in VARIABLES.items() if team for key in keys}
@@ -100,7 +113,7 @@ def add_owners(session):
 def add_assets(session):
     """An asset and an alias for each team and for nobody. Airflow lets nobody own one; returns who does."""
     owners = {}
-    for team, name in ASSETS.items():
+    for name, team in ASSETS.items():
         uri, alias = f"s3://bucket/{name}", name.replace("asset", "alias")
         asset = AssetModel(name=name, uri=uri, extra={}, group="asset")
         session.add_all([asset, AssetActive(name=name, uri=uri), AssetAliasModel(name=alias, group="asset")])

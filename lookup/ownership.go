@@ -212,16 +212,11 @@ func parseOwners(data []byte, withDatabase bool) (*ownershipRules, error) {
 			return nil, fmt.Errorf("line %d: only the metadata database knows which bundle a dag is from; set database, or name the dags instead", key.Line)
 		}
 		seen[key.Value] = true
+		parse := func() error { return section.parse(key.Value, value) }
 		if isGrants {
-			if err := o.grants.parse(value); err != nil {
-				return nil, err
-			}
-			continue
+			parse = func() error { return o.grants.parse(value) }
 		}
-		if key.Value == "variables" || key.Value == "connections" {
-			section.split, section.upper = map[string]bool{}, new(names)
-		}
-		if err := section.parse(key.Value, value); err != nil {
+		if err := parse(); err != nil {
 			return nil, err
 		}
 	}
@@ -232,6 +227,9 @@ func parseOwners(data []byte, withDatabase bool) (*ownershipRules, error) {
 func (n *names) parse(section string, node *yaml.Node) error {
 	if node.Kind != yaml.MappingNode {
 		return fmt.Errorf("line %d: %s must be a map from a name to a team; write `%s: {}` for none", node.Line, section, section)
+	}
+	if section == "variables" || section == "connections" {
+		n.split, n.upper = map[string]bool{}, new(names)
 	}
 	seen := make(map[string]int, len(node.Content)/2)
 	for i := 0; i < len(node.Content); i += 2 {

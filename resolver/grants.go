@@ -2,7 +2,7 @@ package resolver
 
 import "slices"
 
-// EveryTask, in a list of [Grants], stands for every task, also one of no team.
+// EveryTask stands in a list of [Grants] for every task, also one of no team.
 const EveryTask = "*"
 
 // MaxGrantBytes bounds the names in the [Grants] of one thing, each with two bytes

@@ -83,7 +83,9 @@ func TestSlowClients_DelayNoOther(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	sidecar.Within(t, 30*time.Second, "all are under way", func() bool { return fence.Descriptors(t) >= open+slowClients*7/4-10 })
+	// All that reach upstream have a second connection. On a busy machine a few are
+	// answered 503 instead.
+	sidecar.Within(t, time.Minute, "most are under way", func() bool { return fence.Descriptors(t) >= open+slowClients*3/2 })
 
 	client := &http.Client{Timeout: 10 * time.Second}
 	var slowest time.Duration

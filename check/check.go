@@ -46,14 +46,17 @@ func (s State) String() string {
 	return fmt.Sprintf("state(%d)", uint8(s))
 }
 
+// MarshalText implements encoding.TextMarshaler.
+func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
 // Finding is the result of one check.
 type Finding struct {
 	// Check names what was looked at: "upstream", "redis", ...
-	Check string
-	State State
+	Check string `json:"check"`
+	State State  `json:"state"`
 	// Text is what was found, and the fix for a problem or a warning. It holds no
 	// secret.
-	Text string
+	Text string `json:"text"`
 }
 
 // String returns the finding as one line.

@@ -39,18 +39,32 @@ type ServerOptions struct {
 	Logger *slog.Logger
 }
 
+// Check returns what is wrong with the options by themselves; [Run] also returns what
+// is wrong with their files.
+func (o *ServerOptions) Check() error {
+	switch {
+	case (o.TLSCert == "") != (o.TLSKey == ""):
+		return errors.New("tls-cert and tls-key belong together: set both, or neither to serve without TLS")
+	case o.ClientCA != "" && o.TLSCert == "":
+		return errors.New("client-ca: client certificates need TLS; set --tls-cert and --tls-key")
+	case o.TokenFile == "" && o.ClientCA == "" && !isLoopback(o.Listen):
+		return fmt.Errorf("listen: %q is not a loopback address, and clients would not be authenticated; set --token-file or --client-ca, or listen on 127.0.0.1", o.Listen)
+	}
+	return nil
+}
+
 // Run serves the directory over HTTP until ctx ends, then lets the requests in
 // flight end and returns nil. The directory stays the caller's to close.
 func Run(ctx context.Context, d *Directory, options ServerOptions) error {
 	if options.Logger == nil {
 		options.Logger = slog.Default()
 	}
+	if err := options.Check(); err != nil {
+		return err
+	}
 	tokens, err := options.tokens()
 	if err != nil {
 		return err
-	}
-	if tokens == nil && options.ClientCA == "" && !isLoopback(options.Listen) {
-		return fmt.Errorf("listen: %q is not a loopback address, and clients would not be authenticated; set --token-file or --client-ca, or listen on 127.0.0.1", options.Listen)
 	}
 	tlsConfig, err := options.tls()
 	if err != nil {
@@ -157,10 +171,7 @@ func isLoopback(address string) bool {
 //
 //nolint:nilnil // http.Server's own way to say "no TLS"
 func (o *ServerOptions) tls() (*tls.Config, error) {
-	if o.TLSCert == "" && o.TLSKey == "" {
-		if o.ClientCA != "" {
-			return nil, errors.New("client-ca: client certificates need TLS; set --tls-cert and --tls-key")
-		}
+	if o.TLSCert == "" {
 		return nil, nil
 	}
 	current, err := rotate.New(rotate.Source[*tls.Config]{

@@ -16,11 +16,9 @@ import (
 	"github.com/dagfence/dagfence/proxyconfig"
 )
 
-func init() {
-	caddycmd.RegisterCommand(caddycmd.Command{
-		Name: "check",
-		Usage: "[--config <file> | --upstream <url> [--upstream-host <host>] [--upstream-ca <file>] [--redis <url>] [--database <url>] [--lookup <url>] [--ownership-file <file>]] " +
-			"[--fence <url>] [--token-file <file>] | --direct-url <url> [--fence <url>]",
+func checkCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "check",
 		Short: "Checks the fence's settings and its dependencies",
 		Long: `
 Checks the settings, the token keys against the tokens that upstream signs and
@@ -36,21 +34,20 @@ execution_api_server_url, if Airflow's own configuration has it), and
 
 Where tasks run, --direct-url is the api-server's own URL, which must not be
 reachable from there, and --fence the URL that tasks are given.`,
-		CobraFunc: func(cmd *cobra.Command) {
-			cmd.Flags().String("config", "", "Caddyfile, or Caddy's JSON (.json), with the fence and its reverse_proxy, instead of the flags below")
-			cmd.Flags().String("upstream", "", "URL of Airflow's api-server, scheme and host:port only")
-			cmd.Flags().String("upstream-host", "", "Host header for upstream, as the fence sends it")
-			cmd.Flags().String("upstream-ca", "", "CA certificates that upstream's certificate is verified with, PEM, as the fence has them")
-			cmd.Flags().String("redis", "", "URL of the Redis that the fence uses")
-			cmd.Flags().String("database", "", "SQLAlchemy URL of Airflow's metadata database, as the fence has it")
-			cmd.Flags().String("lookup", "", "URL of the lookup service, instead of --database")
-			cmd.Flags().String("ownership-file", "", "YAML file with owners that the database does not have")
-			cmd.Flags().String("fence", "", "URL that tasks are given, such as http://fence:8081/execution/")
-			cmd.Flags().String("token-file", "", "File with the token of a running task")
-			cmd.Flags().String("direct-url", "", "Where tasks run: the api-server's own URL, which must not be reachable from there")
-			runs(cmd, checkFence)
-		},
-	})
+	}
+	cmd.Flags().String("config", "", "Caddyfile, or Caddy's JSON (.json), with the fence and its reverse_proxy, instead of the flags below")
+	cmd.Flags().String("upstream", "", "URL of Airflow's api-server, scheme and host:port only")
+	cmd.Flags().String("upstream-host", "", "Host header for upstream, as the fence sends it")
+	cmd.Flags().String("upstream-ca", "", "CA certificates that upstream's certificate is verified with, PEM, as the fence has them")
+	cmd.Flags().String("redis", "", "URL of the Redis that the fence uses")
+	cmd.Flags().String("database", "", "SQLAlchemy URL of Airflow's metadata database, as the fence has it")
+	cmd.Flags().String("lookup", "", "URL of the lookup service, instead of --database")
+	cmd.Flags().String("ownership-file", "", "YAML file with owners that the database does not have")
+	cmd.Flags().String("fence", "", "URL that tasks are given, such as http://fence:8081/execution/")
+	cmd.Flags().String("token-file", "", "File with the token of a running task")
+	cmd.Flags().String("direct-url", "", "Where tasks run: the api-server's own URL, which must not be reachable from there")
+	cmd.Flags().Bool("json", false, "Print JSON, once all is checked")
+	return runs(cmd, checkFence)
 }
 
 // tasksURLOf returns the flag's URL, or else that of Airflow's own configuration.
@@ -75,38 +72,33 @@ func checkFence(flags caddycmd.Flags) error {
 	if err != nil {
 		return err
 	}
-	counts := make(map[check.State]int)
-	report := func(f check.Finding) {
-		counts[f.State]++
-		fmt.Println(f)
-	}
+	findings := &findings{to: os.Stdout, json: flags.Bool("json")}
 	if direct := flags.String("direct-url"); direct != "" {
-		err = checkWorker(ctx, flags, tasks, direct, report)
+		err = checkWorker(ctx, flags, tasks, direct, findings)
 	} else {
-		err = checkFences(ctx, flags, tasks, report)
+		err = checkFences(ctx, flags, tasks, findings)
 	}
-	if err == nil && counts[check.Problem] > 0 {
-		err = fmt.Errorf("%d of %d checks found a problem", counts[check.Problem],
-			counts[check.Problem]+counts[check.Warning]+counts[check.OK])
+	if err != nil {
+		return err
 	}
-	return err
+	return findings.end()
 }
 
-func checkWorker(ctx context.Context, flags caddycmd.Flags, tasks *url.URL, direct string, report func(check.Finding)) error {
+func checkWorker(ctx context.Context, flags caddycmd.Flags, tasks *url.URL, direct string, findings *findings) error {
 	for _, name := range []string{"config", "upstream", "upstream-host", "upstream-ca", "redis", "database", "lookup", "ownership-file", "token-file"} {
 		if flags.String(name) != "" {
-			return fmt.Errorf("--%s and --direct-url are mutually exclusive: --direct-url is for where tasks run, the others for where the fence runs", name)
+			return usageError{fmt.Errorf("--%s and --direct-url are mutually exclusive: --direct-url is for where tasks run, the others for where the fence runs", name)}
 		}
 	}
 	address, err := parseSite("--direct-url", direct)
 	if err != nil {
 		return err
 	}
-	check.AtWorker(ctx, tasks, address, report)
+	check.AtWorker(ctx, tasks, address, findings.add)
 	return nil
 }
 
-func checkFences(ctx context.Context, flags caddycmd.Flags, tasks *url.URL, report func(check.Finding)) error {
+func checkFences(ctx context.Context, flags caddycmd.Flags, tasks *url.URL, findings *findings) error {
 	fences, err := fencesOf(flags)
 	if err != nil {
 		return err
@@ -116,11 +108,9 @@ func checkFences(ctx context.Context, flags caddycmd.Flags, tasks *url.URL, repo
 		return err
 	}
 	for i, fence := range fences {
-		if len(fences) > 1 {
-			fmt.Printf("fence %d of %d\n", i+1, len(fences))
-		}
+		findings.begin(i+1, len(fences))
 		fence.Tasks, fence.Token = tasks, token
-		check.AtFence(ctx, fence, report)
+		check.AtFence(ctx, fence, findings.add)
 	}
 	return nil
 }
@@ -139,7 +129,7 @@ func fencesOf(flags caddycmd.Flags) ([]check.Options, error) {
 	if given := flags.String("upstream"); given != "" {
 		var err error
 		if upstream, err = proxyconfig.ParseUpstream(given); err != nil {
-			return nil, err
+			return nil, usageError{err}
 		}
 	}
 	file := flags.String("config")
@@ -152,7 +142,7 @@ func fencesOf(flags caddycmd.Flags) ([]check.Options, error) {
 	}
 	for _, name := range []string{"redis", "database", "lookup", "ownership-file"} {
 		if flags.String(name) != "" {
-			return nil, fmt.Errorf("--%s and --config are mutually exclusive: set it in the configuration file", name)
+			return nil, usageError{fmt.Errorf("--%s and --config are mutually exclusive: set it in the configuration file", name)}
 		}
 	}
 	fences, err := configuredFences(file)
@@ -173,11 +163,11 @@ func parseSite(flag, raw string) (*url.URL, error) {
 		return nil, nil
 	}
 	if proxyconfig.HasBareIPv6(raw) {
-		return nil, fmt.Errorf("%s: an IPv6 address needs brackets: write it as http://[::1]:8081/execution/", flag)
+		return nil, usageError{fmt.Errorf("%s: an IPv6 address needs brackets: write it as http://[::1]:8081/execution/", flag)}
 	}
 	u, err := url.Parse(raw)
 	if err != nil || u.Hostname() == "" || u.User != nil || (u.Scheme != "http" && u.Scheme != "https") || u.RawQuery != "" || u.Fragment != "" {
-		return nil, fmt.Errorf("%s is not the URL of a server: give scheme, host and path, such as http://fence:8081/execution/", flag)
+		return nil, usageError{fmt.Errorf("%s is not the URL of a server: give scheme, host and path, such as http://fence:8081/execution/", flag)}
 	}
 	return u, nil
 }

@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"encoding/json"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -9,31 +10,13 @@ import (
 	"strings"
 	"testing"
 
-	caddycmd "github.com/caddyserver/caddy/v2/cmd"
-	"github.com/spf13/cobra"
-
 	main "github.com/dagfence/dagfence/cmd/dagfence"
 )
 
-// check calls the command as a shell does, and returns what it printed.
-func checked(t *testing.T, args ...string) (printed string, err error) {
+// checked runs dagfence check, and returns what it text.
+func checked(t *testing.T, args ...string) (text string, err error) {
 	t.Helper()
-	before := os.Stdout
-	file, err := os.Create(filepath.Join(t.TempDir(), "stdout"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	os.Stdout = file
-	defer func() { os.Stdout = before }()
-	cmd := &cobra.Command{Use: "check", SilenceUsage: true, SilenceErrors: true}
-	caddycmd.Commands()["check"].CobraFunc(cmd)
-	cmd.SetArgs(args)
-	err = cmd.Execute()
-	content, readErr := os.ReadFile(file.Name())
-	if readErr != nil {
-		t.Fatal(readErr)
-	}
-	return string(content), err
+	return printed(t, append([]string{"check"}, args...)...)
 }
 
 // file writes a file for the test.
@@ -101,9 +84,9 @@ func TestCheck_NamesAReachableAdminEndpoint(t *testing.T) {
 	t.Setenv("AIRFLOW__API_AUTH__JWT_SECRET", strings.Repeat("s", 64))
 	owners := file(t, "owners.yaml", "dags: {}")
 	for admin, want := range map[string]string{"": "problem      admin endpoint  it listens on localhost:2019", "admin off": "ok           admin endpoint  "} {
-		printed, _ := checked(t, "--config", file(t, "fence.conf", "{\n"+admin+"\n}\n:8081 {\ndagfence {\nownership_file "+owners+"\n}\n}"))
-		if !strings.Contains(printed, want) {
-			t.Errorf("%q: no %q in\n%s", admin, want, printed)
+		text, _ := checked(t, "--config", file(t, "fence.conf", "{\n"+admin+"\n}\n:8081 {\ndagfence {\nownership_file "+owners+"\n}\n}"))
+		if !strings.Contains(text, want) {
+			t.Errorf("%q: no %q in\n%s", admin, want, text)
 		}
 	}
 }
@@ -120,7 +103,7 @@ func TestCheck_NamesInvalidFlags(t *testing.T) {
 		"--config: no fence is configured":                            {"--config", file(t, "Caddyfile", ":8081 {\nrespond 200\n}")},
 		"--config: reading the fence's settings: json: unknown field": {"--config", file(t, "c.json", `{"apps":{"http":{"servers":{"a":{"routes":[{"handle":[{"handler":"dagfence","modes":"x"}]}]}}}}}`)},
 	} {
-		if printed, err := checked(t, args...); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "pass") || printed != "" {
+		if text, err := checked(t, args...); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "pass") || text != "" {
 			t.Errorf("%v: got %v, want %q", args, err, want)
 		}
 	}
@@ -134,19 +117,34 @@ func TestCheck_FailsOnlyWithAProblem(t *testing.T) {
 		_, _ = io.WriteString(w, `{"status":"healthy"}`)
 	}))
 	defer airflow.Close()
-	printed, err := checked(t, "--direct-url", airflow.URL)
-	if err == nil || err.Error() != "1 of 1 checks found a problem" || !strings.Contains(printed, "problem      bypass          Airflow answers at "+airflow.URL) {
-		t.Errorf("bypass: %v\n%s", err, printed)
+	text, err := checked(t, "--direct-url", airflow.URL)
+	if err == nil || err.Error() != "1 of 1 checks found a problem" || !strings.Contains(text, "problem      bypass          Airflow answers at "+airflow.URL) {
+		t.Errorf("bypass: %v\n%s", err, text)
 	}
-	printed, err = checked(t, "--direct-url", "http://127.0.0.1:1")
-	if err != nil || !strings.Contains(printed, "\nok           bypass") || !strings.Contains(printed, "not checked  tasks' URL") {
-		t.Errorf("no bypass: %v\n%s", err, printed)
+	text, err = checked(t, "--direct-url", "http://127.0.0.1:1")
+	if err != nil || !strings.Contains(text, "\nok           bypass") || !strings.Contains(text, "not checked  tasks' URL") {
+		t.Errorf("no bypass: %v\n%s", err, text)
 	}
 	t.Setenv("AIRFLOW__CORE__EXECUTION_API_SERVER_URL", airflow.URL+"/execution/")
 	t.Setenv("AIRFLOW__API_AUTH__JWT_SECRET", strings.Repeat("s", 64))
 	owners := file(t, "owners.yaml", "dags: {}")
-	printed, err = checked(t, "--ownership-file", owners)
-	if err == nil || err.Error() != "2 of 4 checks found a problem" || !strings.Contains(printed, "problem      ownership_file  it is the only source") || !strings.Contains(printed, "problem      tasks' URL      Airflow itself answers at") {
-		t.Errorf("the tasks' URL: %v\n%s", err, printed)
+	text, err = checked(t, "--ownership-file", owners)
+	if err == nil || err.Error() != "2 of 4 checks found a problem" || !strings.Contains(text, "problem      ownership_file  it is the only source") || !strings.Contains(text, "problem      tasks' URL      Airflow itself answers at") {
+		t.Errorf("the tasks' URL: %v\n%s", err, text)
+	}
+}
+
+func TestCheck_PrintsJSON(t *testing.T) {
+	text, err := checked(t, "--json", "--direct-url", "http://127.0.0.1:1")
+	var found []struct{ Check, State, Text string }
+	if err != nil || json.Unmarshal([]byte(text), &found) != nil || len(found) != 2 || found[0].State != "not checked" || found[1].Check != "bypass" || found[1].State != "ok" || found[0].Text == "" {
+		t.Errorf("%v\n%s", err, text)
+	}
+	fence := ":8081 {\ndagfence\n}\n"
+	text, err = checked(t, "--json", "--config", file(t, "fence.conf", fence+strings.Replace(fence, "8081", "8082", 1)))
+	var numbered []struct{ Fence int }
+	if err == nil || main.ExitCode(err) != 1 || !strings.Contains(err.Error(), "found a problem") || json.Unmarshal([]byte(text), &numbered) != nil ||
+		numbered[0].Fence != 1 || numbered[len(numbered)-1].Fence != 2 {
+		t.Errorf("two fences: %v\n%s", err, text)
 	}
 }

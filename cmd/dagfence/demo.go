@@ -8,15 +8,15 @@ import (
 
 	"github.com/dagfence/dagfence/config"
 	"github.com/dagfence/dagfence/demo"
+	"github.com/dagfence/dagfence/proxyconfig"
 )
 
 // demoListen is where the demo's fence listens by default.
 const demoListen = "127.0.0.1:8081"
 
-func init() {
-	caddycmd.RegisterCommand(caddycmd.Command{
-		Name:  "demo",
-		Usage: "[--check] [--listen <address>]",
+func demoCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "demo",
 		Short: "Runs a demo of the fence, with all its dependencies embedded",
 		Long: `
 Runs the fence in front of a stub of Airflow's Execution API, with a metadata
@@ -26,12 +26,10 @@ behind. Ctrl-C ends it.
 
 With --check it sends every request of the access matrix through the fence,
 prints the result of each, and exits with an error if any is wrong.`,
-		CobraFunc: func(cmd *cobra.Command) {
-			cmd.Flags().String("listen", "", "Address to listen on, host:port (default "+demoListen+", any free port with --check)")
-			cmd.Flags().Bool("check", false, "Run the access matrix, and exit")
-			runs(cmd, runDemo)
-		},
-	})
+	}
+	cmd.Flags().String("listen", "", "Address to listen on, host:port (default "+demoListen+", any free port with --check)")
+	cmd.Flags().Bool("check", false, "Run the access matrix, and exit")
+	return runs(cmd, runDemo)
 }
 
 func runDemo(flags caddycmd.Flags) error {
@@ -43,6 +41,9 @@ func runDemo(flags caddycmd.Flags) error {
 	}
 	if given := flags.String("listen"); given != "" {
 		listen = given
+	}
+	if err := proxyconfig.CheckListen("--listen", listen); err != nil {
+		return usageError{err}
 	}
 	return run(ctx, os.Stdout, listen, config.Rules{})
 }

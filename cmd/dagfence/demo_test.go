@@ -9,8 +9,7 @@ import (
 	"syscall"
 	"testing"
 
-	caddycmd "github.com/caddyserver/caddy/v2/cmd"
-	"github.com/spf13/cobra"
+	main "github.com/dagfence/dagfence/cmd/dagfence"
 )
 
 // These tests share the one Caddy that a process has, so none is parallel.
@@ -40,10 +39,7 @@ func temporary(t *testing.T) {
 
 // run is the command as a shell calls it.
 func run(args ...string) error {
-	cmd := &cobra.Command{Use: "demo", SilenceUsage: true, SilenceErrors: true}
-	caddycmd.Commands()["demo"].CobraFunc(cmd)
-	cmd.SetArgs(args)
-	return cmd.Execute()
+	return main.Execute(append([]string{"demo"}, args...))
 }
 
 // stdout takes what is printed from now on, until the test ends.

@@ -24,10 +24,9 @@ import (
 // reason is still printed. A fence that asks its sources for so long is not ready.
 const healthTimeout = 5 * time.Second
 
-func init() {
-	caddycmd.RegisterCommand(caddycmd.Command{
-		Name:  "health",
-		Usage: "[--status <address>]",
+func healthCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "health",
 		Short: "Reports whether a running fence or lookup service is ready",
 		Long: `
 Asks /ready of a running fence, or of a lookup service. It prints "ready" and
@@ -39,18 +38,16 @@ container, and needs no shell.
 the address of the site with dagfence_status: host:port or :port, a URL for HTTPS
 (https://127.0.0.1:8082), or a unix socket (unix//run/fence.sock). On loopback the
 certificate is not verified, since it is for the name that clients use.`,
-		CobraFunc: func(cmd *cobra.Command) {
-			cmd.Flags().String("status", "127.0.0.1:8083", "Address that serves /ready, host:port, URL or unix socket")
-			runs(cmd, func(flags caddycmd.Flags) error {
-				ctx, cancel := context.WithTimeout(context.Background(), healthTimeout)
-				defer cancel()
-				if err := askReady(ctx, flags.String("status")); err != nil {
-					return err
-				}
-				fmt.Println("ready")
-				return nil
-			})
-		},
+	}
+	cmd.Flags().String("status", "127.0.0.1:8083", "Address that serves /ready, host:port, URL or unix socket")
+	return runs(cmd, func(flags caddycmd.Flags) error {
+		ctx, cancel := context.WithTimeout(context.Background(), healthTimeout)
+		defer cancel()
+		if err := askReady(ctx, flags.String("status")); err != nil {
+			return err
+		}
+		_, err := fmt.Println("ready")
+		return err
 	})
 }
 
@@ -59,7 +56,7 @@ certificate is not verified, since it is for the name that clients use.`,
 func askReady(ctx context.Context, status string) error {
 	server, socket, err := parseStatus(status)
 	if err != nil {
-		return err
+		return usageError{err}
 	}
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, server.JoinPath("/ready").String(), http.NoBody)
 	if err != nil {

@@ -12,8 +12,7 @@ import (
 	"strings"
 	"testing"
 
-	caddycmd "github.com/caddyserver/caddy/v2/cmd"
-	"github.com/spf13/cobra"
+	main "github.com/dagfence/dagfence/cmd/dagfence"
 )
 
 // named finds what a text may ask an operator to set: a flag, a variable of
@@ -35,11 +34,7 @@ func TestHints_NameExistingOptions(t *testing.T) {
 		t.Fatal(err)
 	}
 	flags := make(map[string]bool)
-	for _, command := range caddycmd.Commands() {
-		c := &cobra.Command{Use: command.Name}
-		if command.CobraFunc != nil {
-			command.CobraFunc(c)
-		}
+	for _, c := range main.NewRoot().Commands() {
 		for flag := range strings.FieldsSeq(c.Flags().FlagUsages()) {
 			flags[flag] = true
 		}

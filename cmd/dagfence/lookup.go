@@ -20,11 +20,9 @@ import (
 	"github.com/dagfence/dagfence/setup"
 )
 
-func init() {
-	caddycmd.RegisterCommand(caddycmd.Command{
-		Name: "lookup",
-		Usage: "--listen <address> [--database <url>] [--ownership-file <file>] [--token-file <file>] " +
-			"[--tls-cert <file> --tls-key <file> --client-ca <file>] [--redis <url> [--cache-key-file <file>] [--deployment <name>]]",
+func lookupCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "lookup",
 		Short: "Runs the lookup service, which fences ask who owns what",
 		Long: `
 Serves POST /v1/owners, /live, /ready and /metrics from Airflow's metadata
@@ -39,25 +37,23 @@ all fences on that Redis forget within a second. Messages are sealed like those 
 the fences: with the cache key in --cache-key-file, else with the secret in
 AIRFLOW__API_AUTH__JWT_SECRET or airflow.cfg; and for the fences' own deployment,
 if they set cache deployment.`,
-		CobraFunc: func(cmd *cobra.Command) {
-			cmd.Flags().String("listen", "127.0.0.1:8082", "Address to listen on, host:port")
-			cmd.Flags().String("database", "", "SQLAlchemy URL of Airflow's metadata database")
-			cmd.Flags().String("ownership-file", "", "YAML file with owners that the database does not have")
-			cmd.Flags().String("token-file", "", "File with the bearer secret that fences must send")
-			cmd.Flags().String("tls-cert", "", "Certificate to serve HTTPS with, PEM")
-			cmd.Flags().String("tls-key", "", "Its private key, PEM")
-			cmd.Flags().String("client-ca", "", "CA certificates that fences' certificates are verified with, PEM")
-			cmd.Flags().String("redis", "", "URL of the Redis that fences share, to publish changed owners to")
-			cmd.Flags().String("cache-key-file", "", "File with the cache key of those fences, if they have one")
-			cmd.Flags().String("deployment", "", "The cache deployment of those fences, if they have one")
-			runs(cmd, serveLookup)
-		},
-	})
+	}
+	cmd.Flags().String("listen", "127.0.0.1:8082", "Address to listen on, host:port")
+	cmd.Flags().String("database", "", "SQLAlchemy URL of Airflow's metadata database")
+	cmd.Flags().String("ownership-file", "", "YAML file with owners that the database does not have")
+	cmd.Flags().String("token-file", "", "File with the bearer secret that fences must send")
+	cmd.Flags().String("tls-cert", "", "Certificate to serve HTTPS with, PEM")
+	cmd.Flags().String("tls-key", "", "Its private key, PEM")
+	cmd.Flags().String("client-ca", "", "CA certificates that fences' certificates are verified with, PEM")
+	cmd.Flags().String("redis", "", "URL of the Redis that fences share, to publish changed owners to")
+	cmd.Flags().String("cache-key-file", "", "File with the cache key of those fences, if they have one")
+	cmd.Flags().String("deployment", "", "The cache deployment of those fences, if they have one")
+	return runs(cmd, serveLookup)
 }
 
 func serveLookup(flags caddycmd.Flags) error {
 	if err := proxyconfig.CheckListen("--listen", flags.String("listen")); err != nil {
-		return err
+		return usageError{err}
 	}
 	startOver := quitAtFirstSignal(started)
 	out, err := caddymodule.StderrQueue{}.OpenWriter()
@@ -65,12 +61,26 @@ func serveLookup(flags caddycmd.Flags) error {
 		return err
 	}
 	logger := slog.New(slog.NewJSONHandler(out, nil))
+	options := lookup.ServerOptions{
+		Listen: flags.String("listen"), TokenFile: flags.String("token-file"),
+		TLSCert: flags.String("tls-cert"), TLSKey: flags.String("tls-key"), ClientCA: flags.String("client-ca"),
+		Logger: logger,
+	}
+	if err := options.Check(); err != nil {
+		return usageError{err}
+	}
 	settings := config.Config{
 		Database: flags.String("database"), Redis: flags.String("redis"), Cache: config.Cache{Deployment: flags.String("deployment")},
 	}
 	if err := complete(&settings); err != nil {
 		return err
 	}
+	var leave func()
+	options.Forget, leave, err = joinBus(settings, flags.String("cache-key-file"), logger)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	directory, err := lookup.New(lookup.Options{
 		Database: settings.Database, Refresh: settings.Follow("database"),
 		DatabaseSchema: settings.DatabaseSchema,
@@ -80,19 +90,10 @@ func serveLookup(flags caddycmd.Flags) error {
 		return err
 	}
 	defer directory.Close()
-	forget, leave, err := joinBus(settings, flags.String("cache-key-file"), logger)
-	if err != nil {
-		return err
-	}
-	defer leave()
 	ctx, stop := untilSignal()
 	defer stop()
 	startOver()
-	err = lookup.Run(ctx, directory, lookup.ServerOptions{
-		Listen: flags.String("listen"), TokenFile: flags.String("token-file"),
-		TLSCert: flags.String("tls-cert"), TLSKey: flags.String("tls-key"), ClientCA: flags.String("client-ca"),
-		Forget: forget, Logger: logger,
-	})
+	err = lookup.Run(ctx, directory, options)
 	if err == nil {
 		logger.Info("lookup service ended")
 	}
@@ -118,14 +119,14 @@ func joinBus(settings config.Config, keyFile string, logger *slog.Logger) (forge
 	deployment := settings.Cache.Deployment
 	switch {
 	case settings.Redis == "" && keyFile != "":
-		return nil, nil, errors.New("--cache-key-file has no effect without --redis: set --redis, or remove it")
+		return nil, nil, usageError{errors.New("--cache-key-file has no effect without --redis: set --redis, or remove it")}
 	case settings.Redis == "" && deployment != "":
-		return nil, nil, errors.New("--deployment has no effect without --redis: set --redis, or remove it")
+		return nil, nil, usageError{errors.New("--deployment has no effect without --redis: set --redis, or remove it")}
 	case settings.Redis == "":
 		return nil, func() {}, nil
 	}
 	if err := config.CheckDeployment(deployment); err != nil {
-		return nil, nil, fmt.Errorf("--deployment: %w", err)
+		return nil, nil, usageError{fmt.Errorf("--deployment: %w", err)}
 	}
 	secret, err := busSecret(keyFile)
 	if err != nil {

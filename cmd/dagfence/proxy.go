@@ -9,12 +9,9 @@ import (
 	"github.com/dagfence/dagfence/proxyconfig"
 )
 
-func init() {
-	caddycmd.RegisterCommand(caddycmd.Command{
-		Name: "proxy",
-		Usage: "--listen <address> --upstream <url> [--upstream-host <host>] [--upstream-ca <file>] " +
-			"[--tls-cert <file> --tls-key <file>] [--redis <url>] [--database <url>] [--lookup <url>] " +
-			"[--ownership-file <file>] [--audit] [--status <address>]",
+func proxyCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "proxy --upstream <url>",
 		Short: "Runs the fence as a reverse proxy, without a configuration file",
 		Long: `
 Runs the fence in front of an Execution API. Options that no flag sets come from
@@ -30,22 +27,20 @@ Upstream is dialed directly, whatever forward proxy the environment names. Its
 Host header is the host in its URL, unless --upstream-host is set.
 
 --status serves /live, /ready and /metrics on another address, over plain HTTP. IPv6 addresses are written in brackets: [::1]:8081.`,
-		CobraFunc: func(cmd *cobra.Command) {
-			cmd.Flags().String("listen", ":8081", "Address to listen on, host:port")
-			cmd.Flags().String("upstream", "", "URL of Airflow's api-server, scheme and host:port only")
-			cmd.Flags().String("upstream-host", "", "Host header for upstream, if not the host in its URL")
-			cmd.Flags().String("upstream-ca", "", "CA certificates that upstream's certificate is verified with, PEM; the system's if not set")
-			cmd.Flags().String("tls-cert", "", "Certificate to serve HTTPS with, PEM")
-			cmd.Flags().String("tls-key", "", "Its private key, PEM")
-			cmd.Flags().String("redis", "", "URL of a Redis that several fences share as a cache")
-			cmd.Flags().String("database", "", "SQLAlchemy URL of Airflow's metadata database, which is only read")
-			cmd.Flags().String("lookup", "", "URL of the lookup service, instead of --database")
-			cmd.Flags().String("ownership-file", "", "YAML file with owners that the database does not have")
-			cmd.Flags().Bool("audit", false, "Forward what would be denied, and record it")
-			cmd.Flags().String("status", "", "Address to serve /live, /ready and /metrics on")
-			runs(cmd, proxy)
-		},
-	})
+	}
+	cmd.Flags().String("listen", ":8081", "Address to listen on, host:port")
+	cmd.Flags().String("upstream", "", "URL of Airflow's api-server, scheme and host:port only")
+	cmd.Flags().String("upstream-host", "", "Host header for upstream, if not the host in its URL")
+	cmd.Flags().String("upstream-ca", "", "CA certificates that upstream's certificate is verified with, PEM; the system's if not set")
+	cmd.Flags().String("tls-cert", "", "Certificate to serve HTTPS with, PEM")
+	cmd.Flags().String("tls-key", "", "Its private key, PEM")
+	cmd.Flags().String("redis", "", "URL of a Redis that several fences share as a cache")
+	cmd.Flags().String("database", "", "SQLAlchemy URL of Airflow's metadata database, which is only read")
+	cmd.Flags().String("lookup", "", "URL of the lookup service, instead of --database")
+	cmd.Flags().String("ownership-file", "", "YAML file with owners that the database does not have")
+	cmd.Flags().Bool("audit", false, "Forward what would be denied, and record it")
+	cmd.Flags().String("status", "", "Address to serve /live, /ready and /metrics on")
+	return runs(cmd, proxy)
 }
 
 func proxy(flags caddycmd.Flags) error {
@@ -53,7 +48,7 @@ func proxy(flags caddycmd.Flags) error {
 	heedSignals()
 	upstream, err := proxyconfig.ParseUpstream(flags.String("upstream"))
 	if err != nil {
-		return err
+		return usageError{err}
 	}
 	options := proxyconfig.Options{
 		Listen: flags.String("listen"), Status: flags.String("status"),
@@ -69,7 +64,7 @@ func proxy(flags caddycmd.Flags) error {
 	}
 	loaded, err := proxyconfig.New(options)
 	if err != nil {
-		return err
+		return usageError{err}
 	}
 	if err := caddy.Run(loaded); err != nil {
 		return err

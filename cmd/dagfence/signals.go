@@ -90,7 +90,7 @@ func endSignals() chan os.Signal {
 
 func quitBefore(sig os.Signal, before string) {
 	caddymodule.LastWords(fmt.Sprintf("Error: signal (%v) received before %s", sig, before))
-	os.Exit(caddy.ExitCodeFailedStartup)
+	os.Exit(exitFailed)
 }
 
 func quitAgain(sig os.Signal) {

@@ -1,7 +1,6 @@
 package starts_test
 
 import (
-	"bytes"
 	"strings"
 	"syscall"
 	"testing"
@@ -10,14 +9,10 @@ import (
 	"github.com/dagfence/dagfence/tests/sidecar"
 )
 
-// health runs dagfence health, and returns its exit code, and what it writes.
+// health runs dagfence health.
 func health(tb testing.TB, status string) (code int, out, errors string) {
 	tb.Helper()
-	cmd := sidecar.Command(tb, "health", "--status", status)
-	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	_ = cmd.Run() // the code is looked at
-	return cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()
+	return call(tb, "health", "--status", status)
 }
 
 func TestHealth_AsksARunningFenceOrLookupService(t *testing.T) {

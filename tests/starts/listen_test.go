@@ -21,8 +21,15 @@ import (
 // refuses makes sure that a start fails at once, with an error that holds the words.
 func (p *process) refuses(tb testing.TB, words string) {
 	tb.Helper()
-	if code := p.wait(tb, ready); code != 1 {
-		tb.Errorf("%v ended with code %d, want 1", p.cmd.Args[1:], code)
+	p.failsWith(tb, 1, words)
+}
+
+// failsWith makes sure that it ends at once with a code, and with an error that holds
+// the words.
+func (p *process) failsWith(tb testing.TB, want int, words string) {
+	tb.Helper()
+	if code := p.wait(tb, ready); code != want {
+		tb.Errorf("%v ended with code %d, want %d", p.cmd.Args[1:], code, want)
 	}
 	p.endedWithin(tb, soon, time.Since(p.began))
 	lines := strings.Split(strings.TrimSpace(p.settled()), "\n")

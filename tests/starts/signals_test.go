@@ -120,7 +120,7 @@ func TestArguments_AreRefused(t *testing.T) {
 		{"demo", "--check", "x", "y"},
 	} {
 		p := fence(t, args...)
-		p.refuses(t, "unexpected argument: dagfence "+args[0]+" takes flags only")
+		p.failsWith(t, 2, "unexpected argument: dagfence "+args[0]+" takes flags only")
 		if strings.Contains(p.settled(), secret) {
 			t.Errorf("%s: the argument is shown", args[0])
 		}
@@ -142,5 +142,5 @@ func TestPortsThatTheSystemChooses_AreTwo(t *testing.T) {
 			t.Errorf("%s: /live is answered %v", address, statuses)
 		}
 	}
-	fence(t, proxy(t, "127.0.0.1:1", ":0", "--status", ":0")...).refuses(t, "overlap: set --status to another port")
+	fence(t, proxy(t, "127.0.0.1:1", ":0", "--status", ":0")...).failsWith(t, 2, "overlap: set --status to another port")
 }

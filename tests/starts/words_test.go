@@ -52,6 +52,10 @@ func failures(tb testing.TB) map[string]exit {
 		e.code, e.last = 1, last
 		return e
 	}
+	usage := func(e exit, last string) exit {
+		e.code, e.last = 2, last
+		return e
+	}
 	config := func(name, content, last string) exit {
 		return with(exit{args: []string{"run", "--config", write(tb, name, content)}, env: signed}, last)
 	}
@@ -62,9 +66,9 @@ func failures(tb testing.TB) map[string]exit {
 	keyless := options("--ownership-file", owners)
 	keyless.env = []string{"AIRFLOW__API_AUTH__JWT_PRIVATE_KEY_PATH=/nowhere/key.pem"}
 	return map[string]exit{
-		"an unknown command":      with(exit{args: []string{"fence"}}, `unknown command "fence" for "dagfence"`),
-		"an unknown flag":         with(options("--lisen", ":8081"), "unknown flag: --lisen"),
-		"no upstream":             with(exit{args: []string{"proxy"}}, "--upstream is missing"),
+		"an unknown command":      usage(exit{args: []string{"fence"}}, `unknown command "fence" for "dagfence"`),
+		"an unknown flag":         usage(options("--lisen", ":8081"), "unknown flag: --lisen"),
+		"no upstream":             usage(exit{args: []string{"proxy"}}, "--upstream is missing"),
 		"no owners":               with(options(), "no ownership source configured"),
 		"no owners' file":         with(options("--ownership-file", "/nowhere.yaml"), "ownership_file: reading: open /nowhere.yaml"),
 		"no key file":             with(keyless, "token public_key: open /nowhere/key.pem"),
@@ -81,7 +85,7 @@ func failures(tb testing.TB) map[string]exit {
 		"lookup without owners":   with(exit{args: []string{"lookup"}}, "no ownership source configured"),
 		"lookup's unknown schema": with(exit{args: []string{"lookup", "--listen", services.Address(tb), "--database", unknown}}, "not a metadata database that can be read"),
 		"lookup's port in use":    with(exit{args: []string{"lookup", "--listen", taken, "--ownership-file", owners}}, "address already in use; give a free address"),
-		"check's flags":           with(exit{args: []string{"check", "--fence", "fence:8081"}}, "--fence is not the URL of a server"),
+		"check's flags":           usage(exit{args: []string{"check", "--fence", "fence:8081"}}, "--fence is not the URL of a server"),
 		"demo's port in use":      with(exit{args: []string{"demo", "--listen", taken}}, taken+": another process listens there"),
 		"a file to compare":       with(exit{args: []string{"routes", "--compare", "/nowhere.tsv"}}, "open /nowhere.tsv"),
 	}
@@ -161,7 +165,7 @@ func (e exit) try(t *testing.T, program string, to stderr) {
 	if !strings.Contains(said, e.line) {
 		t.Errorf("it does not say %q", e.line)
 	}
-	if e.code == 1 && !strings.HasPrefix(lines[len(lines)-1], "Error: ") {
+	if len(e.signals) == 0 && !strings.HasPrefix(lines[len(lines)-1], "Error: ") {
 		t.Errorf("its last line is %q, want an error", lines[len(lines)-1])
 	}
 	if strings.Contains(said, secret) {
@@ -230,8 +234,8 @@ func TestReaderThatNeverReads_HoldsNoExitUp(t *testing.T) {
 	program := sidecar.Build(t)
 	for name, e := range failures(t) {
 		p := start(t, program, unread, e.env, e.args...)
-		if code := p.wait(t, ready); code != 1 {
-			t.Errorf("%s: code %d, want 1", name, code)
+		if code := p.wait(t, ready); code != e.code {
+			t.Errorf("%s: code %d, want %d", name, code, e.code)
 		}
 		p.endedWithin(t, soon, time.Since(p.began))
 	}

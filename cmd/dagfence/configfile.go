@@ -1,18 +1,20 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"net"
 	"net/url"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
-	caddycmd "github.com/caddyserver/caddy/v2/cmd"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
 
 	"github.com/dagfence/dagfence/caddymodule/caddyjson"
 	"github.com/dagfence/dagfence/check"
@@ -23,11 +25,7 @@ import (
 // upstream of the reverse_proxy that follows it. The file is a Caddyfile, unless
 // its name ends in .json.
 func configuredFences(file string) ([]check.Options, error) {
-	adapter := "caddyfile"
-	if filepath.Ext(file) == ".json" {
-		adapter = ""
-	}
-	content, _, _, err := caddycmd.LoadConfig(file, adapter)
+	content, err := adapted(file, "")
 	if err != nil {
 		return nil, fmt.Errorf("--config: %w", err)
 	}
@@ -52,6 +50,49 @@ func configuredFences(file string) ([]check.Options, error) {
 	}
 	found[0].Routes = check.Routes(servers)
 	return found, nil
+}
+
+// adapted returns a configuration file as Caddy's JSON. Unlike caddycmd.LoadConfig,
+// it logs nothing.
+func adapted(file, adapter string) ([]byte, error) {
+	content, err := os.ReadFile(file) //nolint:gosec // the operator names the file
+	if err != nil {
+		return nil, err
+	}
+	if adapter == "" && filepath.Ext(file) == ".json" {
+		return content, nil
+	}
+	from := caddyconfig.GetAdapter(cmp.Or(adapter, "caddyfile"))
+	if from == nil {
+		return nil, os.ErrInvalid
+	}
+	content, _, err = from.Adapt(content, map[string]any{"filename": file})
+	return content, err
+}
+
+// adminAddress returns where Caddy's admin endpoint listens with a configuration
+// in JSON; "" where it is off, or on a unix socket whose permissions restrict it
+// (caddy.AdminConfig), so not an abstract one. An invalid address is returned as it
+// is: Caddy reports it at start.
+func adminAddress(configuration []byte) string {
+	var settings struct {
+		Admin struct {
+			Disabled bool   `json:"disabled"`
+			Listen   string `json:"listen"`
+		} `json:"admin"`
+	}
+	if json.Unmarshal(configuration, &settings) != nil || settings.Admin.Disabled {
+		return ""
+	}
+	listen := caddy.NewReplacer().ReplaceKnown(settings.Admin.Listen, "")
+	if listen == "" {
+		listen = caddy.DefaultAdminListen
+	}
+	address, err := caddy.ParseNetworkAddress(listen)
+	if err == nil && address.IsUnixNetwork() && !strings.HasPrefix(address.Host, "@") {
+		return ""
+	}
+	return listen
 }
 
 // serversIn returns the HTTP servers of a configuration in JSON.

@@ -20,9 +20,11 @@ func init() {
 // name a client asks for. It follows the files, so that they can be rotated without
 // a reload.
 type CertificateFiles struct {
-	// Cert is the file with the certificate and its intermediates.
+	// Cert is the path of the file with the certificate, and its intermediates
+	// behind it. It must be set.
 	Cert string `json:"cert"`
-	// Key is the file with the private key.
+	// Key is the path of the file with the private key, without a password. It
+	// must be set.
 	Key string `json:"key"`
 
 	pair *rotate.Value[*tls.Certificate]

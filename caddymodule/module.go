@@ -34,6 +34,9 @@ func init() {
 // XCom of another task. Allowed requests, and requests outside base_path, are passed
 // to the next handler unchanged.
 //
+// Without any setting, it has those of Airflow's own environment or airflow.cfg: keys,
+// metadata database, path and whether there are teams.
+//
 // It takes no matcher, and no handler behind it may rewrite the request: the request
 // that is forwarded is the one that was judged.
 type Handler struct {

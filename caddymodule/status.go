@@ -44,7 +44,8 @@ func ready(ctx context.Context, configuration *prometheus.Registry) error {
 // Status serves GET /live, /ready and /metrics of every dagfence handler in the
 // process, and nothing else: /live while the process serves, /ready while requests
 // can be judged and the process is not shutting down (else 503 and why), /metrics in
-// Prometheus' format.
+// Prometheus' format. It has no settings, and belongs in a site of its own, which
+// tasks do not reach.
 type Status struct {
 	configuration *prometheus.Registry
 	metrics       http.Handler

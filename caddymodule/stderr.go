@@ -33,7 +33,8 @@ const (
 
 // StderrQueue is a log writer to standard error that does not block requests, as
 // Caddy's own does once the pipe is not read any more. Entries wait in a bounded
-// queue; entries that do not fit are dropped, and their number is logged later.
+// queue; entries that do not fit are dropped, and their number is logged later. It
+// has no settings.
 type StderrQueue struct{}
 
 // CaddyModule returns the Caddy module information.

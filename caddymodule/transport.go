@@ -24,7 +24,7 @@ func init() {
 type Transport struct {
 	reverseproxy.HTTPTransport
 
-	// CAFile is the PEM file.
+	// CAFile is the path of the PEM file with the CA certificates. It must be set.
 	CAFile string `json:"ca_file"`
 
 	pool *rotate.Value[*x509.CertPool]

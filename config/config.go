@@ -9,7 +9,7 @@ package config
 
 import "github.com/caddyserver/caddy/v2"
 
-// The words that switches take. Which switch takes which stands at its field.
+// The values of switches. Each field says which of them it takes.
 const (
 	Enforce      = "enforce"
 	Audit        = "audit"
@@ -64,8 +64,8 @@ type Config struct {
 	// has them.
 	DatabaseSchema string `json:"database_schema,omitempty"`
 
-	// OwnershipFile is a YAML file that says who owns what the database does
-	// not know; it wins over the database. Default: none.
+	// OwnershipFile is the path of a YAML file that says who owns what the
+	// database does not know; it wins over the database. Default: none.
 	OwnershipFile string `json:"ownership_file,omitempty"`
 
 	// Lookup is the service to ask instead of Database and OwnershipFile.
@@ -102,7 +102,7 @@ type Token struct {
 	// AIRFLOW__API_AUTH__TRUSTED_JWKS_URL. Default: none.
 	JWKS string `json:"jwks,omitempty"`
 
-	// PublicKey is a PEM file. Where it holds a private key, only the public
+	// PublicKey is the path of a PEM file with the key. Where it holds a private key, only the public
 	// half is used. Environment: AIRFLOW__API_AUTH__JWT_PRIVATE_KEY_PATH.
 	// Default: none.
 	PublicKey string `json:"public_key,omitempty"`
@@ -111,7 +111,7 @@ type Token struct {
 	// AIRFLOW__API_AUTH__JWT_SECRET. Default: none.
 	Secret string `json:"secret,omitempty"`
 
-	// SecretFile is a file that holds the secret, byte by byte, instead of
+	// SecretFile is the path of a file that holds the secret, byte by byte, instead of
 	// Secret. Default: none.
 	SecretFile string `json:"secret_file,omitempty"`
 
@@ -140,28 +140,33 @@ type Token struct {
 // Lookup is the service that answers who owns what. Its zero value is no such
 // service.
 type Lookup struct {
-	// URL of the service, http or https. Default: none.
+	// URL is where the service is, http or https. Default: none.
 	URL string `json:"url,omitempty"`
 
 	// Token is the bearer secret that the service wants. Default: none.
 	Token string `json:"token,omitempty"`
 
-	// CA is a PEM file of the authorities that the service's certificate is
-	// checked against. Default: the system's.
+	// CA is the path of a PEM file with the CA certificates that the service's
+	// certificate is verified by. Default: the system's.
 	CA string `json:"ca,omitempty"`
 
 	// TLSClient is the certificate that the fence shows to the service.
 	// Default: none.
 	TLSClient *KeyPair `json:"tls_client,omitempty"`
 
-	// Timeout of all that one decision asks the service, at most 4s. Default: 2s.
+	// Timeout is how long the lookups of one decision may take together, at most
+	// 4s. Default: 2s.
 	Timeout caddy.Duration `json:"timeout,omitempty"`
 }
 
-// KeyPair is a certificate and its private key, in PEM files. Both are needed.
+// KeyPair is a certificate and its private key, in PEM files that may be replaced
+// at any time. Both are needed.
 type KeyPair struct {
+	// Cert is the file with the certificate, and its intermediates behind it.
 	Cert string `json:"cert,omitempty"`
-	Key  string `json:"key,omitempty"`
+
+	// Key is the file with the private key, without a password.
+	Key string `json:"key,omitempty"`
 }
 
 // Cache says how much is remembered, and for how long.

@@ -41,8 +41,9 @@ func clone(t *testing.T, tag string) string {
 	return dir
 }
 
-// build returns the binary that a clone builds, and what Go says about it.
-func build(t *testing.T, dir string) ([]byte, *buildinfo.BuildInfo) {
+// build returns the binary that a clone builds, what Go says about it, and the
+// version that it prints.
+func build(t *testing.T, dir string) (content []byte, info *buildinfo.BuildInfo, version string) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "dagfence")
 	run(t, dir, "scripts/build", file, "linux/amd64")
@@ -50,22 +51,22 @@ func build(t *testing.T, dir string) ([]byte, *buildinfo.BuildInfo) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	content, err := os.ReadFile(file)
-	if err != nil {
+	if content, err = os.ReadFile(file); err != nil {
 		t.Fatal(err)
 	}
-	return content, info
+	version, _, _ = strings.Cut(run(t, dir, file, "version"), "\n")
+	return content, info, version
 }
 
 func TestBuild_IsTheSameInEveryFolder(t *testing.T) {
 	t.Parallel()
-	first, info := build(t, clone(t, "v0.98.7"))
-	second, _ := build(t, clone(t, "v0.98.7"))
+	first, info, version := build(t, clone(t, "v0.98.7"))
+	second, _, _ := build(t, clone(t, "v0.98.7"))
 	if !bytes.Equal(first, second) {
 		t.Error("two builds of one commit differ")
 	}
-	if info.Main.Version != "v0.98.7" {
-		t.Errorf("built from the tag v0.98.7, it says %s", info.Main.Version)
+	if version != "dagfence v0.98.7" {
+		t.Errorf("built from the tag v0.98.7, it says %q", version)
 	}
 	for _, setting := range info.Settings {
 		if setting.Key == "GOAMD64" && setting.Value != "v1" {
@@ -96,9 +97,9 @@ func TestBuild_SaysThatItIsNoRelease(t *testing.T) {
 		t.Fatal(err)
 	}
 	commit := strings.TrimSpace(run(t, dir, "git", "rev-parse", "HEAD"))
-	_, info := build(t, dir)
-	if want := regexp.MustCompile(`^v0\.0\.0-\d{14}-` + commit[:12] + `\+dirty$`); !want.MatchString(info.Main.Version) {
-		t.Errorf("built from a changed tree without a tag, it says %s, want %s", info.Main.Version, want)
+	_, _, version := build(t, dir)
+	if want := regexp.MustCompile(`^dagfence v0\.0\.0-\d{14}-` + commit[:12] + `\+dirty$`); !want.MatchString(version) {
+		t.Errorf("built from a changed tree without a tag, it says %q, want %s", version, want)
 	}
 }
 

@@ -100,7 +100,7 @@ func unknownCommand(root *cobra.Command, err error) error {
 		return usageError{errors.New("unknown command: the first argument must be a command, see dagfence help")}
 	}
 	if reason, ok := removedCommands[name]; ok {
-		return usageError{fmt.Errorf("dagfence has no command %s as Caddy does: %s", name, reason)}
+		return usageError{fmt.Errorf("dagfence does not have Caddy's command %s: %s", name, reason)}
 	}
 	root.SuggestionsMinimumDistance = nearby(name)
 	if near := root.SuggestionsFor(name); len(near) > 0 {

@@ -33,9 +33,9 @@ func TestFailure_IsOneSentenceOnStandardError(t *testing.T) {
 		want string
 	}{
 		"an unknown command":      {2, []string{"prox", "--listen", ":1"}, "did you mean proxy?"},
-		"a removed command":       {2, []string{"upgrade"}, "no command upgrade"},
+		"a removed command":       {2, []string{"upgrade"}, "Caddy's command upgrade"},
 		"an unknown flag":         {2, []string{"routes", "--compar", "x"}, "did you mean --compare?"},
-		"an unknown topic":        {2, []string{"help", "start"}, "no command start"},
+		"an unknown topic":        {2, []string{"help", "start"}, "Caddy's command start"},
 		"an argument too many":    {2, []string{"validate", "Caddyfile"}, "unexpected argument"},
 		"a file of check":         {1, []string{"check", "--config", "nowhere"}, "open nowhere"},
 		"a Caddyfile of check":    {1, []string{"check", "--config", wrong}, "modus"},

@@ -10,6 +10,7 @@ package main
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -46,16 +47,16 @@ func main() {
 		fmt.Fprintln(os.Stderr, "usage: licenses DETECTOR PACKAGE GOOS/GOARCH...")
 		os.Exit(2)
 	}
-	if err := run(os.Stdout, os.Args[1], os.Args[2], os.Args[3:]); err != nil {
+	if err := run(context.Background(), os.Stdout, os.Args[1], os.Args[2], os.Args[3:]); err != nil {
 		fmt.Fprintln(os.Stderr, "licenses:", err)
 		os.Exit(1)
 	}
 }
 
-func run(w io.Writer, detector, binary string, platforms []string) error {
+func run(ctx context.Context, w io.Writer, detector, binary string, platforms []string) error {
 	directories := make(map[string]directory)
 	for _, platform := range platforms {
-		if err := addLinked(directories, binary, platform); err != nil {
+		if err := addLinked(ctx, directories, binary, platform); err != nil {
 			return fmt.Errorf("listing what is linked for %s: %w", platform, err)
 		}
 	}
@@ -68,7 +69,7 @@ func run(w io.Writer, detector, binary string, platforms []string) error {
 		texts = append(texts, found...)
 	}
 	slices.SortFunc(texts, func(a, b *text) int { return cmp.Compare(a.name, b.name) })
-	if err := classify(detector, texts); err != nil {
+	if err := classify(ctx, detector, texts); err != nil {
 		return err
 	}
 	_, err := io.WriteString(w, page(texts, platforms))
@@ -83,9 +84,9 @@ type directory struct {
 
 // addLinked adds the directories of the packages that the binary links on a
 // platform, up to the roots of their modules.
-func addLinked(directories map[string]directory, binary, platform string) error {
+func addLinked(ctx context.Context, directories map[string]directory, binary, platform string) error {
 	goos, goarch, _ := strings.Cut(platform, "/")
-	list := exec.Command("go", "list", "-deps", "-json=Dir,Module", binary)
+	list := exec.CommandContext(ctx, "go", "list", "-deps", "-json=Dir,Module", binary)
 	list.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS="+goos, "GOARCH="+goarch)
 	list.Stderr = os.Stderr
 	out, err := list.Output()
@@ -166,7 +167,7 @@ func trimmed(content string) string {
 
 // classify sets the licences of the texts: go-licence-detector reads each as if it
 // were a module of its own, and refuses those that are not allowed.
-func classify(detector string, texts []*text) error {
+func classify(ctx context.Context, detector string, texts []*text) error {
 	work, err := os.MkdirTemp("", "licenses")
 	if err != nil {
 		return err
@@ -200,7 +201,7 @@ func classify(detector string, texts []*text) error {
 	); err != nil {
 		return err
 	}
-	detect := exec.Command(detector, "-in", inWork("modules"), "-overrides", inWork("overrides"), "-rules", inWork("rules"),
+	detect := exec.CommandContext(ctx, detector, "-in", inWork("modules"), "-overrides", inWork("overrides"), "-rules", inWork("rules"),
 		"-noticeTemplate", inWork("template"), "-noticeOut", inWork("out"))
 	detect.Stdout, detect.Stderr = os.Stderr, os.Stderr
 	if err := detect.Run(); err != nil {

@@ -14,7 +14,7 @@ const retryAfter = "1"
 // Task SDK take a 403 for a denial (airflow/sdk/api/client.py); otherwise it falls
 // through to its next secrets backend.
 func (h *Handler) answer(w http.ResponseWriter, r *http.Request, j *result) error {
-	refused := j.refused()
+	refused := j.response()
 	header := w.Header()
 	switch refused.status {
 	case http.StatusUnauthorized:

@@ -42,7 +42,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	defer h.drain.leave()
 	j := &result{refusal: refused}
 	if refused == nil {
-		h.judge(r, request, j)
+		h.evaluate(r, request, j)
 	}
 	if j.entered {
 		defer underWay.leave(j.task.ID)
@@ -59,8 +59,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	return h.forward(h.holdAnswer(w, r, j), r, next, j)
 }
 
-// judge decides a request: match, verify, needs, resolve, judge.
-func (h *Handler) judge(r *http.Request, request route.Request, j *result) {
+// evaluate decides a request: match, verify, needs, resolve, judge.
+func (h *Handler) evaluate(r *http.Request, request route.Request, j *result) {
 	defer h.recoverFrom(&j.refusal)
 	var err error
 	if j.match, err = route.Find(request); err != nil {
@@ -152,8 +152,8 @@ func (h *Handler) passes(j *result) bool {
 // finalize sets the decision that follows from a refusal.
 func (h *Handler) finalize(j *result) {
 	if j.refusal == nil {
-		if j.Outcome == decide.Unavailable && h.denyOnUnavailable {
-			j.Outcome = decide.Deny
+		if h.denyOnUnavailable {
+			j.DenyUnavailable()
 		}
 		return
 	}

@@ -129,7 +129,7 @@ func (h *Handler) openChain(settings config.Config) error {
 	if err != nil {
 		return err
 	}
-	h.chain, err = acquireShared(h, known, func() (*sharedChain, error) { return openChain(settings, known.Seal) })
+	h.chain, err = acquireShared(h, known, func() (*sharedChain, error) { return newSharedChain(settings, known.Seal) })
 	return err
 }
 
@@ -150,12 +150,9 @@ func (h *Handler) warn(settings config.Config, origins config.Origins) {
 	if h.passUnlisted {
 		h.logger.Warn("rules unknown_routes is unsafe_allow: unknown endpoints are forwarded without a check")
 	}
-	for group, mode := range map[string]string{
-		"variables": settings.Rules.Variables, "connections": settings.Rules.Connections, "xcoms": settings.Rules.XComs,
-		"dags": settings.Rules.Dags, "assets": settings.Rules.Assets,
-	} {
-		if mode != config.Enforce {
-			h.logger.Warn("a group of rules is not enforced", zap.String("rules", group), zap.String("mode", mode))
+	for _, group := range settings.Rules.Groups() {
+		if group.Mode != config.Enforce {
+			h.logger.Warn("rule group not enforced", zap.String("rules", group.Name), zap.String("mode", group.Mode))
 		}
 	}
 }

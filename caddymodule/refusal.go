@@ -74,9 +74,9 @@ func refusalOf(err error) *refusal {
 	return refused
 }
 
-// refused returns the refusal of a request that is not forwarded, or the one that
-// follows from its decision.
-func (j *result) refused() *refusal {
+// response returns what a request that is not forwarded is answered: its refusal, or
+// the one that follows from its decision.
+func (j *result) response() *refusal {
 	if j.refusal != nil {
 		return j.refusal
 	}

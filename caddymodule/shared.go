@@ -126,8 +126,8 @@ func ownerSettingsOf(c config.Config) (ownerSettings, error) {
 	return settings, nil
 }
 
-// openChain opens the source of owners, and the chain in front of it.
-func openChain(settings config.Config, seal []byte) (*sharedChain, error) {
+// newSharedChain opens the source of owners, and the chain in front of it.
+func newSharedChain(settings config.Config, seal []byte) (*sharedChain, error) {
 	logger := slog.New(zapslog.NewHandler(latestLog{}, zapslog.WithName(moduleID), zapslog.AddStacktraceAt(noStacktrace)))
 	source, name, closeSource, err := setup.OpenSource(settings, logger)
 	if err != nil {

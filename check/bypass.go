@@ -62,7 +62,7 @@ func (r *run) checkBypass(ctx context.Context) {
 			"and run `dagfence check --direct-url %s` where tasks run", host, r.upstream)
 		return
 	}
-	addresses, err := r.Addresses()
+	addresses, err := r.addresses()
 	if err != nil {
 		r.skip(check, "listing this machine's addresses: %v", err)
 		return

@@ -64,7 +64,7 @@ func (f Finding) String() string { return fmt.Sprintf("%-11s  %-14s  %s", f.Stat
 
 // Options says which fence to check.
 type Options struct {
-	// Fence is what is configured; it is completed as at start, from Environment
+	// Fence is what is configured; it is completed as at start, from the environment
 	// and the defaults.
 	Fence config.Config
 	// Upstream is the api-server, scheme and host alone. Nil leaves out what
@@ -94,13 +94,11 @@ type Options struct {
 	Tasks *url.URL
 	// Token is a task's token. Empty leaves out what needs it.
 	Token string
-	// Environment is that of the api-server. Nil is [os.LookupEnv].
-	Environment func(string) (string, bool)
-	// Addresses are those by which others reach this machine. Nil is those of its
-	// interfaces, but for loopback and link-local ones.
-	Addresses func() ([]netip.Addr, error)
-	// Now is the clock. Nil is [time.Now].
-	Now func() time.Time
+
+	// environment and addresses are others in tests; nil is [os.LookupEnv] and
+	// [interfaceAddresses].
+	environment func(string) (string, bool)
+	addresses   func() ([]netip.Addr, error)
 }
 
 // run is one round of checks: the results that later checks need, and where
@@ -127,14 +125,11 @@ type run struct {
 // AtFence checks everything that can be seen from where the fence runs, within
 // a minute, and reports each finding as it comes.
 func AtFence(ctx context.Context, options Options, report func(Finding)) {
-	if options.Environment == nil {
-		options.Environment = os.LookupEnv
+	if options.environment == nil {
+		options.environment = os.LookupEnv
 	}
-	if options.Addresses == nil {
-		options.Addresses = interfaceAddresses
-	}
-	if options.Now == nil {
-		options.Now = time.Now
+	if options.addresses == nil {
+		options.addresses = interfaceAddresses
 	}
 	r := &run{Options: options, report: report}
 	defer r.close()

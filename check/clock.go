@@ -67,7 +67,7 @@ func (r *run) dateAgain(ctx context.Context, allowed time.Duration) {
 		if err != nil {
 			return
 		}
-		if skew, dated := skewOf(answer, r.Now()); dated {
+		if skew, dated := skewOf(answer, time.Now()); dated {
 			r.skew = max(r.skew, skew)
 		}
 	}

@@ -11,7 +11,7 @@ import (
 // checkConfiguration completes the settings as the fence does at start. Each
 // error is one finding.
 func (r *run) checkConfiguration(context.Context) {
-	settings, _, err := setup.Complete(r.Fence, r.Environment)
+	settings, _, err := setup.Complete(r.Fence, r.environment)
 	if err != nil {
 		for line := range strings.SplitSeq(err.Error(), "\n") {
 			r.problem("configuration", "%s", line)

@@ -1,6 +1,20 @@
 package check
 
-import "github.com/dagfence/dagfence/caddymodule/identity"
+import (
+	"net/netip"
+
+	"github.com/dagfence/dagfence/caddymodule/identity"
+)
+
+// SetEnvironment sets the api-server's environment.
+func (o *Options) SetEnvironment(environment func(string) (string, bool)) {
+	o.environment = environment
+}
+
+// SetAddresses sets what addresses this machine has.
+func (o *Options) SetAddresses(addresses ...netip.Addr) {
+	o.addresses = func() ([]netip.Addr, error) { return addresses, nil }
+}
 
 // SharingEnvironment is sharingEnvironment.
 var SharingEnvironment = sharingEnvironment

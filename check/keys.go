@@ -41,7 +41,7 @@ func (r *run) checkKeys(ctx context.Context) {
 
 // hintForJWKS returns the fix for a key set that cannot be fetched.
 func hintForJWKS(err error) string {
-	if strings.Contains(err.Error(), "fetching the JWKS: the server answers") || !strings.Contains(err.Error(), "fetching") {
+	if !errors.Is(err, keyring.ErrNoConnection) {
 		return "give the URL of a set of public keys, as in upstream's AIRFLOW__API_AUTH__TRUSTED_JWKS_URL"
 	}
 	return hintFor(err, setup.TLSSettings{})

@@ -2,6 +2,8 @@ package check
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 
@@ -26,11 +28,10 @@ func (r *run) checkOwners(ctx context.Context) {
 	}
 	source, _, closer, err := setup.OpenSource(r.settings, slog.New(slog.DiscardHandler))
 	if err != nil {
-		option, text, _ := strings.Cut(err.Error(), ": ")
-		if option != "database" && option != "ownership_file" {
-			option, text = check, err.Error()
+		if known, ok := errors.AsType[*lookup.OptionError](err); ok {
+			check, err = known.Option, known.Err
 		}
-		r.problem(option, "%s", text)
+		r.problem(check, "%v", err)
 		return
 	}
 	r.closers = append(r.closers, closer)
@@ -75,7 +76,7 @@ func (r *run) checkLookup(ctx context.Context, source resolver.Resolver) {
 
 // hintForLookup returns the fix for a service without a valid answer.
 func hintForLookup(err error) string {
-	if strings.Contains(err.Error(), "asking the lookup service") {
+	if errors.Is(err, resolver.ErrNoConnection) {
 		return hintFor(err, lookupTLS)
 	}
 	return "give the URL of a `dagfence lookup` of this release, and see its /ready and its log"
@@ -86,11 +87,13 @@ func hintForLookup(err error) string {
 func (r *run) checkDatabase(ctx context.Context, directory *lookup.Directory) {
 	found, err := directory.Inspect(ctx)
 	if err != nil {
-		text := strings.TrimPrefix(err.Error(), "database: ")
-		if !strings.Contains(text, "; ") { // no fix of its own
-			text += ": " + hintFor(err, databaseTLS(r.settings.Database))
+		if known, ok := errors.AsType[*lookup.OptionError](err); ok {
+			err = known.Err
 		}
-		r.problem("database", "%s", text)
+		if _, ok := errors.AsType[*lookup.Fault](err); ok {
+			err = fmt.Errorf("%w: %s", err, hintFor(err, databaseTLS(r.settings.Database)))
+		}
+		r.problem("database", "%v", err)
 		return
 	}
 	r.owners = directory

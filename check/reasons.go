@@ -60,7 +60,7 @@ func fixed(hint string) func(evidence) string { return func(evidence) string { r
 func (r *run) explain(refusal error, token string) string {
 	parsed := unverified(token)
 	claims, _ := parsed.Claims.(jwt.MapClaims)
-	e := evidence{header: parsed.Header, claims: claims, settings: r.settings.Token, now: r.Now()}
+	e := evidence{header: parsed.Header, claims: claims, settings: r.settings.Token, now: time.Now()}
 	for _, known := range tokenHints {
 		if errors.Is(refusal, known.err) {
 			return refusal.Error() + ": " + known.hint(e)

@@ -19,7 +19,7 @@ func (r *run) compareSecrets() {
 	case t.Secret == "":
 		option = "token secret_file"
 	}
-	airflow, err := config.ReadAirflow(r.Environment)
+	airflow, err := config.ReadAirflow(r.environment)
 	if err != nil {
 		return // the configuration's problem
 	}

@@ -35,7 +35,7 @@ func TestSecret_IsComparedWithAirflowsOwn(t *testing.T) {
 			t.Parallel()
 			options := right(t)
 			options.Fence.Token = tc.token
-			options.Environment = func(name string) (string, bool) { return tc.theirs, name == variable && tc.theirs != "" }
+			options.SetEnvironment(func(name string) (string, bool) { return tc.theirs, name == variable && tc.theirs != "" })
 			found := atFence(t, options, "unlike")
 			if !slices.ContainsFunc(found, func(f check.Finding) bool {
 				return f.Check == "token keys" && f.State == tc.state && strings.HasPrefix(f.Text, tc.text)
@@ -51,7 +51,7 @@ func TestSecret_IsComparedWithAirflowCfg(t *testing.T) {
 	path := write(t, "airflow.cfg", "[api_auth]\njwt_secret = "+secret+"\n")
 	options := right(t)
 	options.Fence.Token = config.Token{SecretFile: write(t, "secret", secret+"\n")}
-	options.Environment = func(name string) (string, bool) { return path, name == "AIRFLOW_CONFIG" }
+	options.SetEnvironment(func(name string) (string, bool) { return path, name == "AIRFLOW_CONFIG" })
 	want := "token secret_file ends in a line break that " + path + ": [api_auth] jwt_secret does not have"
 	if found := atFence(t, options); !slices.ContainsFunc(found, func(f check.Finding) bool {
 		return f.State == check.Problem && strings.HasPrefix(f.Text, want)

@@ -124,7 +124,7 @@ func (r *run) offer(ctx context.Context, secret []byte) (token string, answer re
 	const check = "token settings"
 	var refusal reply
 	for i, a := range r.attempts() {
-		token, id, err := a.sign(secret, r.Now(), r.Now().Add(r.skew))
+		token, id, err := a.sign(secret, time.Now(), time.Now().Add(r.skew))
 		if err != nil {
 			r.problem(check, "signing a token with the secret: %v", err)
 			return "", answer, false
@@ -164,7 +164,7 @@ func (r *run) refused(check string, answer reply, err error) bool {
 func (r *run) compare(token string, answer reply) {
 	const check = "token settings"
 	upstreams := answer.header.Get("Refreshed-Api-Token")
-	at := r.Now()
+	at := time.Now()
 	if upstreams != "" {
 		token = upstreams
 		if issued, err := unverified(token).Claims.GetIssuedAt(); err == nil && issued != nil {

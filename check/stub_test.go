@@ -7,7 +7,6 @@ import (
 	"log"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -193,15 +192,16 @@ func write(t *testing.T, name, content string) string {
 // right is a fence whose settings are right for a fresh stub.
 func right(t *testing.T) check.Options {
 	t.Helper()
-	return check.Options{
+	options := check.Options{
 		Fence: config.Config{
 			Token:         config.Token{Secret: secret},
 			Database:      "sqlite:///" + airflowDatabase(t),
 			OwnershipFile: write(t, "owners.yaml", "dags: {dag_a: team_a}\nvariables: {var_a: team_a, var_b: team_b}\n"),
 		},
-		Environment: func(string) (string, bool) { return "", false },
-		Addresses:   func() ([]netip.Addr, error) { return []netip.Addr{}, nil },
 	}
+	options.SetEnvironment(func(string) (string, bool) { return "", false })
+	options.SetAddresses()
+	return options
 }
 
 // airflowDatabase is a metadata database as Airflow 3.3 makes it, empty.

@@ -110,13 +110,12 @@ func TestBypass_IsFoundFromTheFence(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			options := right(t)
-			options.Upstream, options.Addresses = upstream, func() ([]netip.Addr, error) {
-				var all []netip.Addr
-				for _, address := range tc.addresses {
-					all = append(all, netip.MustParseAddr(address))
-				}
-				return all, nil
+			options.Upstream = upstream
+			var all []netip.Addr
+			for _, address := range tc.addresses {
+				all = append(all, netip.MustParseAddr(address))
 			}
+			options.SetAddresses(all...)
 			atFence(t, options).want(t, tc.state, "bypass", tc.text)
 		})
 	}

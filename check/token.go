@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"time"
 
 	"github.com/dagfence/dagfence/caddymodule/identity"
 	"github.com/dagfence/dagfence/setup"
@@ -20,7 +21,7 @@ func (r *run) checkToken(ctx context.Context) {
 		r.skip(check, "needs the token keys")
 		return
 	}
-	verifier := setup.Verifier(r.settings.Token, func() *identity.Keys { return r.keys }, r.Now)
+	verifier := setup.Verifier(r.settings.Token, func() *identity.Keys { return r.keys }, time.Now)
 	task, refusal := verifier.Verify("Bearer " + r.Token)
 	switch {
 	case refusal != nil:

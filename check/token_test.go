@@ -216,7 +216,7 @@ func TestTokenKeys_AreReadAsAtStart(t *testing.T) {
 		"a secret in a file":  {config.Token{SecretFile: write(t, "secret", secret)}, check.OK, "a secret of 64 bytes"},
 		"no such file":        {config.Token{SecretFile: "/nowhere"}, check.Problem, "token secret_file: open /nowhere"},
 		"a set":               {config.Token{JWKS: server + "/good"}, check.OK, "public keys are read"},
-		"no set":              {config.Token{JWKS: server + "/none"}, check.Problem, "answers 404, want 200 (redirects are not followed): give the URL"},
+		"no set":              {config.Token{JWKS: server + "/none"}, check.Problem, "server returned 404: must be 200 (redirects are not followed): give the URL"},
 		"nobody":              {config.Token{JWKS: "http://127.0.0.1:1/set?secret"}, check.Problem, "connection refused: nothing listens there"},
 		"unknown name":        {config.Token{JWKS: "http://nowhere.invalid/set"}, check.Problem, "the name cannot be resolved"},
 		"not TLS":             {config.Token{JWKS: strings.Replace(server, "http:", "https:", 1) + "/good"}, check.Problem, "it does not speak TLS there"},

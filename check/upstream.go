@@ -2,6 +2,7 @@ package check
 
 import (
 	"context"
+	"time"
 
 	"github.com/dagfence/dagfence/caddymodule/route"
 	"github.com/dagfence/dagfence/setup"
@@ -37,7 +38,7 @@ func (r *run) checkUpstream(ctx context.Context) {
 		r.searchUpstream(ctx, s, health)
 	default:
 		r.upstream = s
-		r.skew, r.dated = skewOf(health, r.Now())
+		r.skew, r.dated = skewOf(health, time.Now())
 		r.checkVersion(health.header.Get("Airflow-Api-Version"))
 	}
 }

@@ -239,3 +239,17 @@ type Rules struct {
 	// each request, which keeps it from tasks. Default: deny.
 	Documentation string `json:"documentation,omitempty"`
 }
+
+// RuleGroup is a group of rules and its mode: enforce, audit or off.
+type RuleGroup struct{ Name, Mode string }
+
+// Groups returns the rule groups.
+func (r Rules) Groups() []RuleGroup {
+	return []RuleGroup{
+		{"variables", r.Variables},
+		{"connections", r.Connections},
+		{"xcoms", r.XComs},
+		{"dags", r.Dags},
+		{"assets", r.Assets},
+	}
+}

@@ -26,7 +26,7 @@ const (
 // Validate returns everything that is wrong with c, which must have its defaults:
 // an empty switch is wrong too. Each problem is a line of its own that names the
 // option as a Caddyfile has it, what is wrong, and the fix; none shows a secret.
-// What a URL must look like is checked by the package that parses it.
+// URLs are checked by setup.checkURLs, with the packages that parse them.
 func (c Config) Validate() error {
 	p := new(problems)
 	p.oneOf("mode", c.Mode, Enforce, Audit)
@@ -35,7 +35,7 @@ func (c Config) Validate() error {
 	p.token(c.Token)
 	p.source(c)
 	p.lookup(c.Lookup)
-	p.redis(c)
+	p.cacheKey(c)
 	p.cache(c.Cache)
 	p.rules(c.Rules)
 	p.oneOf("on_unavailable", c.OnUnavailable, Retry, Deny)
@@ -68,15 +68,8 @@ func (p *problems) within(option string, value caddy.Duration, longest time.Dura
 }
 
 func (p *problems) rules(r Rules) {
-	groups := []struct{ name, value string }{
-		{"rules variables", r.Variables},
-		{"rules connections", r.Connections},
-		{"rules xcoms", r.XComs},
-		{"rules dags", r.Dags},
-		{"rules assets", r.Assets},
-	}
-	for _, group := range groups {
-		p.oneOf(group.name, group.value, Enforce, Audit, Off)
+	for _, group := range r.Groups() {
+		p.oneOf("rules "+group.Name, group.Mode, Enforce, Audit, Off)
 	}
 	p.oneOf("rules xcom_writes", r.XComWrites, TaskInstance, Task, Dag, Off)
 	p.oneOf("rules global_writes", r.GlobalWrites, Allow, Deny)

@@ -87,7 +87,7 @@ func (p *problems) lookup(l Lookup) {
 	}
 }
 
-func (p *problems) redis(c Config) {
+func (p *problems) cacheKey(c Config) {
 	if c.Redis != "" && c.Token.asymmetric() && c.Cache.Key == "" {
 		p.addf("cache key is required with redis and public keys: create one with `openssl rand -base64 32`")
 	}

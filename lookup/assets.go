@@ -7,17 +7,6 @@ import (
 	"github.com/dagfence/dagfence/resolver"
 )
 
-// isAsset reports whether a kind of question is about assets, which have no owner
-// but by the ownership file.
-func isAsset(kind resolver.Kind) bool {
-	switch kind {
-	case resolver.KindAsset, resolver.KindAssetName, resolver.KindAssetURI, resolver.KindAssetAlias:
-		return true
-	case resolver.KindTask, resolver.KindDag, resolver.KindVariable, resolver.KindConnection:
-	}
-	return false
-}
-
 // assetWithoutDatabase answers about an asset where the database adds nothing, or
 // there is none. Without a database an asset is what it is called, and what an
 // alias leads to is not known.

@@ -63,20 +63,30 @@ func classOf(err error) errorClass {
 	return otherError
 }
 
+// Fault is an error of the database, or of the connection to it, that names no fix.
+type Fault struct{ Err error }
+
+// Error implements error.
+func (f *Fault) Error() string { return f.Err.Error() }
+
+// Unwrap returns Err.
+func (f *Fault) Unwrap() error { return f.Err }
+
 // explain wraps an error of the database with what was asked, and the fix.
 // The drivers' errors show hosts, users, tables and columns, never a password.
 func (m *metadata) explain(doing string, err error) error {
 	hint := ""
 	switch classOf(err) {
 	case schemaMissing:
-		hint = "; that part of the schema is missing, and the schemas of Airflow " + knownReleases() + " are known: " + m.schemaHint()
+		hint = ": schema incomplete (known are those of Airflow " + knownReleases() + "): " + m.schemaHint()
 	case grantMissing:
-		hint = "; " + m.grantsHint()
+		hint = ": " + m.grantsHint()
 	case loginRefused:
-		hint = "; check the user, password and database name in database"
+		hint = ": check the user, password and database name in database"
 	case timedOut:
-		hint = fmt.Sprintf("; no answer within %v", m.timeout)
+		hint = fmt.Sprintf(": no answer within %v: check the network and the server's load", m.timeout)
 	case otherError:
+		err = &Fault{err}
 	}
 	return fmt.Errorf("%w: %s: %w%s", resolver.ErrUnavailable, doing, err, hint)
 }
@@ -92,7 +102,7 @@ func (m *metadata) schemaHint() string {
 
 // grantsHint is the fix for a missing grant. SQLite has none, and denies none.
 func (m *metadata) grantsHint() string {
-	return "grant what deploy/grants/" + m.dialect.name + ".sql grants, which has to be run again after each upgrade of Airflow"
+	return "run deploy/grants/" + m.dialect.name + ".sql, again after each upgrade of Airflow"
 }
 
 // illegalMix is MySQL's ER_CANT_AGGREGATE_2COLLATIONS.

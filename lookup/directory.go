@@ -47,6 +47,19 @@ type Options struct {
 	now func() time.Time
 }
 
+// OptionError is what is wrong with an option of the configuration, or with what it
+// leads to.
+type OptionError struct {
+	Option string
+	Err    error
+}
+
+// Error implements error.
+func (e *OptionError) Error() string { return e.Option + ": " + e.Err.Error() }
+
+// Unwrap returns Err.
+func (e *OptionError) Unwrap() error { return e.Err }
+
 // Directory is the [resolver.Resolver] with the first authority. What the ownership
 // file says wins, without asking the database: a name that it gives an owner
 // is Found whether or not Airflow has it.
@@ -84,7 +97,7 @@ func New(options Options) (*Directory, error) {
 	if options.Database != "" {
 		m, err := openMetadata(options)
 		if err != nil {
-			return nil, fmt.Errorf("database: %w", err)
+			return nil, &OptionError{"database", err}
 		}
 		d.metadata = m
 	}
@@ -92,7 +105,7 @@ func New(options Options) (*Directory, error) {
 		o, err := watchOwnership(options.OwnershipFile, options.Database != "", options.Logger)
 		if err != nil {
 			d.Close()
-			return nil, fmt.Errorf("ownership_file: %w", err)
+			return nil, &OptionError{"ownership_file", err}
 		}
 		d.ownership = o
 	}
@@ -122,7 +135,7 @@ func (d *Directory) Ready(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, d.timeout)
 	defer cancel()
 	if _, err := d.metadata.detectSchema(ctx); err != nil {
-		return fmt.Errorf("database: %w", err)
+		return &OptionError{"database", err}
 	}
 	return nil
 }
@@ -134,7 +147,7 @@ func (d *Directory) OwnershipError() error {
 		return nil
 	}
 	if err := d.ownership.lastError(); err != nil {
-		return fmt.Errorf("ownership_file: %w", err)
+		return &OptionError{"ownership_file", err}
 	}
 	return nil
 }
@@ -174,7 +187,7 @@ func (d *Directory) Resolve(ctx context.Context, questions []resolver.Question) 
 
 // withoutDatabase answers what needs no database, or can't have one.
 func (d *Directory) withoutDatabase(key resolver.Key, owners *ownershipRules, asOf time.Time) (answer resolver.Answer, settled bool) {
-	if isAsset(key.Kind) {
+	if key.Kind.IsAsset() {
 		return d.assetWithoutDatabase(key, owners, asOf)
 	}
 	team, named := owners.of(key)
@@ -209,7 +222,7 @@ func judge(key resolver.Key, r record, owners *ownershipRules, asOf time.Time) r
 	if r.err != nil {
 		return resolver.Answer{Err: r.err}
 	}
-	if !r.found && !isAsset(key.Kind) {
+	if !r.found && !key.Kind.IsAsset() {
 		return notStored(key, owners, asOf)
 	}
 	answer := resolver.Answer{Outcome: resolver.Found, Team: r.team, AsOf: asOf}

@@ -5,8 +5,11 @@ import (
 	"database/sql"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/dagfence/dagfence/resolver"
 )
@@ -30,6 +33,23 @@ func NewLoggedHandlerOf(d directory, logger *slog.Logger) http.Handler {
 	return newHandler(d, nil, false, newMetrics(), logger)
 }
 
+// MetricNames returns the names of the service's own metrics, sorted.
+func MetricNames() (names []string) {
+	described := make(chan *prometheus.Desc)
+	go func() {
+		newMetrics().registry.Describe(described)
+		close(described)
+	}()
+	for description := range described {
+		if _, after, own := strings.Cut(description.String(), `fqName: "dagfence_`); own {
+			name, _, _ := strings.Cut(after, `"`)
+			names = append(names, "dagfence_"+name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
 // Watch is the watch, a look at a time.
 type Watch struct{ *watch }
 
@@ -47,7 +67,7 @@ func (w Watch) Known() int { return len(w.seen) }
 func AssetQueries(name string) map[resolver.Kind]string {
 	found := make(map[resolver.Kind]string)
 	for kind, text := range schemas[0].queries {
-		if isAsset(kind) {
+		if kind.IsAsset() {
 			found[kind] = strings.ReplaceAll(text, "?", "'"+name+"'")
 		}
 	}

@@ -306,3 +306,17 @@ func TestQuestionOfALaterReleaseSpoilsNoOther(t *testing.T) {
 		t.Errorf("metrics have no %s", line)
 	}
 }
+
+// A metric with labels is served only once it was counted, so this asks the registry.
+func TestMetrics_AreTheDocumentedOnes(t *testing.T) {
+	t.Parallel()
+	description, err := os.ReadFile("../docs/openapi/lookup.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	documented := regexp.MustCompile(`dagfence_\w+`).FindAllString(string(description), -1)
+	slices.Sort(documented)
+	if got := lookup.MetricNames(); !slices.Equal(got, documented) {
+		t.Errorf("the metrics are %q, the description has %q", got, documented)
+	}
+}

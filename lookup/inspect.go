@@ -71,21 +71,21 @@ var excesses = []struct{ may, statement string }{
 // [Directory.Ready], or says that there is no database to inspect.
 func (d *Directory) Inspect(ctx context.Context) (Inspection, error) {
 	if d.metadata == nil {
-		return Inspection{}, errors.New("database: none is set")
+		return Inspection{}, &OptionError{"database", errors.New("none is set")}
 	}
 	m := d.metadata
 	s, err := m.detectSchema(ctx)
 	if err != nil {
-		return Inspection{}, fmt.Errorf("database: %w", err)
+		return Inspection{}, &OptionError{"database", err}
 	}
 	found := Inspection{Dialect: m.dialect.name, Releases: s.releases}
 	found.Teams, err = m.permits(ctx, "SELECT b.dag_bundle_name FROM dag_bundle_team b LIMIT 1", true)
 	if err != nil {
-		return Inspection{}, fmt.Errorf("database: %w", err)
+		return Inspection{}, &OptionError{"database", err}
 	}
 	rows, err := m.teams(ctx)
 	if err != nil {
-		return Inspection{}, fmt.Errorf("database: %w", err)
+		return Inspection{}, &OptionError{"database", err}
 	}
 	given := d.owners().teams()
 	found.Strays = strays(given, rows)
@@ -107,7 +107,7 @@ func (d *Directory) Inspect(ctx context.Context) (Inspection, error) {
 	for _, excess := range excesses {
 		permitted, err := m.permits(ctx, excess.statement, false)
 		if err != nil {
-			return Inspection{}, fmt.Errorf("database: %w", err)
+			return Inspection{}, &OptionError{"database", err}
 		}
 		if permitted {
 			found.Excess = append(found.Excess, excess.may)

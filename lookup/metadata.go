@@ -240,7 +240,7 @@ func (m *metadata) query(ctx context.Context, s *knownSchema, key resolver.Key) 
 		args = slices.Repeat(args, strings.Count(text, "?"))
 	}
 	rows, err := m.db.QueryContext(ctx, text, args...)
-	if isAsset(key.Kind) && isBeyondCollation(err) {
+	if key.Kind.IsAsset() && isBeyondCollation(err) {
 		return record{}, nil
 	}
 	if err != nil {
@@ -250,7 +250,7 @@ func (m *metadata) query(ctx context.Context, s *knownSchema, key resolver.Key) 
 	var kept record
 	for rows.Next() {
 		add := kept.add
-		if isAsset(key.Kind) {
+		if key.Kind.IsAsset() {
 			add = kept.addAsset
 		}
 		if err := add(rows); err != nil {

@@ -43,16 +43,14 @@ func newMetrics() *metrics {
 }
 
 func (m *metrics) observe(questions []resolver.Question, answers []resolver.Answer, took time.Duration) {
-	worst := resolver.Found
 	for i, a := range answers {
-		worst = min(worst, a.Outcome)
 		kind := "unknown"
 		if questions[i].Kind != 0 {
 			kind = questions[i].Kind.String()
 		}
 		m.questions.WithLabelValues(kind, a.Outcome.String()).Inc()
 	}
-	m.duration.WithLabelValues("directory", worst.String()).Observe(took.Seconds())
+	m.duration.WithLabelValues("directory", resolver.Worst(answers).String()).Observe(took.Seconds())
 }
 
 // counted counts what the watch invalidates.

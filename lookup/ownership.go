@@ -146,7 +146,7 @@ func (o *ownershipRules) section(kind resolver.Kind) *names {
 		return &o.variables
 	case kind == resolver.KindConnection:
 		return &o.connections
-	case isAsset(kind):
+	case kind.IsAsset():
 		return &o.assets
 	}
 	return new(names)

@@ -109,7 +109,7 @@ func (m *metadata) tryMarker(ctx context.Context, s *schema) error {
 func (m *metadata) tryQueries(ctx context.Context, s *knownSchema) error {
 	var queries errgroup.Group
 	for kind := range s.queries {
-		if isAsset(kind) && kind != resolver.KindAsset { // which asks all that the others do
+		if kind.IsAsset() && kind != resolver.KindAsset { // which asks all that the others do
 			continue
 		}
 		queries.Go(func() error {

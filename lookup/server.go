@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/dagfence/dagfence/resolver"
 	"github.com/dagfence/dagfence/rotate"
 )
 
@@ -151,8 +152,8 @@ func readTokens(path string) ([]string, error) {
 		return nil, fmt.Errorf("token-file: %s is empty; write the secret into it", path)
 	}
 	for _, token := range tokens {
-		if strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
-			return nil, errors.New("token-file: the secret has whitespace or a character outside of ASCII in it; no fence can send it, so choose another")
+		if err := resolver.CheckToken(token); err != nil {
+			return nil, fmt.Errorf("invalid token in --token-file: %w", err)
 		}
 	}
 	return tokens, nil

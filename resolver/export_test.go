@@ -150,13 +150,13 @@ func (r *redisTier) BreakerOpen() bool { return r.breaker.State() != 0 }
 
 // Constants that tests count with.
 const (
-	MaxName  = maxName
+	MaxName  = maxCachedName
 	MaxCalls = maxCalls
 	MaxQueue = maxQueue
 )
 
 // EstimatedAbsent is how many names are kept as not found.
 func (m *memoryTier) EstimatedAbsent() int {
-	m.absent.CleanUp()
-	return m.absent.EstimatedSize()
+	m.notFound.CleanUp()
+	return m.notFound.EstimatedSize()
 }

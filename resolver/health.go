@@ -43,7 +43,7 @@ func (h *health) Resolve(ctx context.Context, questions []Question) []Answer {
 }
 
 func (h *health) record(answers []Answer) {
-	current := &state{outcome: worst(answers), at: h.now()}
+	current := &state{outcome: Worst(answers), at: h.now()}
 	for i := range answers {
 		if answers[i].Outcome == current.outcome {
 			current.err = answers[i].Err

@@ -89,8 +89,8 @@ func NewLookup(options LookupOptions) (*Lookup, error) {
 }
 
 func newLookupService(url, token string, options LookupOptions, timeout time.Duration) (*lookupService, error) {
-	endpoint, err := lookupEndpoint(url)
-	if err := errors.Join(err, checkToken(token)); err != nil {
+	endpoint, err := lookupEndpoint(url, token)
+	if err != nil {
 		return nil, err
 	}
 	config, err := rotate.ClientTLS(options.CAFile, options.CertFile, options.KeyFile)
@@ -118,22 +118,32 @@ func newLookupService(url, token string, options LookupOptions, timeout time.Dur
 
 // CheckLookup returns what is wrong with a URL and a token of [LookupOptions].
 func CheckLookup(url, token string) error {
-	_, err := lookupEndpoint(url)
-	return errors.Join(err, checkToken(token))
+	_, err := lookupEndpoint(url, token)
+	return err
 }
 
-// checkToken takes visible ASCII alone: no fence could send another (RFC 9110,
+// CheckToken returns what is wrong with a bearer token, without the token or the
+// option. It takes visible ASCII alone: no fence could send another (RFC 9110,
 // section 5.5).
-func checkToken(token string) error {
+func CheckToken(token string) error {
 	if strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return errors.New("invalid lookup token: must not contain whitespace or non-ASCII characters")
+		return errors.New("must not contain whitespace or non-ASCII characters")
 	}
 	return nil
 }
 
-// lookupEndpoint quotes nothing of the URL: it may hold a password where none
-// belongs.
-func lookupEndpoint(raw string) (string, error) {
+// lookupEndpoint returns the URL of the owners, or what is wrong with a URL and a
+// token.
+func lookupEndpoint(raw, token string) (string, error) {
+	endpoint, err := ownersURL(raw)
+	if invalid := CheckToken(token); invalid != nil {
+		err = errors.Join(err, fmt.Errorf("invalid lookup token: %w", invalid))
+	}
+	return endpoint, err
+}
+
+// ownersURL quotes nothing of the URL: it may hold a password where none belongs.
+func ownersURL(raw string) (string, error) {
 	parsed, err := url.Parse(raw)
 	switch {
 	case err != nil, parsed.Scheme != "http" && parsed.Scheme != "https", parsed.Hostname() == "":
@@ -190,7 +200,7 @@ func (s *lookupService) post(ctx context.Context, body []byte, questions []Quest
 	request.Header["Idempotency-Key"] = []string{}
 	response, err := s.client.Do(request)
 	if err != nil {
-		return nil, fmt.Errorf("asking the lookup service: %w", errors.Unwrap(err)) // without the URL (http.Client.Do)
+		return nil, fmt.Errorf("%w: %w", ErrNoConnection, errors.Unwrap(err)) // without the URL (http.Client.Do)
 	}
 	defer func() { _ = response.Body.Close() }()
 	return parseLookup(response, questions, asked)
@@ -200,9 +210,9 @@ func parseLookup(response *http.Response, questions []Question, asked time.Time)
 	switch response.StatusCode {
 	case http.StatusOK:
 	case http.StatusUnauthorized, http.StatusForbidden:
-		return nil, fmt.Errorf("%w: the lookup service answers %d: check lookup token and tls_client", ErrDenied, response.StatusCode)
+		return nil, fmt.Errorf("%w: the lookup service returned %d: check lookup token and tls_client", ErrDenied, response.StatusCode)
 	default:
-		return nil, fmt.Errorf("the lookup service answers %d", response.StatusCode)
+		return nil, fmt.Errorf("the lookup service returned %d", response.StatusCode)
 	}
 	if media, _, err := mime.ParseMediaType(response.Header.Get("Content-Type")); err != nil || media != "application/json" {
 		return nil, errors.New("the lookup service's answer is not application/json")

@@ -12,12 +12,12 @@ import (
 )
 
 const (
-	// maxName is the longest name that is cached. Airflow's own keys and ids
+	// maxCachedName is the longest name that is cached. Airflow's own keys and ids
 	// have at most 250 characters.
-	maxName = 512
-	// absentShare is the part of the size that answers of NotFound may take, so
+	maxCachedName = 512
+	// notFoundShare is the part of the size that answers of NotFound may take, so
 	// that random keys can't push out the owners in use.
-	absentShare = 8
+	notFoundShare = 8
 	// jitterShare is the part of a time to live by which it may be shortened.
 	jitterShare = 10
 )
@@ -34,7 +34,7 @@ type memoryTier struct {
 	lifetimes     Lifetimes
 	observer      Observer
 	found         *otter.Cache[Key, *entry]
-	absent        *otter.Cache[Key, *entry]
+	notFound      *otter.Cache[Key, *entry]
 }
 
 // entry is what is kept about a key. It is small, as there may be a million; so
@@ -75,8 +75,8 @@ func newMemoryTier(next Resolver, known *invalidations, size int, lifetimes Life
 	if m.found, err = otter.New(&otter.Options[Key, *entry]{MaximumSize: size}); err != nil {
 		return nil, fmt.Errorf("making the cache: %w", err)
 	}
-	share := max(1, size/absentShare)
-	if m.absent, err = otter.New(&otter.Options[Key, *entry]{MaximumSize: share}); err != nil {
+	share := max(1, size/notFoundShare)
+	if m.notFound, err = otter.New(&otter.Options[Key, *entry]{MaximumSize: share}); err != nil {
 		return nil, fmt.Errorf("making the cache of what is not found: %w", err)
 	}
 	return m, nil
@@ -111,7 +111,7 @@ func (m *memoryTier) Invalidate(keys ...Key) { m.invalidations.add(keys...) }
 
 // look answers a question from what is kept, if that is fresh enough for it.
 func (m *memoryTier) look(q *Question, now instant, answer *Answer) string {
-	if !q.known() || len(q.Name) > maxName || q.bypasses() {
+	if !q.known() || len(q.Name) > maxCachedName || q.bypasses() {
 		return ResultBypass
 	}
 	kept := m.recall(q, now, answer)
@@ -133,7 +133,7 @@ func (m *memoryTier) look(q *Question, now instant, answer *Answer) string {
 func (m *memoryTier) recall(q *Question, now instant, answer *Answer) *entry {
 	kept := m.valid(m.found, q.Key, now)
 	if kept == nil || kept.inferred() {
-		if kept = m.valid(m.absent, q.Key, now); kept != nil {
+		if kept = m.valid(m.notFound, q.Key, now); kept != nil {
 			*answer = Answer{Outcome: NotFound, AsOf: m.invalidations.time(kept.asOf)}
 		}
 		return kept
@@ -175,7 +175,7 @@ func (m *memoryTier) valid(cache *otter.Cache[Key, *entry], key Key, now instant
 
 // store keeps an answer of the next tier, and returns what the caller gets.
 func (m *memoryTier) store(ctx context.Context, q *Question, answer Answer) Answer {
-	if !q.known() || len(q.Name) > maxName || q.Kind == KindAssetAlias {
+	if !q.known() || len(q.Name) > maxCachedName || q.Kind == KindAssetAlias {
 		return answer
 	}
 	// A name is cut from a request's target, and must not keep all of it in memory.
@@ -188,7 +188,7 @@ func (m *memoryTier) store(ctx context.Context, q *Question, answer Answer) Answ
 		}
 		m.keepFound(key, q.IdentityOnly, &answer)
 	case NotFound:
-		m.keep(m.absent, m.found, key, &entry{asOf: m.invalidations.instant(answer.AsOf)})
+		m.keep(m.notFound, m.found, key, &entry{asOf: m.invalidations.instant(answer.AsOf)})
 	case Denied:
 		m.forgetDenied(q)
 	case Unavailable:
@@ -202,17 +202,17 @@ func (m *memoryTier) store(ctx context.Context, q *Question, answer Answer) Answ
 func (m *memoryTier) keepFound(key Key, identityOnly bool, answer *Answer) {
 	asOf := m.invalidations.instant(answer.AsOf)
 	if key.Kind != KindTask {
-		m.keep(m.found, m.absent, key, &entry{asOf: asOf, owner: unique.Make(owner{answer.Team, answer.Grants})})
+		m.keep(m.found, m.notFound, key, &entry{asOf: asOf, owner: unique.Make(owner{answer.Team, answer.Grants})})
 		return
 	}
 	task := answer.Task
-	m.keep(m.found, m.absent, key, &entry{asOf: asOf, task: &task})
-	if dag := (Key{KindDag, task.DagID}); !identityOnly && len(task.DagID) <= maxName {
+	m.keep(m.found, m.notFound, key, &entry{asOf: asOf, task: &task})
+	if dag := (Key{KindDag, task.DagID}); !identityOnly && len(task.DagID) <= maxCachedName {
 		owned := &entry{asOf: asOf}
 		if answer.Team != "" {
 			owned.owner = unique.Make(owner{answer.Team, answer.Grants})
 		}
-		m.keep(m.found, m.absent, dag, owned)
+		m.keep(m.found, m.notFound, dag, owned)
 	}
 }
 

@@ -66,14 +66,14 @@ func Observe(next Resolver, source string, observer Observer) Resolver {
 		started := time.Now()
 		answers := next.Resolve(ctx, questions)
 		if len(questions) > 0 {
-			observer.Lookup(source, worst(answers), time.Since(started))
+			observer.Lookup(source, Worst(answers), time.Since(started))
 		}
 		return answers
 	})
 }
 
-// worst is the least outcome of all; Unavailable where there are none.
-func worst(answers []Answer) Outcome {
+// Worst returns the least outcome of all; Unavailable where there are none.
+func Worst(answers []Answer) Outcome {
 	if len(answers) == 0 {
 		return Unavailable
 	}

@@ -56,6 +56,17 @@ func (k Kind) String() string {
 	return fmt.Sprintf("kind(%d)", uint8(k))
 }
 
+// IsAsset reports whether a question of this kind is about assets, which have no
+// owner but by the ownership file.
+func (k Kind) IsAsset() bool {
+	switch k {
+	case KindAsset, KindAssetName, KindAssetURI, KindAssetAlias:
+		return true
+	case KindTask, KindDag, KindVariable, KindConnection:
+	}
+	return false
+}
+
 // parseKind is the inverse of [Kind.String].
 func parseKind(name string) (Kind, bool) {
 	for k := KindTask; int(k) < len(kindNames); k++ {

@@ -256,7 +256,7 @@ func TestNewFenceAsksAnOldLookupService(t *testing.T) {
 	}
 	for _, kind := range []resolver.Kind{resolver.KindAssetName, resolver.KindAssetURI, resolver.KindAssetAlias} {
 		answer := resolve(t, client, ask(kind, "x"))
-		if answer.Outcome != resolver.Unavailable || !strings.Contains(answer.Err.Error(), "answers 400") {
+		if answer.Outcome != resolver.Unavailable || !strings.Contains(answer.Err.Error(), "returned 400") {
 			t.Errorf("%v is %v (%v)", kind, answer.Outcome, answer.Err)
 		}
 	}

@@ -682,8 +682,15 @@ func TestMessagesNameWhatWasAskedForAndNeverAnOwner(t *testing.T) {
 		}
 	}
 	down := decide.Decision{Outcome: decide.Unavailable}
-	if got := down.Message(); got != "Cannot tell now who owns this resource; try again" {
-		t.Errorf("message %q", got)
+	for _, want := range []decide.Outcome{decide.Unavailable, decide.Deny} {
+		if got := down.Message(); down.Outcome != want || got != "The owner of this resource is currently unavailable; try again" {
+			t.Errorf("%v: message %q", down.Outcome, got)
+		}
+		down.DenyUnavailable()
+	}
+	denied := decide.Decision{Reason: decide.OtherTeam}
+	if denied.DenyUnavailable(); denied.Message() != "Task does not have access to this resource" {
+		t.Errorf("message %q", denied.Message())
 	}
 	long := r.decide(execution(taskA), "GET /variables/var_b"+strings.Repeat("x", 5000))
 	if len(long.Message()) > 400 {

@@ -87,13 +87,23 @@ type Decision struct {
 	AsOf time.Time
 
 	apiVersion string
+	// unavailable means that the decision was Unavailable before [Decision.DenyUnavailable].
+	unavailable bool
+}
+
+// DenyUnavailable makes an unavailable decision a denial, whose message still says
+// so.
+func (d *Decision) DenyUnavailable() {
+	if d.Outcome == Unavailable {
+		d.Outcome, d.unavailable = Deny, true
+	}
 }
 
 // Message returns a sentence that says what was asked for and why it was refused.
 // It never names an owner.
 func (d *Decision) Message() string {
-	if d.Outcome == Unavailable {
-		return "Cannot tell now who owns " + d.what() + "; try again"
+	if d.Outcome == Unavailable || d.unavailable {
+		return "The owner of " + d.what() + " is currently unavailable; try again"
 	}
 	if message, own := messages[d.Reason]; own {
 		return message

@@ -664,7 +664,7 @@ func TestJWKSServerIsNotTrusted(t *testing.T) {
 	server := httptest.NewServer(mux)
 	defer server.Close()
 	for path, want := range map[string]string{
-		"/good": "", "/huge": "more than 1048576 bytes", "/moved": "answers 302", "/file": "answers 302", "/absent": "answers 404",
+		"/good": "", "/huge": "more than 1048576 bytes", "/moved": "returned 302", "/file": "returned 302", "/absent": "returned 404",
 	} {
 		keys, err := keyring.Open(keyring.Options{JWKS: server.URL + path}, zap.NewNop())
 		if err != nil {

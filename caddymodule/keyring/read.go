@@ -15,6 +15,9 @@ import (
 	"github.com/dagfence/dagfence/rotate"
 )
 
+// ErrNoConnection is wrapped by the error of a JWKS URL that cannot be reached.
+var ErrNoConnection = errors.New("fetching the JWKS")
+
 // Read reads the keys once. skipped are the keys of a JWKS that can't be used. The
 // error names the option.
 func Read(ctx context.Context, opts Options) (keys *identity.Keys, skipped []error, err error) {
@@ -84,11 +87,11 @@ func fetcher(location *url.URL, transport http.RoundTripper) func(context.Contex
 		}
 		response, err := client.Do(request)
 		if err != nil {
-			return nil, fmt.Errorf("fetching the JWKS: %w", errors.Unwrap(err)) // without the URL (http.Client.Do), whose query may be a secret
+			return nil, fmt.Errorf("%w: %w", ErrNoConnection, errors.Unwrap(err)) // without the URL (http.Client.Do), whose query may be a secret
 		}
 		defer response.Body.Close() //nolint:errcheck // read only
 		if response.StatusCode != http.StatusOK {
-			return nil, fmt.Errorf("fetching the JWKS: the server answers %d, want 200 (redirects are not followed)", response.StatusCode)
+			return nil, fmt.Errorf("fetching the JWKS: server returned %d: must be 200 (redirects are not followed)", response.StatusCode)
 		}
 		return readCapped(response.Body)
 	}

@@ -259,7 +259,11 @@ func TestSetting_OnUnavailable(t *testing.T) {
 	}
 	e = start(t, "on_unavailable deny")
 	e.world.Refuse(resolver.KindVariable, "var_x", resolver.Unavailable)
-	e.denied(t, taskA, "GET /variables/var_x")
+	answered = e.do(t, taskA, "GET /variables/var_x")
+	e.isRefusal(t, "deny", answered, http.StatusForbidden, "access_denied")
+	if want := `The owner of variable \"var_x\" is currently unavailable`; !strings.Contains(answered.body, want) {
+		t.Errorf("%s does not say %s", answered.body, want)
+	}
 }
 
 func TestAPIVersion_OlderMeansAnotherEndpoint(t *testing.T) {

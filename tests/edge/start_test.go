@@ -3,6 +3,9 @@ package edge_test
 import (
 	"io"
 	"net/http"
+	"os"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -86,6 +89,16 @@ func startWithStatus(t *testing.T, options string) (e *edge, status func(path st
 	}
 }
 
+// names returns the first group of each match, sorted.
+func names(matches [][]string) []string {
+	var all []string
+	for _, match := range matches {
+		all = append(all, match[1])
+	}
+	slices.Sort(all)
+	return all
+}
+
 func TestStatus_Site(t *testing.T) {
 	e, status := startWithStatus(t, "")
 	for path, want := range map[string]int{"/live": 200, "/ready": 200, "/metrics": 200, "/": 404, "/config": 404} {
@@ -107,6 +120,17 @@ func TestStatus_Site(t *testing.T) {
 		if !strings.Contains(metrics, want) {
 			t.Errorf("the metrics lack %s", want)
 		}
+	}
+	served := regexp.MustCompile(`(?m)^# TYPE (dagfence_\w+)`).FindAllStringSubmatch(metrics, -1)
+	page, err := os.ReadFile("../../docs/architecture.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, list, _ := strings.Cut(string(page), "- **Metrics**")
+	list, _, _ = strings.Cut(list, "\n- **")
+	documented := regexp.MustCompile(`(dagfence_\w+)`).FindAllStringSubmatch(list, -1)
+	if got, want := names(served), names(documented); !slices.Equal(got, want) {
+		t.Errorf("the metrics are %q, docs/architecture.md has %q", got, want)
 	}
 	e.world.Refuse(resolver.KindVariable, "var_x", resolver.Denied)
 	e.denied(t, taskA, "GET /variables/var_x")

@@ -58,7 +58,7 @@ func (c *CertificateFiles) Provision(ctx caddy.Context) error {
 		},
 	})
 	if err != nil {
-		return fmt.Errorf("certificate and key to serve TLS with (--tls-cert, --tls-key): %w: give the paths of a PEM pair", err)
+		return fmt.Errorf("certificate and key to serve TLS with (--tls-cert, --tls-key): %w: must be the paths of a certificate and its key in PEM", err)
 	}
 	return nil
 }

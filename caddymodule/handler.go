@@ -111,7 +111,7 @@ func askedFor(j *result, at time.Time) bool { return at.Sub(j.AsOf) < resolver.R
 func (h *Handler) recoverFrom(refused **refusal) {
 	if cause := recover(); cause != nil {
 		*refused = errPanic
-		h.logger.Error("panic while judging a request", zap.String("type", fmt.Sprintf("%T", cause)), zap.StackSkip("stack", 2))
+		h.logger.Error("panic while evaluating a request", zap.String("type", fmt.Sprintf("%T", cause)), zap.StackSkip("stack", 2))
 	}
 }
 

@@ -137,7 +137,7 @@ func (h *Handler) openChain(settings config.Config) error {
 func (h *Handler) warn(settings config.Config, origins config.Origins) {
 	// Airflow writes it into every airflow.cfg that it makes.
 	if origin := origins["multi_team"]; origin != "" && settings.MultiTeam == config.Off {
-		h.logger.Warn("multi_team is off in Airflow's own configuration, so rules about teams are skipped: set multi_team to enforce them",
+		h.logger.Warn("multi_team is off in Airflow's configuration; team rules are skipped: set multi_team on to enforce them",
 			zap.String("from", origin))
 	}
 	if setup.KnowsNoTasks(settings) {
@@ -148,7 +148,7 @@ func (h *Handler) warn(settings config.Config, origins config.Origins) {
 		h.logger.Warn("mode is audit: denials are recorded, and not enforced")
 	}
 	if h.passUnlisted {
-		h.logger.Warn("rules unknown_routes is unsafe_allow: unknown endpoints are forwarded without a check")
+		h.logger.Warn("unknown endpoints are forwarded without a check (rules unknown_routes is unsafe_allow)")
 	}
 	for _, group := range settings.Rules.Groups() {
 		if group.Mode != config.Enforce {

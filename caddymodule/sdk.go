@@ -69,7 +69,7 @@ type ignoredDenials struct {
 func newIgnoredDenials(registry *prometheus.Registry) (map[string]*ignoredDenials, error) {
 	denials, err := registered(registry, prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "dagfence_denials_not_honoured_total",
-		Help: "Denied variables and connections that the client's Task SDK treats as not found, so that it asks its next secrets backend.",
+		Help: "Denied reads of variables and connections by Task SDKs that treat a denial as not found.",
 	}, []string{"sdk_version"}))
 	byVersion := make(map[string]*ignoredDenials)
 	for _, version := range ignoringSDKs {

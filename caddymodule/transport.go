@@ -50,7 +50,7 @@ func (t *Transport) Provision(ctx caddy.Context) error {
 		Make:  rotate.CertPool,
 	})
 	if err != nil {
-		return fmt.Errorf("CA certificates for upstream (--upstream-ca): %w: give the path of a PEM file", err)
+		return fmt.Errorf("CA certificates for upstream (--upstream-ca): %w: must be the path of a PEM file", err)
 	}
 	if err := t.HTTPTransport.Provision(ctx); err != nil {
 		return err

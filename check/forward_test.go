@@ -55,7 +55,7 @@ func TestUpstream_IsVerifiedWithTheFencesCACertificates(t *testing.T) {
 	options.Upstream, options.UpstreamCA = parse(t, server.URL), []string{ca}
 	atFence(t, options).want(t, check.OK, "upstream", "is an Execution API")
 	options.UpstreamCA = []string{ca + ".gone"}
-	atFence(t, options).want(t, check.Problem, "upstream", "give the path of a PEM file")
+	atFence(t, options).want(t, check.Problem, "upstream", "must be the path of a PEM file")
 }
 
 func TestUpstream_BehindAForwardProxyIsAProblem(t *testing.T) {

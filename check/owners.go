@@ -90,7 +90,7 @@ func (r *run) checkDatabase(ctx context.Context, directory *lookup.Directory) {
 		if known, ok := errors.AsType[*lookup.OptionError](err); ok {
 			err = known.Err
 		}
-		if _, ok := errors.AsType[*lookup.Fault](err); ok {
+		if _, ok := errors.AsType[*lookup.DatabaseError](err); ok {
 			err = fmt.Errorf("%w: %s", err, hintFor(err, databaseTLS(r.settings.Database)))
 		}
 		r.problem("database", "%v", err)

@@ -67,10 +67,10 @@ func TestDatabase_AndItsGrants(t *testing.T) {
 		"Airflow's own role":            {server.URL("airflow", "airflow"), check.Warning, "grants", "may read variable.val, read connection.password, write variable, write connection, write dag, which the fence does not need: use the role of deploy/grants/postgresql.sql"},
 		"a role without grants":         {server.URL("nothing", "airflow"), check.Problem, "database", "run deploy/grants/postgresql.sql"},
 		"a role with some of them":      {server.URL("half", "airflow"), check.Problem, "database", "permission denied"},
-		"another database":              {server.URL("airflow", "empty"), check.Problem, "database", "point database at Airflow's own"},
+		"another database":              {server.URL("airflow", "empty"), check.Problem, "database", "set database to Airflow's own"},
 		"no such database":              {server.URL("airflow", "none"), check.Problem, "database", "check the user, password and database name"},
 		"no such server":                {"postgresql://airflow:pass-word@127.0.0.1:1/airflow", check.Problem, "database", "nothing listens there"},
-		"an unknown option":             {server.URL("airflow", "airflow") + "?wrong=1", check.Problem, "database", `option "wrong" in the URL is unknown`},
+		"an unknown option":             {server.URL("airflow", "airflow") + "?wrong=1", check.Problem, "database", `unknown option "wrong" in the URL`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -130,8 +130,8 @@ func TestTeams_UnknownToAirflowAreNamed(t *testing.T) {
 		}
 	}
 	said := strings.Join(warned, "\n")
-	if len(warned) != 2 || strings.Contains(said, `team "team_b"`) || !strings.Contains(said, `names team "nowhere", which is not in Airflow's team table, so`) ||
-		!strings.Contains(said, `names team "Team_A", which is not in Airflow's team table, where "team_a" differs in case alone (Airflow 3.4 makes team names lower case): write "team_a" in the file`) {
+	if len(warned) != 2 || strings.Contains(said, `team "team_b"`) || !strings.Contains(said, `names team "nowhere", which Airflow does not have, so`) ||
+		!strings.Contains(said, `names team "Team_A", which Airflow does not have; "team_a" differs only in case (Airflow 3.4 makes team names lower case): write "team_a" in the file`) {
 		t.Errorf("found %s", said)
 	}
 	options.Fence.MultiTeam = config.Off
@@ -150,9 +150,9 @@ func TestOwnershipFile_IsReadAsAtStart(t *testing.T) {
 		text  string
 	}{
 		"good":             {write(t, "owners.yaml", "dags: {a: team_a}"), check.OK, "it can be read"},
-		"unknown section":  {write(t, "owners.yaml", "pools: {a: team_a}"), check.Problem, `section "pools" is unknown`},
+		"unknown section":  {write(t, "owners.yaml", "pools: {a: team_a}"), check.Problem, `unknown section "pools"`},
 		"bundles":          {write(t, "owners.yaml", "bundles: {a: team_a}"), check.OK, "it can be read"},
-		"no such file":     {"/nowhere/owners.yaml", check.Problem, "give the path of a readable YAML file"},
+		"no such file":     {"/nowhere/owners.yaml", check.Problem, "must be the path of a readable YAML file"},
 		"not even a table": {write(t, "owners.yaml", ""), check.Problem, "the file is empty"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -179,7 +179,7 @@ func TestOwnershipFile_AloneHasNoTasks(t *testing.T) {
 		"tokens that know their dag": {func(*check.Options) {}, knowing, check.OK, ""},
 		"bundles, of what?": {
 			func(o *check.Options) { o.Fence.OwnershipFile = write(t, "owners.yaml", "bundles: {a: team_a}") },
-			nil, check.Problem, "only the metadata database knows",
+			nil, check.Problem, "bundles needs a metadata database",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -220,12 +220,12 @@ func TestLookup_ProblemsAreNamed(t *testing.T) {
 		"another token":   {config.Lookup{URL: guard, Token: "pass-wordless"}, check.Problem, "returned 401: check lookup token and tls_client"},
 		"no token":        {config.Lookup{URL: guard}, check.Problem, "returned 401"},
 		"nobody":          {config.Lookup{URL: "http://127.0.0.1:1"}, check.Problem, "nothing listens there"},
-		"not trusted":     {config.Lookup{URL: overTLS.URL}, check.Problem, "name that authority's PEM file in lookup ca"},
-		"not TLS":         {config.Lookup{URL: strings.Replace(plain, "http:", "https:", 1)}, check.Problem, "it does not speak TLS there"},
+		"not trusted":     {config.Lookup{URL: overTLS.URL}, check.Problem, "set the PEM file of that authority in lookup ca"},
+		"not TLS":         {config.Lookup{URL: strings.Replace(plain, "http:", "https:", 1)}, check.Problem, "server does not use TLS on this port"},
 		"TLS":             {config.Lookup{URL: strings.Replace(overTLS.URL, "https:", "http:", 1)}, check.Problem, "returned 400: give the URL of a `dagfence lookup`"},
 		"another service": {config.Lookup{URL: serve(t, http.NotFoundHandler()).String()}, check.Problem, "returned 404: give the URL of a `dagfence lookup`"},
 		"unavailable":     {config.Lookup{URL: serve(t, resolvertest.Service(down)).String()}, check.Problem, "see its /ready and its log"},
-		"no such CA file": {config.Lookup{URL: overTLS.URL, CA: "/nowhere/ca.pem"}, check.Problem, "lookup ca: open /nowhere/ca.pem: no such file or directory; give the path of a PEM file"},
+		"no such CA file": {config.Lookup{URL: overTLS.URL, CA: "/nowhere/ca.pem"}, check.Problem, "lookup ca: open /nowhere/ca.pem: no such file or directory: must be the path of a PEM file"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -50,7 +50,7 @@ func TestRedis_ProblemsAreNamed(t *testing.T) {
 		"evicting":         {evicting.URL(), check.OK, "stores entries"},
 		"nobody":           {"redis://127.0.0.1:1", check.Problem, "nothing listens there"},
 		"not TLS":          {"rediss://" + evicting.Addr, check.Problem, "the port may not serve TLS"},
-		"no such CA file":  {"rediss://" + evicting.Addr + "?ca=/nowhere/ca.pem", check.Problem, "redis: ca: open /nowhere/ca.pem: no such file or directory; give the path of a PEM file"},
+		"no such CA file":  {"rediss://" + evicting.Addr + "?ca=/nowhere/ca.pem", check.Problem, "redis: ca: open /nowhere/ca.pem: no such file or directory: must be the path of a PEM file"},
 		"no cluster":       {"redis-cluster://" + evicting.Addr, check.Problem, "cluster"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -88,7 +88,7 @@ func TestRedis_TLSErrorsNameTheOption(t *testing.T) {
 	port := services.Port(t)
 	services.Redis(t, "--port", "0", "--bind", "127.0.0.1", "--tls-port", port, "--tls-cert-file", cert, "--tls-key-file", keyFile, "--tls-ca-cert-file", cert)
 	for options, want := range map[string]string{
-		"":                      "name that authority's PEM file in the option ssl_ca_certs of its URL",
+		"":                      "set the PEM file of that authority in the option ssl_ca_certs of its URL",
 		"?ssl_ca_certs=" + cert: "if it requires a client certificate, set one in the options ssl_certfile and ssl_keyfile of its URL",
 	} {
 		settings := right(t)

@@ -51,7 +51,7 @@ func TestUpstream_IsTheExecutionAPI(t *testing.T) {
 		"a fence":       {serve(t, http.HandlerFunc(aFence)), check.Problem, "a fence answers at"},
 		"a web server":  {serve(t, http.NotFoundHandler()), check.Problem, "answers 404, so there is no Execution API"},
 		"nobody":        {parse(t, "http://127.0.0.1:1"), check.Problem, "connection refused: nothing listens there"},
-		"not TLS":       {parse(t, strings.Replace(airflow(func(*stub) {}).String(), "http:", "https:", 1)), check.Problem, "it does not speak TLS there"},
+		"not TLS":       {parse(t, strings.Replace(airflow(func(*stub) {}).String(), "http:", "https:", 1)), check.Problem, "server does not use TLS on this port"},
 		"none":          {nil, check.NotChecked, "set --upstream"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -71,7 +71,7 @@ func TestUpstream_WithAnUntrustedCertificateIsAProblem(t *testing.T) {
 	t.Cleanup(server.Close)
 	options := right(t)
 	options.Upstream = parse(t, server.URL)
-	atFence(t, options).want(t, check.Problem, "upstream", "name that authority's PEM file in --upstream-ca")
+	atFence(t, options).want(t, check.Problem, "upstream", "set the PEM file of that authority in --upstream-ca")
 }
 
 func TestConfiguration_EveryErrorIsAFinding(t *testing.T) {

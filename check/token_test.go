@@ -219,11 +219,11 @@ func TestTokenKeys_AreReadAsAtStart(t *testing.T) {
 		"no set":              {config.Token{JWKS: server + "/none"}, check.Problem, "server returned 404: must be 200 (redirects are not followed): give the URL"},
 		"nobody":              {config.Token{JWKS: "http://127.0.0.1:1/set?secret"}, check.Problem, "connection refused: nothing listens there"},
 		"unknown name":        {config.Token{JWKS: "http://nowhere.invalid/set"}, check.Problem, "the name cannot be resolved"},
-		"not TLS":             {config.Token{JWKS: strings.Replace(server, "http:", "https:", 1) + "/good"}, check.Problem, "it does not speak TLS there"},
+		"not TLS":             {config.Token{JWKS: strings.Replace(server, "http:", "https:", 1) + "/good"}, check.Problem, "server does not use TLS on this port"},
 		"symmetric key":       {config.Token{JWKS: server + "/oct"}, check.Problem, "key 0 is symmetric (kty oct)"},
 		"a key is left out":   {config.Token{JWKS: write(t, "mixed.json", mixed)}, check.Warning, "keys of the JWKS are ignored: key 0 can't be used"},
-		"no PEM":              {config.Token{PublicKey: write(t, "key.pem", "x")}, check.Problem, "token public_key: no PEM public key"},
-		"a PEM for a secret":  {config.Token{Secret: "-----BEGIN PUBLIC KEY-----"}, check.Problem, "give it as public_key"},
+		"no PEM":              {config.Token{PublicKey: write(t, "key.pem", "x")}, check.Problem, "token public_key: no public key, private key or certificate found"},
+		"a PEM for a secret":  {config.Token{Secret: "-----BEGIN PUBLIC KEY-----"}, check.Problem, "set token public_key instead"},
 		"a file with no keys": {config.Token{JWKS: write(t, "none.json", `{"keys":[]}`)}, check.Problem, "JWKS has no usable signature key"},
 	} {
 		t.Run(name, func(t *testing.T) {

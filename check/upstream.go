@@ -21,7 +21,7 @@ func (r *run) checkUpstream(ctx context.Context) {
 	}
 	s, err := r.newUpstream(r.settings.BasePath)
 	if err != nil {
-		r.problem(check, "reading the CA certificates for upstream: %v: give the path of a PEM file", err)
+		r.problem(check, "reading the CA certificates for upstream: %v: must be the path of a PEM file", err)
 		return
 	}
 	if r.ForwardProxy != "" {

@@ -149,7 +149,7 @@ func basePathBelow(baseURL string) (string, error) {
 	}
 	path := strings.TrimSuffix(upTo(rest, "?#"), "/")
 	if path != "" && path[0] != '/' {
-		return "", errors.New("not an absolute URL, without which Airflow serves tasks nothing: must be such as https://host/path")
+		return "", errors.New("invalid URL: must be absolute, such as https://host/path, or Airflow serves tasks nothing")
 	}
 	return path + defaultBasePath, nil
 }

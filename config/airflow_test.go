@@ -185,7 +185,7 @@ var wrongEnvironments = map[string]struct {
 	},
 	"a reference without end": {
 		variables{envSecret: "$LOOP", "LOOP": "x$LOOP"},
-		`AIRFLOW__API_AUTH__JWT_SECRET: its $ references have no end: write the value out, or set token secret in the configuration`,
+		`AIRFLOW__API_AUTH__JWT_SECRET: too many nested $ references: write the value out, or set token secret in the configuration`,
 	},
 	"all at once": {
 		variables{envMultiTeam: "2", envLeeway: "-"},

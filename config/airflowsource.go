@@ -48,7 +48,7 @@ func ReadAirflow(environment func(string) (string, bool)) (*Airflow, error) {
 			variable, err, os.DevNull)
 	}
 	if a.file, err = parseFile(content); err != nil {
-		return nil, fmt.Errorf("%s: %w; Airflow can't read it either", a.path, err)
+		return nil, fmt.Errorf("%s: %w (Airflow cannot read it either)", a.path, err)
 	}
 	return a, nil
 }
@@ -58,7 +58,7 @@ func ReadAirflow(environment func(string) (string, bool)) (*Airflow, error) {
 // which the empty path is too.
 func checkConfigPath(path, variable string) error {
 	if path == "" {
-		return fmt.Errorf("%s: it is empty, with which Airflow does not start: unset it, or set it to the api-server's airflow.cfg (%s for none)",
+		return fmt.Errorf("%s must not be empty: unset it, or set it to the api-server's airflow.cfg (%s for none)",
 			variable, os.DevNull)
 	}
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
@@ -188,7 +188,7 @@ func (a *Airflow) expand(value string) (string, error) {
 		}
 		value = expanded
 	}
-	return "", errors.New("its $ references have no end: write the value out")
+	return "", errors.New("too many nested $ references: write the value out")
 }
 
 // expandHome is os.path.expanduser: a leading ~ is HOME, or else the home of

@@ -106,7 +106,7 @@ func TestAirflowCfgIsWhereTheEnvironmentSays(t *testing.T) {
 	}
 }
 
-const neverRead = "; Airflow can't read it either"
+const neverRead = " (Airflow cannot read it either)"
 
 // unreadable are files that are an error: named by an environment, or of a
 // content, and then the error follows the path.
@@ -123,7 +123,7 @@ var unreadable = map[string]struct {
 	"an empty name": {
 		variables{"AIRFLOW_CONFIG": ""},
 		"",
-		"AIRFLOW_CONFIG: it is empty, with which Airflow does not start: unset it, or set it to the api-server's airflow.cfg (/dev/null for none)",
+		"AIRFLOW_CONFIG must not be empty: unset it, or set it to the api-server's airflow.cfg (/dev/null for none)",
 	},
 	"a folder": {
 		variables{"AIRFLOW_CONFIG": "/"},
@@ -135,15 +135,15 @@ var unreadable = map[string]struct {
 		"",
 		"AIRFLOW_CONFIG: open /" + strings.Repeat("a", 300) + ": file name too long: let the fence read the api-server's airflow.cfg, or set AIRFLOW_CONFIG to the file that it should read (/dev/null for none)",
 	},
-	"a name without end": {variables{"AIRFLOW_HOME": "$A/", "A": "$A/"}, "", "AIRFLOW_HOME: its $ references have no end: write the value out"},
+	"a name without end": {variables{"AIRFLOW_HOME": "$A/", "A": "$A/"}, "", "AIRFLOW_HOME: too many nested $ references: write the value out"},
 
-	"no section":  {nil, "hidden = x", ": line 1: missing [section] before it" + neverRead},
-	"a BOM":       {nil, "\ufeff[core]", ": line 1: missing [section] before it" + neverRead},
-	"no option":   {nil, "[core]\n\nhidden", `: line 3: it is no [section], "option = value" or comment: write it as one` + neverRead},
-	"no name":     {nil, "[core]\r\n= hidden", `: line 2: it is no [section], "option = value" or comment: write it as one` + neverRead},
-	"two of one":  {nil, "[core]\nx = hidden\nx : hidden", ": line 3: the option x is there twice in its section: leave one of them out" + neverRead},
-	"two default": {nil, "[DEFAULT]\nx = 1\n[a]\n[DEFAULT]\nx = 1", ": line 5: the option x is there twice in its section: leave one of them out" + neverRead},
-	"two alike":   {nil, "[core]\n[core]", ": line 2: the section [core] is there twice: make one of them" + neverRead},
+	"no section":  {nil, "hidden = x", ": line 1: no [section] before it: add one" + neverRead},
+	"a BOM":       {nil, "\ufeff[core]", ": line 1: no [section] before it: add one" + neverRead},
+	"no option":   {nil, "[core]\n\nhidden", `: line 3: must be a [section], "option = value" or a comment` + neverRead},
+	"no name":     {nil, "[core]\r\n= hidden", `: line 2: must be a [section], "option = value" or a comment` + neverRead},
+	"two of one":  {nil, "[core]\nx = hidden\nx : hidden", ": line 3: duplicate option x: remove one" + neverRead},
+	"two default": {nil, "[DEFAULT]\nx = 1\n[a]\n[DEFAULT]\nx = 1", ": line 5: duplicate option x: remove one" + neverRead},
+	"two alike":   {nil, "[core]\n[core]", ": line 2: duplicate section [core]: merge them" + neverRead},
 	"not UTF-8":   {nil, "[core]\nx = hidden\xff", ": it is not UTF-8" + neverRead},
 }
 
@@ -172,7 +172,7 @@ func TestAirflowCfgThatCanNotBeRead(t *testing.T) {
 func TestAirflowCfgThatIsWrong(t *testing.T) {
 	t.Parallel()
 	const indirect = ": the fence runs no commands and asks no secrets backend: set "
-	const single = ": a single % in it: write %% for a percent sign, or set token secret in the configuration"
+	const single = ": unescaped %: write %%, or set token secret in the configuration"
 	for content, want := range map[string]string{
 		"[core]\nmulti_team = yes":                `: [core] multi_team: invalid boolean "yes": must be true or false, or set multi_team in the configuration`,
 		"[api_auth]\njwt_secret_cmd = cat hidden": ": [api_auth] jwt_secret_cmd" + indirect + envSecret + ", or token secret in the configuration",
@@ -182,11 +182,11 @@ func TestAirflowCfgThatIsWrong(t *testing.T) {
 		"[api_auth]\njwt_secret = hidden%":        ": [api_auth] jwt_secret" + single,
 		"[api_auth]\njwt_secret = hidden%(word":   ": [api_auth] jwt_secret" + single,
 		"[api_auth]\njwt_secret = hidden%(word)d": ": [api_auth] jwt_secret" + single,
-		"[api_auth]\njwt_secret = hidden%(word)s": ": [api_auth] jwt_secret: a %(reference)s in it is to an option that its section does not have: " +
+		"[api_auth]\njwt_secret = hidden%(word)s": ": [api_auth] jwt_secret: unknown option in a %(reference)s: " +
 			"write %% for a percent sign, or set token secret in the configuration",
-		"[api_auth]\njwt_secret = %(jwt_secret)s": ": [api_auth] jwt_secret: its %(references)s are more than 10 deep: write the value out, or set token secret in the configuration",
-		"[api]\nbase_url = airflow.example/a": ": [api] base_url: not an absolute URL, without which Airflow serves tasks nothing: " +
-			"must be such as https://host/path, or set base_path in the configuration",
+		"[api_auth]\njwt_secret = %(jwt_secret)s": ": [api_auth] jwt_secret: %(references)s more than 10 deep: write the value out, or set token secret in the configuration",
+		"[api]\nbase_url = airflow.example/a": ": [api] base_url: invalid URL: must be absolute, such as https://host/path, or Airflow serves tasks nothing, " +
+			"or set base_path in the configuration",
 		"[execution_api]\njwt_audience = ,": `: [execution_api] jwt_audience: invalid list ",": must contain a name, or set token audience in the configuration`,
 	} {
 		t.Run(content, func(t *testing.T) {

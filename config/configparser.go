@@ -93,7 +93,7 @@ func (r *fileReader) begin(header string) error {
 		return nil
 	}
 	if _, twice := r.sections[header]; twice {
-		return fmt.Errorf("the section [%s] is there twice: make one of them", header)
+		return fmt.Errorf("duplicate section [%s]: merge them", header)
 	}
 	r.section = make(map[string][]string)
 	r.sections[header] = r.section
@@ -102,15 +102,15 @@ func (r *fileReader) begin(header string) error {
 
 func (r *fileReader) set(text string) error {
 	if r.section == nil {
-		return errors.New("missing [section] before it")
+		return errors.New("no [section] before it: add one")
 	}
 	delimiter := strings.IndexAny(text, "=:")
 	if delimiter < 1 {
-		return errors.New(`it is no [section], "option = value" or comment: write it as one`)
+		return errors.New(`must be a [section], "option = value" or a comment`)
 	}
 	r.option = strings.TrimRightFunc(text[:delimiter], isSpace)
 	if _, twice := r.section[r.option]; twice {
-		return fmt.Errorf("the option %s is there twice in its section: leave one of them out", r.option)
+		return fmt.Errorf("duplicate option %s: remove one", r.option)
 	}
 	r.section[r.option] = []string{strings.TrimFunc(text[delimiter+1:], isSpace)}
 	return nil
@@ -140,7 +140,7 @@ func (f *parsedFile) get(section, option string) (value string, ok bool, err err
 // interpolate is configparser.BasicInterpolation.
 func interpolate(out *strings.Builder, rest string, known map[string]string, depth int) error {
 	if depth == 0 {
-		return fmt.Errorf("its %%(references)s are more than %d deep: write the value out", maxReferences)
+		return fmt.Errorf("%%(references)s more than %d deep: write the value out", maxReferences)
 	}
 	for {
 		text, behind, found := strings.Cut(rest, "%")
@@ -155,11 +155,11 @@ func interpolate(out *strings.Builder, rest string, known map[string]string, dep
 		}
 		name, after, closed := strings.Cut(strings.TrimPrefix(behind, "("), ")")
 		if behind == "" || behind[0] != '(' || !closed || name == "" || !strings.HasPrefix(after, "s") {
-			return errors.New("a single % in it: write %% for a percent sign")
+			return errors.New("unescaped %: write %%")
 		}
 		value, ok := known[name]
 		if !ok {
-			return errors.New("a %(reference)s in it is to an option that its section does not have: write %% for a percent sign")
+			return errors.New("unknown option in a %(reference)s: write %% for a percent sign")
 		}
 		if err := interpolate(out, value, known, depth-1); err != nil {
 			return err

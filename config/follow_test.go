@@ -37,7 +37,7 @@ func TestPlaceholdersAreReplacedAnew(t *testing.T) {
 		}
 	}
 	secret = ""
-	if got, err := whole.Follow("database")(); err == nil || got != "" || !strings.HasPrefix(err.Error(), "database: a placeholder") || strings.Contains(err.Error(), "hidden") {
+	if got, err := whole.Follow("database")(); err == nil || got != "" || !strings.HasPrefix(err.Error(), "database: unknown or empty placeholder") || strings.Contains(err.Error(), "hidden") {
 		t.Errorf("without the file: %q, %v", got, err)
 	}
 }

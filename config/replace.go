@@ -45,7 +45,7 @@ func (c *Config) Replace(replace func(option, value string) (string, error)) err
 }
 
 func errPlaceholder(option string) error {
-	return fmt.Errorf(`%s: a placeholder in it is unknown or empty: set what it names, or write \{ for a brace that stands for itself`, option)
+	return fmt.Errorf(`%s: unknown or empty placeholder: set what it names, or write \{ for a literal brace`, option)
 }
 
 // template is the text of an option that [Config.Replace] found placeholders in.

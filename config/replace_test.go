@@ -66,7 +66,7 @@ func TestWhatWasMeantToBeSetIsNeverUnset(t *testing.T) {
 		}
 		return strings.ToUpper(value), nil
 	})
-	const why = `: a placeholder in it is unknown or empty: set what it names, or write \{ for a brace that stands for itself`
+	const why = `: unknown or empty placeholder: set what it names, or write \{ for a literal brace`
 	if err == nil || err.Error() != "token secret"+why+"\nredis"+why {
 		t.Errorf("got %v", err)
 	}

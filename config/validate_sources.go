@@ -32,7 +32,7 @@ func (p *problems) token(t Token) {
 	p.names("token issuer", t.Issuer)
 	switch {
 	case t.Leeway == nil:
-		p.addf("token leeway is not set")
+		p.addf("token leeway must not be empty")
 	case *t.Leeway < 0 || time.Duration(*t.Leeway) > maxLeeway:
 		p.addf("invalid token leeway %v: must be from 0s to %v", time.Duration(*t.Leeway), maxLeeway)
 	}

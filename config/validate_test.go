@@ -168,7 +168,7 @@ var wrong = map[string]struct {
 	"no audience":    {func(c *c) { c.Token.Audience = nil }, `token audience must not be empty`},
 	"empty audience": {func(c *c) { c.Token.Audience = []string{"a", ""} }, `invalid token audience "": must be a name`},
 	"empty issuer":   {func(c *c) { c.Token.Issuer = []string{" "} }, `invalid token issuer " ": must be a name`},
-	"no leeway set":  {func(c *c) { c.Token.Leeway = nil }, `token leeway is not set`},
+	"no leeway set":  {func(c *c) { c.Token.Leeway = nil }, `token leeway must not be empty`},
 	"negative leeway": {
 		func(c *c) { c.Token.Leeway = duration(-time.Second) }, `invalid token leeway -1s: must be from 0s to 5m0s`,
 	},

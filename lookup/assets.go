@@ -17,7 +17,7 @@ func (d *Directory) assetWithoutDatabase(key resolver.Key, owners *ownershipRule
 	case d.metadata != nil && storable(key.Name):
 		return resolver.Answer{}, false
 	case d.metadata == nil && key.Kind == resolver.KindAssetAlias:
-		return unavailable("only the metadata database knows which assets an alias leads to, and none is configured; set database"), true
+		return unavailable("the assets of an alias are only in the metadata database: set database"), true
 	}
 	return judgeAsset(key, record{}, owners, asOf), true
 }

@@ -63,14 +63,14 @@ func classOf(err error) errorClass {
 	return otherError
 }
 
-// Fault is an error of the database, or of the connection to it, that names no fix.
-type Fault struct{ Err error }
+// DatabaseError is an error of the database, or of the connection to it, that names no fix.
+type DatabaseError struct{ Err error }
 
 // Error implements error.
-func (f *Fault) Error() string { return f.Err.Error() }
+func (e *DatabaseError) Error() string { return e.Err.Error() }
 
 // Unwrap returns Err.
-func (f *Fault) Unwrap() error { return f.Err }
+func (e *DatabaseError) Unwrap() error { return e.Err }
 
 // explain wraps an error of the database with what was asked, and the fix.
 // The drivers' errors show hosts, users, tables and columns, never a password.
@@ -78,7 +78,7 @@ func (m *metadata) explain(doing string, err error) error {
 	hint := ""
 	switch classOf(err) {
 	case schemaMissing:
-		hint = ": schema incomplete (known are those of Airflow " + knownReleases() + "): " + m.schemaHint()
+		hint = ": schema incomplete (known: Airflow " + knownReleases() + "): " + m.schemaHint()
 	case grantMissing:
 		hint = ": " + m.grantsHint()
 	case loginRefused:
@@ -86,7 +86,7 @@ func (m *metadata) explain(doing string, err error) error {
 	case timedOut:
 		hint = fmt.Sprintf(": no answer within %v: check the network and the server's load", m.timeout)
 	case otherError:
-		err = &Fault{err}
+		err = &DatabaseError{err}
 	}
 	return fmt.Errorf("%w: %s: %w%s", resolver.ErrUnavailable, doing, err, hint)
 }

@@ -159,7 +159,7 @@ func (d *Directory) Resolve(ctx context.Context, questions []resolver.Question) 
 	answers := make([]resolver.Answer, len(questions))
 	if err := ctx.Err(); err != nil {
 		for i := range answers {
-			answers[i].Err = fmt.Errorf("%w: before anything was asked: %w", resolver.ErrUnavailable, err)
+			answers[i].Err = fmt.Errorf("%w: not queried: %w", resolver.ErrUnavailable, err)
 		}
 		return answers
 	}
@@ -198,7 +198,7 @@ func (d *Directory) withoutDatabase(key resolver.Key, owners *ownershipRules, as
 		answer = resolver.Answer{Outcome: resolver.Found, Team: team, AsOf: asOf}
 		return withGrants(answer, owners, key), true
 	case key.Kind == resolver.KindTask && d.metadata == nil:
-		return unavailable("only the metadata database knows task instances, and none is configured; set database"), true
+		return unavailable("task instances are only in the metadata database: set database"), true
 	case d.metadata == nil, !storable(key.Name):
 		return notStored(key, owners, asOf), true
 	}
@@ -291,7 +291,7 @@ func notStored(key resolver.Key, owners *ownershipRules, asOf time.Time) resolve
 }
 
 func splitSpellings(key resolver.Key) resolver.Answer {
-	return unavailable("the ownership file gives two spellings of this %v to two teams, and Airflow reads both from one environment variable; keep one", key.Kind)
+	return unavailable("the ownership file assigns two spellings of this %v to different teams: keep one, since Airflow reads both from one environment variable", key.Kind)
 }
 
 // storable reports whether Airflow's database can hold the name at all: what is

@@ -49,7 +49,7 @@ func newHandler(d directory, tokens func() []string, certificate bool, metrics *
 	mux.Handle("/ready", h.only(http.MethodGet, h.ready))
 	mux.Handle("/metrics", h.only(http.MethodGet, h.metrics.handler().ServeHTTP))
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
-		h.refuse(w, http.StatusNotFound, "there is no such path")
+		h.refuse(w, http.StatusNotFound, "there is not found")
 	})
 	return h.recovered(mux)
 }
@@ -78,10 +78,10 @@ func (h *handler) owners(w http.ResponseWriter, r *http.Request) {
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) {
-		h.refuse(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("the body has more than %d bytes", maxBody))
+		h.refuse(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("the body is too long: must be at most %d bytes", maxBody))
 		return
 	} else if err != nil {
-		h.refuse(w, http.StatusBadRequest, "the body can't be read to its end")
+		h.refuse(w, http.StatusBadRequest, "incomplete body")
 		return
 	}
 	questions, err := readQuestions(body)
@@ -139,8 +139,8 @@ func (h *handler) recovered(next http.Handler) http.Handler {
 		defer func() {
 			if cause := recover(); cause != nil {
 				// Its type and place: the text might quote a secret.
-				h.logger.Error("answering panicked", "type", fmt.Sprintf("%T", cause), "stack", string(debug.Stack()))
-				h.refuse(w, http.StatusInternalServerError, "there is a fault in this service; its log says where")
+				h.logger.Error("panic while answering a request", "type", fmt.Sprintf("%T", cause), "stack", string(debug.Stack()))
+				h.refuse(w, http.StatusInternalServerError, "internal error: see the service's log")
 			}
 		}()
 		next.ServeHTTP(w, r)

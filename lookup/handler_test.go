@@ -158,24 +158,24 @@ func TestRequestsThatAreRefused(t *testing.T) {
 		"two tokens":              {"POST", "/v1/owners", good, append(slices.Clone(both), withToken...), 401, "missing or wrong"},
 		"GET":                     {"GET", "/v1/owners", "", both, 405, "POST"},
 		"POST of a probe":         {"POST", "/live", "", nil, 405, "GET"},
-		"unknown path":            {"POST", "/v2/owners", good, both, 404, "no such path"},
-		"below the path":          {"POST", "/v1/owners/x", good, both, 404, "no such path"},
+		"unknown path":            {"POST", "/v2/owners", good, both, 404, "not found"},
+		"below the path":          {"POST", "/v1/owners/x", good, both, 404, "not found"},
 		"no content type":         {"POST", "/v1/owners", good, withToken, 415, "application/json"},
 		"charset":                 {"POST", "/v1/owners", good, append([]string{"Content-Type", "application/json; charset=utf-8"}, withToken...), 415, "application/json"},
 		"too large":               {"POST", "/v1/owners", good + strings.Repeat(" ", 64<<10), both, 413, "65536"},
 		"no body":                 {"POST", "/v1/owners", "", both, 400, "reading the body"},
 		"not JSON":                {"POST", "/v1/owners", "{", both, 400, "reading the body"},
 		"not UTF-8":               {"POST", "/v1/owners", "{\"questions\":[{\"kind\":\"dag\",\"name\":\"\xff\"}]}", both, 400, "not UTF-8"},
-		"two objects":             {"POST", "/v1/owners", good + good, both, 400, "more behind"},
+		"two objects":             {"POST", "/v1/owners", good + good, both, 400, "unexpected data after"},
 		"a list":                  {"POST", "/v1/owners", "[" + question + "]", both, 400, "reading the body"},
 		"unknown field":           {"POST", "/v1/owners", `{"questions":[` + question + `],"team":"x"}`, both, 400, "unknown field"},
-		"no questions":            {"POST", "/v1/owners", `{"questions":[]}`, both, 400, "0 questions: ask 1 to 64"},
-		"too many questions":      {"POST", "/v1/owners", `{"questions":[` + strings.Repeat(question+",", 64) + question + `]}`, both, 400, "65 questions"},
+		"no questions":            {"POST", "/v1/owners", `{"questions":[]}`, both, 400, "invalid number of questions 0: must be from 1 to 64"},
+		"too many questions":      {"POST", "/v1/owners", `{"questions":[` + strings.Repeat(question+",", 64) + question + `]}`, both, 400, "questions 65: must be"},
 		"no kind":                 {"POST", "/v1/owners", `{"questions":[{"name":"d"}]}`, both, 400, "kind is empty"},
 		"a kind that is none":     {"POST", "/v1/owners", `{"questions":[{"kind":7,"name":"d"}]}`, both, 400, "reading the body"},
 		"a question that is none": {"POST", "/v1/owners", `{"questions":[null]}`, both, 400, "kind is empty"},
 		"no name":                 {"POST", "/v1/owners", `{"questions":[{"kind":"dag"}]}`, both, 400, "name is empty"},
-		"long name":               {"POST", "/v1/owners", `{"questions":[{"kind":"dag","name":"` + strings.Repeat("é", 4097) + `"}]}`, both, 400, "8194 bytes"},
+		"long name":               {"POST", "/v1/owners", `{"questions":[{"kind":"dag","name":"` + strings.Repeat("é", 4097) + `"}]}`, both, 400, "8194 bytes long: must be at most 8192"},
 	} {
 		w := request(t, h, c.method, c.path, c.body, c.header...)
 		var body struct{ Error string }
@@ -293,7 +293,7 @@ func TestQuestionOfALaterReleaseSpoilsNoOther(t *testing.T) {
 	h := lookup.NewHandlerOf(directoryOf(t, lookup.Options{Database: url}), bearer)
 	w := post(t, h, `{"questions":[{"kind":"variable","name":"var_a"},{"kind":"pool","name":"p"},{"kind":"dag","name":"dag_b","as_of":"run_1"},
 		{"name":"var_b","kind":"variable"},{"Kind":"variable","name":"var_b","kind":"variable"},{"kind":"Variable","name":"var_b"}]}`)
-	const unknown = `{"outcome":"unavailable","reason":"the question is not understood here: upgrade the lookup service before the fences","age_ms":0}`
+	const unknown = `{"outcome":"unavailable","reason":"question not supported by this lookup service: upgrade it before the fences","age_ms":0}`
 	ages := regexp.MustCompile(`"age_ms":\d+`)
 	got := ages.ReplaceAllString(w.Body.String(), `"age_ms":0`)
 	want := `{"answers":[{"outcome":"found","team":"team_a","age_ms":0},` + unknown + "," + unknown +

@@ -51,9 +51,9 @@ type Stray struct {
 // String says what is wrong, and the fix.
 func (s Stray) String() string {
 	if s.Row == "" {
-		return fmt.Sprintf("the ownership file names team %q, which is not in Airflow's team table, so no dag of Airflow's teams may use what is its own: correct the name, or create the team", s.Team)
+		return fmt.Sprintf("the ownership file names team %q, which Airflow does not have, so no dag of Airflow's teams may use what that team owns: correct the name, or create the team", s.Team)
 	}
-	return fmt.Sprintf("the ownership file names team %q, which is not in Airflow's team table, where %q differs in case alone (Airflow 3.4 makes team names lower case): write %q in the file", s.Team, s.Row, s.Row)
+	return fmt.Sprintf("the ownership file names team %q, which Airflow does not have; %q differs only in case (Airflow 3.4 makes team names lower case): write %q in the file", s.Team, s.Row, s.Row)
 }
 
 // excesses are statements that the fence's role must not be able to run.
@@ -189,7 +189,7 @@ func (d *Directory) warnOfStrays(logger *slog.Logger) {
 	defer cancel()
 	rows, err := d.metadata.teams(ctx)
 	if err != nil {
-		logger.Warn("the teams of the ownership file are not compared with Airflow's", "error", err)
+		logger.Warn("failed to compare the ownership file's teams with Airflow's", "error", err)
 	}
 	for _, stray := range strays(d.owners().teams(), rows) {
 		logger.Warn(stray.String())
@@ -239,5 +239,5 @@ func (m *metadata) permits(ctx context.Context, statement string, wantRows bool,
 	if refusal, ok := errors.AsType[*mysql.MySQLError](err); ok && refusal.Number == mysqlReadOnly {
 		return true, nil
 	}
-	return false, m.explain("looking what the role may do", err)
+	return false, m.explain("checking the role's grants", err)
 }

@@ -120,7 +120,7 @@ func (m *metadata) connector(options Options) (driver.Connector, error) {
 	parse := func(text string) (sqlalchemy.URL, error) {
 		u, err := sqlalchemy.Parse(text)
 		if err == nil && u.Server() != m.dialect.name {
-			err = fmt.Errorf("the dialect was %s and is %s; restart to change it", m.dialect.name, u.Server())
+			err = fmt.Errorf("dialect changed from %s to %s: restart dagfence", m.dialect.name, u.Server())
 		}
 		return u, err
 	}
@@ -272,14 +272,14 @@ func (r *record) add(rows *sql.Rows) error {
 		return err
 	}
 	if !team.Valid {
-		return errors.New("it belongs to a team that has no row; remove the row that names it, or add the team")
+		return errors.New("its team has no row: add the team, or remove the reference")
 	}
 	next.found, next.team = true, team.String
 	next.dagExists = dag.Valid && dag.String == next.task.DagID
 	if r.found {
 		next.current = next.current || r.current
 		if r.stored != next.stored || r.task != next.task || r.dagExists != next.dagExists || r.bundle != next.bundle || r.team != next.team {
-			return errors.New("there are two rows that differ; remove one")
+			return errors.New("two rows differ: remove one")
 		}
 	}
 	*r = next

@@ -183,12 +183,12 @@ func parseOwners(data []byte, withDatabase bool) (*ownershipRules, error) {
 	decoder := yaml.NewDecoder(bytes.NewReader(data))
 	var document yaml.Node
 	if err := decoder.Decode(&document); errors.Is(err, io.EOF) || err == nil && document.Content[0].Tag == "!!null" {
-		return nil, errors.New("the file is empty; write `dags: {}` to name no owner")
+		return nil, errors.New("the file is empty: write `dags: {}` if it names no owner")
 	} else if err != nil {
 		return nil, fmt.Errorf("reading YAML: %w", err)
 	}
 	if err := decoder.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
-		return nil, errors.New("there is more than one YAML document; keep one, without `---`")
+		return nil, errors.New("more than one YAML document: keep one, without `---`")
 	}
 	root := document.Content[0]
 	if root.Kind != yaml.MappingNode {
@@ -205,11 +205,11 @@ func parseOwners(data []byte, withDatabase bool) (*ownershipRules, error) {
 		isGrants := key.Value == "grants"
 		switch {
 		case !known && !isGrants:
-			return nil, fmt.Errorf("line %d: section %q is unknown; use dags, bundles, variables, connections, assets or grants", key.Line, key.Value)
+			return nil, fmt.Errorf("line %d: unknown section %q: must be dags, bundles, variables, connections, assets or grants", key.Line, key.Value)
 		case seen[key.Value]:
-			return nil, fmt.Errorf("line %d: section %q is set twice; join the two", key.Line, key.Value)
+			return nil, fmt.Errorf("line %d: section %q is set twice: merge them", key.Line, key.Value)
 		case key.Value == "bundles" && !withDatabase:
-			return nil, fmt.Errorf("line %d: only the metadata database knows which bundle a dag is from; set database, or name the dags instead", key.Line)
+			return nil, fmt.Errorf("line %d: bundles needs a metadata database: set database, or list the dags", key.Line)
 		}
 		seen[key.Value] = true
 		parse := func() error { return section.parse(key.Value, value) }
@@ -226,7 +226,7 @@ func parseOwners(data []byte, withDatabase bool) (*ownershipRules, error) {
 // parse reads one section's map.
 func (n *names) parse(section string, node *yaml.Node) error {
 	if node.Kind != yaml.MappingNode {
-		return fmt.Errorf("line %d: %s must be a map from a name to a team; write `%s: {}` for none", node.Line, section, section)
+		return fmt.Errorf("line %d: %s must be a map from a name to a team: write `%s: {}` for none", node.Line, section, section)
 	}
 	if section == "variables" || section == "connections" {
 		n.split, n.upper = map[string]bool{}, new(names)
@@ -238,7 +238,7 @@ func (n *names) parse(section string, node *yaml.Node) error {
 			return fmt.Errorf("line %d: %s: %w", key.Line, section, err)
 		}
 		if line, twice := seen[key.Value]; twice {
-			return fmt.Errorf("line %d: %s: %q is set twice, first on line %d; keep one", key.Line, section, key.Value, line)
+			return fmt.Errorf("line %d: %s: %q is set twice, first on line %d: remove one", key.Line, section, key.Value, line)
 		}
 		seen[key.Value] = key.Line
 		if err := checkTeam(value); err != nil {
@@ -255,13 +255,13 @@ func (n *names) parse(section string, node *yaml.Node) error {
 func checkName(node *yaml.Node) error {
 	switch star := strings.Index(node.Value, "*"); {
 	case node.Kind == yaml.AliasNode, node.Tag == "!!merge":
-		return errors.New("aliases and merges are not supported; write every name out")
+		return errors.New("aliases and merges are not supported: write each name")
 	case node.Kind != yaml.ScalarNode, node.Tag != "!!str":
-		return fmt.Errorf("the name %s is not a string; put it in quotes", node.Value)
+		return fmt.Errorf("invalid name %s: must be a string in quotes", node.Value)
 	case node.Value == "":
-		return errors.New("a name is empty; write the name, or \"*\" for all")
+		return errors.New("empty name: write a name, or \"*\" for all")
 	case star >= 0 && star != len(node.Value)-1:
-		return fmt.Errorf("%q has a * before its end; a * is allowed only at the end of a prefix", node.Value)
+		return fmt.Errorf("invalid prefix %q: * must be last", node.Value)
 	}
 	return nil
 }
@@ -269,9 +269,9 @@ func checkName(node *yaml.Node) error {
 func checkTeam(node *yaml.Node) error {
 	switch {
 	case node.Kind != yaml.ScalarNode, node.Tag != "!!str":
-		return errors.New("the team is not a string; put the team's name in quotes, or \"\" for no owner")
+		return errors.New("invalid team: must be a string in quotes, or \"\" for global")
 	case strings.TrimSpace(node.Value) != node.Value:
-		return errors.New("the team has leading or trailing whitespace; remove it")
+		return errors.New("invalid team: must not have leading or trailing whitespace")
 	}
 	return nil
 }

@@ -37,7 +37,7 @@ type ownershipFile struct {
 func watchOwnership(path string, withDatabase bool, logger *slog.Logger) (*ownershipFile, error) {
 	data, err := rotate.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("reading: %w; give the path of a readable YAML file", err)
+		return nil, fmt.Errorf("reading: %w: must be the path of a readable YAML file", err)
 	}
 	parsed, err := parseOwners(data, withDatabase)
 	if err != nil {
@@ -108,5 +108,5 @@ func (o *ownershipFile) refuse(err error) {
 		return
 	}
 	o.err.Store(&err)
-	o.logger.Error("ownership file not reloaded; its last good contents stay in force", "error", err)
+	o.logger.Error("ownership file not reloaded; its last valid contents stay in force", "error", err)
 }

@@ -77,7 +77,7 @@ func (m *metadata) probeSchema(ctx context.Context) (*knownSchema, error) {
 			break // older ones may have queries that run, and know no teams
 		}
 	}
-	return nil, fmt.Errorf("%w: %w: unknown schema: none of Airflow %s: %s; point database at Airflow's own, or %s",
+	return nil, fmt.Errorf("%w: %w: unknown schema, not one of Airflow %s: %s: set database to Airflow's own, or %s",
 		resolver.ErrUnavailable, errSchema, knownReleases(), strings.Join(misses, ", "), m.schemaHint())
 }
 

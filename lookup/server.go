@@ -73,7 +73,7 @@ func Run(ctx context.Context, d *Directory, options ServerOptions) error {
 	}
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", options.Listen)
 	if err != nil {
-		return fmt.Errorf("listen: %w; give a free address as host:port", err)
+		return fmt.Errorf("--listen: %w: must be a free address, as host:port", err)
 	}
 	metrics := newMetrics()
 	server := &http.Server{
@@ -140,7 +140,7 @@ func (o *ServerOptions) tokens() (func() []string, error) {
 func readTokens(path string) ([]string, error) {
 	data, err := rotate.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("token-file: %w; give the path of a readable file", err)
+		return nil, fmt.Errorf("--token-file: %w: must be the path of a readable file", err)
 	}
 	var tokens []string
 	for line := range strings.Lines(string(data)) {
@@ -149,7 +149,7 @@ func readTokens(path string) ([]string, error) {
 		}
 	}
 	if len(tokens) == 0 {
-		return nil, fmt.Errorf("token-file: %s is empty; write the secret into it", path)
+		return nil, fmt.Errorf("--token-file: %s is empty: write the secret into it", path)
 	}
 	for _, token := range tokens {
 		if err := resolver.CheckToken(token); err != nil {
@@ -191,14 +191,14 @@ func (o *ServerOptions) tls() (*tls.Config, error) {
 func (o *ServerOptions) readTLS() (*tls.Config, error) {
 	pair, err := rotate.KeyPair(o.TLSCert, o.TLSKey)
 	if err != nil {
-		return nil, fmt.Errorf("tls-cert and tls-key: %w; give the paths of a PEM pair", err)
+		return nil, fmt.Errorf("--tls-cert and --tls-key: %w: must be the paths of a certificate and its key in PEM", err)
 	}
 	config := &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}, NextProtos: []string{"h2", "http/1.1"}}
 	if o.ClientCA == "" {
 		return config, nil
 	}
 	if config.ClientCAs, err = rotate.CertPool(o.ClientCA); err != nil {
-		return nil, fmt.Errorf("client-ca: %w; give the path of a PEM file", err)
+		return nil, fmt.Errorf("--client-ca: %w: must be the path of a PEM file", err)
 	}
 	// Not required of all: probes and scrapers have no certificate, and see
 	// nothing that is secret.

@@ -31,11 +31,11 @@ func readQuestions(body []byte) ([]resolver.Question, error) {
 		return nil, fmt.Errorf("reading the body: %w", err)
 	}
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("there is more behind the JSON object")
+		return nil, errors.New("unexpected data after the JSON object")
 	}
 	for i, q := range request.Questions {
 		if len(q.Name) > maxName {
-			return nil, fmt.Errorf("question %d: name has %d bytes: give at most %d", i, len(q.Name), maxName)
+			return nil, fmt.Errorf("question %d: name is %d bytes long: must be at most %d", i, len(q.Name), maxName)
 		}
 	}
 	return request.Parse()

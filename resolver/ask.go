@@ -34,7 +34,7 @@ func ask(ctx context.Context, next Resolver, questions []Question) []Answer {
 		case answer.Outcome > Found:
 			*answer = unavailable(1, answer.Outcome.String())[0]
 		case answer.Outcome == Found && question.Kind == KindTask && answer.Task.DagID == "":
-			*answer = unavailable(1, "a task was found without its dag")[0]
+			*answer = unavailable(1, "task without dag_id")[0]
 		case question.Kind == KindTask && question.IdentityOnly:
 			answer.Team = ""
 		}

@@ -98,7 +98,7 @@ func (c *coalescer) Resolve(ctx context.Context, questions []Question) []Answer 
 // wait returns the call's answer, or Unavailable when ctx ends first.
 func (w waiter) wait(ctx context.Context) Answer {
 	if w.call == nil {
-		return unavailable(1, fmt.Sprintf("overload: %d calls are under way", maxCalls))[0]
+		return unavailable(1, fmt.Sprintf("overload: too many calls in flight (%d)", maxCalls))[0]
 	}
 	select {
 	case <-w.call.done:
@@ -171,7 +171,7 @@ func (c *coalescer) run(ctx context.Context, call *call, asked []Question) {
 	defer func() {
 		if cause := recover(); cause != nil {
 			// Its type and place; its text might quote a secret.
-			c.logger.Error("resolving panicked", "type", fmt.Sprintf("%T", cause), "stack", string(debug.Stack()))
+			c.logger.Error("panic while resolving", "type", fmt.Sprintf("%T", cause), "stack", string(debug.Stack()))
 		}
 	}()
 	call.answers = ask(ctx, c.next, asked)

@@ -253,7 +253,7 @@ func TestCoalescer_TurnsAPanicIntoUnavailable(t *testing.T) {
 			}
 		}
 		coalescer.Close()
-		if strings.Contains(log.String(), "secret") || strings.Contains(log.String(), "panicked") == (name == "goexit") {
+		if strings.Contains(log.String(), "secret") || strings.Contains(log.String(), "panic while resolving") == (name == "goexit") {
 			t.Errorf("%s: the log is %q", name, log.String())
 		}
 	}

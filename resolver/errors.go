@@ -14,5 +14,5 @@ var (
 	ErrNoConnection = errors.New("asking the lookup service")
 	// ErrNotUnderstood is wrapped, with [ErrUnavailable], by the Err of an answer to
 	// a question of a kind or with a field that only a later release understands.
-	ErrNotUnderstood = errors.New("the question is not understood here: upgrade the lookup service before the fences")
+	ErrNotUnderstood = errors.New("question not supported by this lookup service: upgrade it before the fences")
 )

@@ -230,7 +230,7 @@ func parseLookup(response *http.Response, questions []Question, asked time.Time)
 	}
 	answers, err := parsed.Parse(questions, asked)
 	if err != nil {
-		return nil, fmt.Errorf("the lookup service's answer is wrong: %w", err)
+		return nil, fmt.Errorf("invalid answer of the lookup service: %w", err)
 	}
 	return answers, nil
 }

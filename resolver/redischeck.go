@@ -27,7 +27,7 @@ type RedisCheck struct {
 var ErrRedisSlow = fmt.Errorf("redis takes longer than the %v that the fence waits for it", redisclient.Timeout)
 
 // errNotReturned: Redis takes what is written, and loses or changes it.
-var errNotReturned = errors.New("redis does not return what was written")
+var errNotReturned = errors.New("redis does not return the value that was written")
 
 // CheckRedis does once, and with more patience, what a chain does while it
 // serves: PING, SET and GETRANGE of a sealed entry, SUBSCRIBE to the channel and

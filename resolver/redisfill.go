@@ -9,7 +9,7 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-var errRefused = errors.New("redis refuses to write")
+var errRefused = errors.New("redis rejected the write")
 
 // fill hands an answer to the writer. It never waits: when the queue is full
 // the answer is not shared, and that is all.

@@ -102,7 +102,7 @@ func newOwnersRequest(questions []Question) OwnersRequest {
 // later release understands has no kind.
 func (r OwnersRequest) Parse() ([]Question, error) {
 	if len(r.Questions) == 0 || len(r.Questions) > MaxQuestions {
-		return nil, fmt.Errorf("there are %d questions: ask 1 to %d", len(r.Questions), MaxQuestions)
+		return nil, fmt.Errorf("invalid number of questions %d: must be from 1 to %d", len(r.Questions), MaxQuestions)
 	}
 	questions := make([]Question, len(r.Questions))
 	for i, asked := range r.Questions {
@@ -183,11 +183,11 @@ func (a *ownersAnswer) parse(kind Kind, asked time.Time) (Answer, error) {
 	case NotFound.String():
 		return Answer{Outcome: NotFound, AsOf: asOf}, nil
 	case Denied.String():
-		return Answer{Outcome: Denied, Err: fmt.Errorf("%w: the lookup service says so", ErrDenied)}, nil
+		return Answer{Outcome: Denied, Err: fmt.Errorf("%w: returned by the lookup service", ErrDenied)}, nil
 	case Unavailable.String():
-		return Answer{Err: fmt.Errorf("%w: the lookup service says so: %.200q", ErrUnavailable, a.Reason)}, nil
+		return Answer{Err: fmt.Errorf("%w: returned by the lookup service: %.200q", ErrUnavailable, a.Reason)}, nil
 	}
-	return Answer{}, errors.New("its outcome is not known")
+	return Answer{}, errors.New("unknown outcome")
 }
 
 func (a *ownersAnswer) parseFound(kind Kind, asOf time.Time) (Answer, error) {
@@ -198,7 +198,7 @@ func (a *ownersAnswer) parseFound(kind Kind, asOf time.Time) (Answer, error) {
 	case a.Team == nil && several && !slices.Contains(a.Teams, ""):
 		answer.Team, answer.Others = a.Teams[0], a.Teams[1:]
 	default:
-		return Answer{}, errors.New("found, but without exactly one of team and teams")
+		return Answer{}, errors.New("must have either team or teams")
 	}
 	if len(a.Readers)+len(a.Triggerers) > 0 && answer.Team != "" {
 		answer.Grants = &Grants{Read: a.Readers, Trigger: a.Triggerers}
@@ -209,7 +209,7 @@ func (a *ownersAnswer) parseFound(kind Kind, asOf time.Time) (Answer, error) {
 	answer.Current, answer.StoredTeam = a.Current, a.StoredTeam
 	task := a.Task
 	if task == nil || task.DagID == "" || task.RunID == "" || task.TaskID == "" || task.MapIndex == nil {
-		return Answer{}, errors.New("a task was found, but its identity is incomplete")
+		return Answer{}, errors.New("task with an incomplete identity")
 	}
 	answer.Task = Task{DagID: task.DagID, RunID: task.RunID, TaskID: task.TaskID, MapIndex: *task.MapIndex}
 	return answer, nil

@@ -18,7 +18,7 @@ func ClientTLS(ca, cert, key string) (*tls.Config, error) {
 	var err error
 	if ca != "" {
 		if config.RootCAs, err = CertPool(ca); err != nil {
-			return nil, fmt.Errorf("ca: %w; give the path of a PEM file", err)
+			return nil, fmt.Errorf("ca: %w: must be the path of a PEM file", err)
 		}
 	}
 	if cert == "" && key == "" {

@@ -64,7 +64,7 @@ func ReplacePlaceholders(_, value string) (string, error) {
 	return caddy.NewReplacer().ReplaceOrErr(value, true, true)
 }
 
-// Policy returns the policy that complete settings stand for.
+// Policy returns the policy of complete settings.
 func Policy(c config.Config) decide.Policy {
 	group := func(mode string) decide.Mode {
 		switch {

@@ -21,7 +21,7 @@ func TestComplete_ReportsEveryInvalidURL(t *testing.T) {
 	}
 	service := config.Config{Token: config.Token{Secret: "s"}, Lookup: config.Lookup{URL: "http://u:password@lookup", Token: "password\n"}}
 	for want, c := range map[string]config.Config{
-		`invalid mode "off"`: wrong, "invalid token jwks: ": wrong, `database: dialect "mssql"`: wrong, `redis: `: wrong,
+		`invalid mode "off"`: wrong, "invalid token jwks: ": wrong, `database: invalid dialect "mssql"`: wrong, `redis: `: wrong,
 		"invalid lookup URL: ": service, "invalid lookup token: ": service,
 	} {
 		if err := complete(c); err == nil || !strings.Contains("\n"+err.Error(), "\n"+want) || strings.Contains(err.Error(), "password/") || strings.Contains(err.Error(), ":password") {

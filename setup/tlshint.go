@@ -26,21 +26,21 @@ func TLSHint(err error, settings TLSSettings) string {
 	)
 	switch {
 	case errors.Is(err, http.ErrSchemeMismatch), errors.As(err, &record):
-		return "it does not speak TLS there: give the port that does, or a URL without it"
+		return "server does not use TLS on this port: set the port that does, or a URL without TLS"
 	case errors.As(err, &unknown):
 		if settings.CA == "" {
-			return "its certificate is of an authority that this machine does not trust: add it to those that it does"
+			return "certificate signed by an unknown authority: add it to this machine's CA certificates"
 		}
-		return "its certificate is of an authority that is not trusted here: name that authority's PEM file in " + settings.CA
+		return "certificate signed by an unknown authority: set the PEM file of that authority in " + settings.CA
 	case errors.As(err, &host):
-		return "its certificate is for another name: give that name in the URL, or the server another certificate"
+		return "certificate is for another name: use that name in the URL, or another certificate on the server"
 	case errors.As(err, &invalid):
-		return "its certificate can't be used: give the server one that is valid now"
+		return "certificate is not valid now: renew it on the server"
 	case strings.Contains(err.Error(), "remote error: tls:"):
 		if settings.Client == "" {
-			return "it refuses the TLS that it was offered, with no client certificate: see its log, and let it ask for none"
+			return "server refuses TLS without a client certificate: see its log, and let it require none"
 		}
-		return "it refuses the TLS that it was offered: see its log; if it requires a client certificate, set one in " + settings.Client
+		return "server refuses TLS: see its log; if it requires a client certificate, set one in " + settings.Client
 	}
 	return ""
 }

@@ -124,9 +124,9 @@ var messages = map[Reason]string{
 	OtherInstance:   "Token subject does not match the id in the path",
 	UnknownTask:     "The token's task instance is not known",
 	ClaimsDiffer:    "The token's claims do not match its task instance",
-	NotCurrentTask:  "The list of variable keys is only for the current attempt of a task instance",
-	TeamNotStored:   "The list of variable keys is only for tasks whose team is the same in Airflow's database and the ownership file",
-	MultiTeamUnset:  "The list of variable keys is filtered only with [core] multi_team on, which is not known here: set multi_team",
+	NotCurrentTask:  "Variable keys can be listed only by the current attempt of a task instance",
+	TeamNotStored:   "Variable keys can be listed only by tasks whose team is the same in Airflow's database and the ownership file",
+	MultiTeamUnset:  "Variable keys cannot be listed while [core] multi_team is not known to be on: set multi_team",
 }
 
 // what names what the request touches, as far as the request itself does.

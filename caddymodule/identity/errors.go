@@ -21,7 +21,7 @@ var (
 	ErrTooLarge = &Error{"token_too_large", "token is larger than 8 KiB"}
 	// ErrNoKeys means that no key is loaded yet, so that no token can be
 	// judged: it says nothing about this one.
-	ErrNoKeys = &Error{"no_keys", "no keys to verify tokens with are loaded yet"}
+	ErrNoKeys = &Error{"no_keys", "token keys not loaded yet"}
 
 	// ErrMalformed means that the token is not a JWT that can be read in one
 	// way only.

@@ -44,7 +44,7 @@ func newKey(public crypto.PublicKey, algorithm string) (Key, error) {
 		bits := key.Curve.Params().BitSize
 		guess, known := map[int]string{256: "ES256", 384: "ES384", 521: "ES512"}[bits]
 		if !known {
-			return Key{}, fmt.Errorf("EC key has an unsupported curve of %d bits", bits)
+			return Key{}, fmt.Errorf("unsupported curve of %d bits: must be P-256, P-384 or P-521", bits)
 		}
 		if algorithm == "" {
 			return Key{guess, public}, nil
@@ -56,7 +56,7 @@ func newKey(public crypto.PublicKey, algorithm string) (Key, error) {
 		}
 		suits = algorithm == jwt.SigningMethodEdDSA.Alg()
 	default:
-		return Key{}, fmt.Errorf("key type %T is not supported, use RSA, EC or Ed25519", public)
+		return Key{}, fmt.Errorf("unsupported key type %T: must be RSA, EC or Ed25519", public)
 	}
 	if !suits {
 		return Key{}, fmt.Errorf("algorithm %q does not suit a key of type %T", algorithm, public)
@@ -76,12 +76,12 @@ type Keys struct {
 // NewSecret makes Keys of an HMAC secret (Airflow's [api_auth] jwt_secret).
 func NewSecret(secret []byte) (*Keys, error) {
 	if len(bytes.TrimSpace(secret)) == 0 {
-		return nil, errors.New("secret is empty, or only whitespace")
+		return nil, errors.New("secret must not be empty or only whitespace")
 	}
 	// PyJWT refuses it too: a public key is known to everybody, so that an HMAC
 	// made with it proves nothing.
 	if bytes.Contains(secret, []byte("-----BEGIN ")) {
-		return nil, errors.New("secret is a PEM key or certificate, give it as public_key instead")
+		return nil, errors.New("secret is a PEM key or certificate: set token public_key instead")
 	}
 	return &Keys{secret: bytes.Clone(secret)}, nil
 }

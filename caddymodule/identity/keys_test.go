@@ -144,9 +144,9 @@ func TestPEMThatCannotServe(t *testing.T) {
 	}
 	p224 := must(ecdsa.GenerateKey(elliptic.P224(), rand.Reader))
 	for name, tc := range map[string]struct{ document, want string }{
-		"empty":                 {"", "no PEM"},
-		"not PEM":               {"a-secret", "no PEM"},
-		"another block":         {wrap("X509 CRL", "x"), "no PEM"},
+		"empty":                 {"", "no public key, private key or certificate found"},
+		"not PEM":               {"a-secret", "no public key, private key or certificate found"},
+		"another block":         {wrap("X509 CRL", "x"), "no public key, private key or certificate found"},
 		"encrypted":             {wrap("ENCRYPTED PRIVATE KEY", "x"), "openssl pkey -pubout"},
 		"garbage public key":    {wrap("PUBLIC KEY", "x"), "asn1"},
 		"garbage PKCS 1 key":    {wrap("RSA PUBLIC KEY", "x"), "asn1"},
@@ -240,17 +240,17 @@ func TestJWKSThatCannotServe(t *testing.T) {
 		document []byte
 		want     string
 	}{
-		"empty":                            {nil, "not a JWKS"},
-		"a web page":                       {[]byte("<html>"), "not a JWKS"},
-		"a list":                           {[]byte("[]"), "not a JWKS"},
-		"keys not a list":                  {[]byte(`{"keys":{}}`), "not a JWKS"},
+		"empty":                            {nil, "invalid JWKS: must be a JSON object"},
+		"a web page":                       {[]byte("<html>"), "invalid JWKS: must be a JSON object"},
+		"a list":                           {[]byte("[]"), "invalid JWKS: must be a JSON object"},
+		"keys not a list":                  {[]byte(`{"keys":{}}`), "invalid JWKS: must be a JSON object"},
 		"no keys":                          {[]byte(`{}`), "no usable signature key"},
 		"no key in it":                     {jwks(), "no usable signature key"},
 		"encryption only":                  {jwks(jwk(edKey.Public(), map[string]any{"use": "enc"})), "no usable signature key"},
 		"unusable only":                    {jwks(jwk(edKey.Public(), map[string]any{"alg": "RS256"})), `"RS256" does not suit`},
 		"a symmetric key":                  {jwks(good, map[string]any{"kty": "oct", "k": "c2VjcmV0", "kid": "b"}), "symmetric"},
-		"a kid given twice":                {jwks(good, jwk(&ecKey.PublicKey, map[string]any{"kid": "a"})), "kid that another key has"},
-		"a key given twice, without a kid": {jwks(jwk(edKey.Public(), nil), jwk(edKey.Public(), nil)), "kid that another key has"},
+		"a kid given twice":                {jwks(good, jwk(&ecKey.PublicKey, map[string]any{"kid": "a"})), "kid of another key"},
+		"a key given twice, without a kid": {jwks(jwk(edKey.Public(), nil), jwk(edKey.Public(), nil)), "kid of another key"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

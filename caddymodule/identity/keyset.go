@@ -17,14 +17,14 @@ import (
 
 // ParseJWKS reads a JSON Web Key Set (RFC 7517). A key without a kid gets its
 // RFC 7638 thumbprint. Keys for encryption are left out; so are keys that can't
-// be used, as PyJWT does, each with a word in skipped. A symmetric key or a kid
-// that is given twice spoils the whole set: neither says for sure who signed.
+// be used, as PyJWT does, each with an error in skipped. A symmetric key or a kid
+// that is given twice invalidates the set: neither says for sure who signed.
 func ParseJWKS(document []byte) (keys *Keys, skipped []error, err error) {
 	var set struct {
 		Keys []json.RawMessage `json:"keys"`
 	}
 	if err := json.Unmarshal(document, &set); err != nil {
-		return nil, nil, errors.New("not a JWKS: want a JSON object with a list named keys")
+		return nil, nil, errors.New("invalid JWKS: must be a JSON object with a list named keys")
 	}
 	public := make(map[string]Key, len(set.Keys))
 	for i, raw := range set.Keys {
@@ -37,7 +37,7 @@ func ParseJWKS(document []byte) (keys *Keys, skipped []error, err error) {
 			continue
 		}
 		if head.Kty == "oct" {
-			return nil, nil, fmt.Errorf("key %d is symmetric (kty oct), a JWKS must hold public keys only: give a shared secret as secret or secret_file", i)
+			return nil, nil, fmt.Errorf("key %d is symmetric (kty oct): a JWKS must have public keys only; set token secret or token secret_file to a shared secret", i)
 		}
 		if head.Use == "enc" {
 			continue
@@ -48,7 +48,7 @@ func ParseJWKS(document []byte) (keys *Keys, skipped []error, err error) {
 			continue
 		}
 		if _, taken := public[kid]; taken {
-			return nil, nil, fmt.Errorf("key %d has a kid that another key has too, each needs its own", i)
+			return nil, nil, fmt.Errorf("key %d has the kid of another key: each must have its own", i)
 		}
 		public[kid] = key
 	}
@@ -125,7 +125,7 @@ func publicHalf(document []byte) (crypto.PublicKey, error) {
 		case "EC PRIVATE KEY":
 			key, err = x509.ParseECPrivateKey(block.Bytes)
 		case "ENCRYPTED PRIVATE KEY":
-			return nil, errors.New("PEM private key is encrypted, give its public half: openssl pkey -pubout")
+			return nil, errors.New("PEM private key is encrypted: create its public half with `openssl pkey -pubout`")
 		default: // such as EC PARAMETERS, before the key itself
 			continue
 		}
@@ -137,7 +137,7 @@ func publicHalf(document []byte) (crypto.PublicKey, error) {
 		}
 		return nil, fmt.Errorf("PEM private key of type %T can't sign", key)
 	}
-	return nil, errors.New("no PEM public key, private key or certificate in it")
+	return nil, errors.New("no public key, private key or certificate found: must be in PEM")
 }
 
 // thumbprint is RFC 7638's, over SHA-256.

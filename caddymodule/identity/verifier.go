@@ -118,8 +118,8 @@ func (v *Verifier) Verify(header string) (Task, error) {
 }
 
 // bearer returns the token of a header, split as FastAPI's HTTPBearer does; but
-// behind the scheme only whitespace are skipped (RFC 6750), where Python strips all
-// white space on both sides.
+// after the scheme only spaces are skipped (RFC 6750); Python strips all whitespace
+// on both sides.
 func bearer(header string) (string, error) {
 	scheme, rest, _ := strings.Cut(header, " ")
 	token := strings.TrimLeft(rest, " ")

@@ -89,7 +89,7 @@ func open(opts Options, transport http.RoundTripper, logger *zap.Logger) (*Keyri
 	k.refresh(ctx)
 	if err := k.state.Load().err; err != nil && !k.remote {
 		cancel()
-		return nil, fmt.Errorf("%w; %s", err, k.hint)
+		return nil, fmt.Errorf("%w: %s", err, k.hint)
 	}
 	go k.keepCurrent(ctx)
 	return k, nil
@@ -139,8 +139,7 @@ func (k *Keyring) Err() error {
 
 // Renew reads the keys anew where err, of a token that was refused, may mean
 // that they were rotated, and reports whether the token is worth one more try. A
-// JWKS URL is not fetched again within 10 s of the last time, however many ask,
-// but then. It returns when the read is over, takes too long, or ctx ends.
+// JWKS URL is fetched at most once in 10 s, however many ask. It returns when the read is over, takes too long, or ctx ends.
 func (k *Keyring) Renew(ctx context.Context, err error) bool {
 	rotated := errors.Is(err, identity.ErrUnknownKey) || !k.remote && errors.Is(err, identity.ErrSignature)
 	if !rotated || k.fixed {

@@ -198,7 +198,7 @@ func TestKeysThatCannotServeAreAnErrorAtStart(t *testing.T) {
 			keyring.Options{SecretFile: dir}, []string{"token secret_file:", "is not a regular file", "jwt_secret"},
 		},
 		"a secret file that is empty": {
-			keyring.Options{SecretFile: file("")}, []string{"token secret_file:", "secret is empty", "jwt_secret"},
+			keyring.Options{SecretFile: file("")}, []string{"token secret_file:", "secret must not be empty", "jwt_secret"},
 		},
 		"a secret file of whitespace": {
 			keyring.Options{SecretFile: file(" \t")}, []string{"token secret_file:", "only whitespace", "jwt_secret"},
@@ -208,10 +208,10 @@ func TestKeysThatCannotServeAreAnErrorAtStart(t *testing.T) {
 			[]string{"token secret_file:", "more than 1048576 bytes"},
 		},
 		"a public key that is none": {
-			keyring.Options{PublicKey: file("s3cret")}, []string{"token public_key:", "no PEM", "jwt_private_key_path"},
+			keyring.Options{PublicKey: file("s3cret")}, []string{"token public_key:", "no public key", "jwt_private_key_path"},
 		},
 		"a JWKS that is none": {
-			keyring.Options{JWKS: file("s3cret")}, []string{"token jwks:", "not a JWKS", "http(s) URL"},
+			keyring.Options{JWKS: file("s3cret")}, []string{"token jwks:", "invalid JWKS", "http(s) URL"},
 		},
 		"a JWKS with a symmetric key": {
 			keyring.Options{JWKS: file(`{"keys":[{"kty":"oct","k":"s3cret"}]}`)},

@@ -40,7 +40,7 @@ func TestCommands_ReadAirflowCfg(t *testing.T) {
 		t.Errorf("lookup reads %q from a file that is wrong", database)
 	}
 	printed, err = checked(t, "--ownership-file", owners)
-	if err == nil || !strings.Contains(printed, "problem      configuration   "+home+"/airflow.cfg: line 2: the section [core] is there twice") {
+	if err == nil || !strings.Contains(printed, "problem      configuration   "+home+"/airflow.cfg: line 2: duplicate section [core]: merge them") {
 		t.Errorf("check of a file that is wrong: %v\n%s", err, printed)
 	}
 }

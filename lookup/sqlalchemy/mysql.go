@@ -35,7 +35,7 @@ func (u *URL) mysqlConnector(timeout time.Duration) (driver.Connector, error) {
 		return nil, err
 	}
 	if strings.Contains(u.host, ",") {
-		return nil, errors.New("several hosts are named, which MySQL's drivers do not take; name one")
+		return nil, errors.New("several hosts in the URL: MySQL takes one")
 	}
 	config := mysql.NewConfig()
 	config.User, config.Passwd, config.DBName = u.user, u.password, u.databaseName
@@ -74,19 +74,19 @@ func (u *URL) mysqlTLS(config *mysql.Config) error {
 		config.TLSConfig = "skip-verify"
 		return nil
 	case mode != "" && mode != "PREFERRED" && mode != "REQUIRED" && mode != "VERIFY_CA" && mode != "VERIFY_IDENTITY":
-		return errors.New("option ssl_mode is unknown; use DISABLED, PREFERRED, REQUIRED, VERIFY_CA or VERIFY_IDENTITY")
+		return errors.New("invalid option ssl_mode: must be DISABLED, PREFERRED, REQUIRED, VERIFY_CA or VERIFY_IDENTITY")
 	}
 	config.TLS = &tls.Config{MinVersion: tls.VersionTLS12, ServerName: u.host}
 	if ca != "" {
 		var err error
 		if config.TLS.RootCAs, err = rotate.CertPool(ca); err != nil {
-			return fmt.Errorf("option ssl_ca: %w; give the path of a PEM file", err)
+			return fmt.Errorf("option ssl_ca: %w: must be the path of a PEM file", err)
 		}
 	}
 	if cert != "" {
 		pair, err := rotate.KeyPair(cert, key)
 		if err != nil {
-			return fmt.Errorf("options ssl_cert and ssl_key: %w; give the paths of a PEM pair", err)
+			return fmt.Errorf("options ssl_cert and ssl_key: %w: must be the paths of a certificate and its key in PEM", err)
 		}
 		config.TLS.Certificates = []tls.Certificate{pair}
 	}

@@ -60,15 +60,15 @@ func (u *URL) optionError(settings map[string]string, cause error) error {
 		}
 	}
 	if err := fails(only("host")); err != nil {
-		return fmt.Errorf("libpq's variables in the environment (PGSSLMODE, ...) or its files in the home directory can't be used%s; "+
-			"correct them, or write the options into the URL", fileIn(err))
+		return fmt.Errorf("invalid libpq environment variables (PGSSLMODE, ...) or files in the home directory%s: "+
+			"correct them, or set the options in the URL", fileIn(err))
 	}
 	for _, option := range postgresWants {
 		if err := fails(only(append([]string{"host"}, option.names...)...)); err != nil {
 			return u.wrongOption(option.names, option.want, err)
 		}
 	}
-	return errors.New("its options can't be used together; leave out those that libpq does not take beside each other")
+	return errors.New("the URL's options are mutually exclusive: remove those that libpq does not accept together")
 }
 
 func (u *URL) wrongOption(names []string, want string, cause error) error {
@@ -76,7 +76,7 @@ func (u *URL) wrongOption(names []string, want string, cause error) error {
 	if len(given) == 0 {
 		given = names[:1] // the port, which stands before the path
 	}
-	return fmt.Errorf("option %s of the URL can't be used%s; it %s", strings.Join(given, ", "), fileIn(cause), want)
+	return fmt.Errorf("invalid option %s%s: %s", strings.Join(given, ", "), fileIn(cause), want)
 }
 
 // fileIn is what is wrong with a file, for behind a sentence; empty where the error

@@ -110,7 +110,7 @@ func (u *URL) postgresHosts() (hosts, ports string, err error) {
 			host, port := part, ""
 			if !strings.HasPrefix(part, "/") && strings.Count(part, ":") < 2 { // neither a directory nor an IPv6 address
 				if host, port, err = splitHosts(part); err != nil {
-					return "", "", fmt.Errorf("option host of the URL: %w", err)
+					return "", "", fmt.Errorf("option host: %w", err)
 				}
 			}
 			given = given || port != ""
@@ -125,7 +125,7 @@ func (u *URL) postgresHosts() (hosts, ports string, err error) {
 		ports = strings.Join(named, ",")
 		for port := range strings.SplitSeq(ports, ",") {
 			if checkPort(port) != nil {
-				return "", "", errors.New("option port of the URL is not a number from 1 to 65535; write one for all hosts, or one for each, separated by commas")
+				return "", "", errors.New("invalid option port: must be a number from 1 to 65535, or one for each host, separated by commas")
 			}
 		}
 	}
@@ -188,7 +188,7 @@ func (c *poolerConnector) Connect(ctx context.Context) (driver.Conn, error) {
 			_ = conn.Close() // another one takes its place
 		}
 		if !c.pooled.Swap(true) {
-			c.logger.Warn("the database is behind a pooler that takes no default_transaction_read_only and statement_timeout; going on without them", "error", err)
+			c.logger.Warn("database pooler rejected read-only session settings; continuing without them", "error", err)
 		}
 	}
 	return c.plain.Connect(ctx)

@@ -25,9 +25,9 @@ func (u *URL) sqliteConnector(timeout time.Duration) (driver.Connector, error) {
 	}
 	switch {
 	case u.host != "":
-		return nil, errors.New("a SQLite URL has no host; write sqlite:/// and the path, so four slashes for an absolute one")
+		return nil, errors.New("unexpected host in a SQLite URL: must be sqlite:/// and the path, so four slashes before an absolute one")
 	case u.databaseName == "", strings.HasPrefix(u.databaseName, ":memory:"), strings.HasPrefix(u.databaseName, "file:"):
-		return nil, errors.New("a SQLite URL must name a file; write sqlite:/// and the path of Airflow's database")
+		return nil, errors.New("no file in the SQLite URL: must be sqlite:/// and the path of Airflow's database")
 	}
 	path, err := filepath.Abs(u.databaseName)
 	if err != nil {

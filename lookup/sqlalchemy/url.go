@@ -52,17 +52,17 @@ var escape = regexp.MustCompile(`%[0-9A-Fa-f]{2}`)
 func Parse(raw string) (URL, error) {
 	m := sqlAlchemyURL.FindStringSubmatch(raw)
 	if m == nil {
-		return URL{}, errors.New("it is not a URL; write dialect://user:password@host/database, as Airflow's sql_alchemy_conn")
+		return URL{}, errors.New("invalid URL: must be dialect://user:password@host/database, as Airflow's sql_alchemy_conn")
 	}
 	name, _, _ := strings.Cut(m[1], "+")
 	server, known := servers[name]
 	if !known {
-		return URL{}, fmt.Errorf("dialect %q is unknown; use postgresql, mysql, mariadb or sqlite", name)
+		return URL{}, fmt.Errorf("invalid dialect %q: must be postgresql, mysql, mariadb or sqlite", name)
 	}
 	u := URL{server: server, user: unquote(m[2]), password: unquote(m[3]), databaseName: unquote(m[5])}
 	if strings.Contains(m[4], "@") {
 		// What follows the first @ is taken for the host, and hosts are shown.
-		return URL{}, errors.New("the user or password has an @ in it; write it as %40")
+		return URL{}, errors.New("unescaped @ in user or password: write it as %40")
 	}
 	var err error
 	if u.host, u.port, err = splitHosts(m[4]); err != nil {
@@ -70,7 +70,7 @@ func Parse(raw string) (URL, error) {
 	}
 	query, err := url.ParseQuery(m[6])
 	if err != nil {
-		return URL{}, errors.New("the options after ? can't be read; write name=value&name=value, percent-encoded")
+		return URL{}, errors.New("invalid options after ?: must be name=value, joined by & and percent-encoded")
 	}
 	u.query = query
 	return u, nil
@@ -136,12 +136,12 @@ func colonError(whole, host string) error {
 	_, errWhole := netip.ParseAddr(whole)
 	_, errHost := netip.ParseAddr(host)
 	if errWhole == nil || errHost == nil {
-		return errors.New("an IPv6 address needs brackets; write it as [::1], or [::1]:5432")
+		return errors.New("an IPv6 address needs brackets: write [::1] or [::1]:5432")
 	}
 	return errPort
 }
 
-var errPort = errors.New("the port is not a number; write host:port, and in a password / as %2F and : as %3A")
+var errPort = errors.New("invalid port: must be a number from 1 to 65535; in a password write / as %2F and : as %3A")
 
 func checkPort(port string) error {
 	if number, err := strconv.ParseUint(port, 10, 16); port != "" && (err != nil || number == 0) {
@@ -175,7 +175,7 @@ func (u *URL) option(name string) string {
 func (u *URL) checkOptions(known map[string]bool) error {
 	for name := range u.query {
 		if _, ok := known[name]; !ok {
-			return fmt.Errorf("option %q in the URL is unknown here; remove it, or give dagfence a URL of its own", name)
+			return fmt.Errorf("unknown option %q in the URL: remove it, or set a URL without it for dagfence alone", name)
 		}
 	}
 	return nil

@@ -446,7 +446,7 @@ func TestUpstreamsCertificate_IsExplainedInTheLog(t *testing.T) {
 	}
 	upstream, nameless := serve("127.0.0.1"), serve("127.0.0.2")
 	plain := sidecar.NewRecorder(t)
-	const trust = "name that authority's PEM file in --upstream-ca, or in a Caddyfile in the tls_trust_pool of reverse_proxy"
+	const trust = "set the PEM file of that authority in --upstream-ca, or in a Caddyfile in the tls_trust_pool of reverse_proxy"
 	caddyfile := func(addr, transport string) []string {
 		file := filepath.Join(t.TempDir(), "Caddyfile")
 		content := "{\nadmin off\npersist_config off\nauto_https off\n}\n" + sidecar.Site(addr) + "dagfence {\nownership_file " + ownership(t) +
@@ -463,8 +463,8 @@ func TestUpstreamsCertificate_IsExplainedInTheLog(t *testing.T) {
 	}{
 		"the machine's":  {proxy(t, nil, "--upstream", upstream), trust},
 		"another's file": {proxy(t, nil, "--upstream", upstream, "--upstream-ca", stranger.Cert), trust},
-		"another name":   {proxy(t, nil, "--upstream", nameless, "--upstream-ca", certificate.Cert), "upstream: its certificate is for another name"},
-		"no TLS":         {proxy(t, nil, "--upstream", "https://"+plain.Addr), "it does not speak TLS there"},
+		"another name":   {proxy(t, nil, "--upstream", nameless, "--upstream-ca", certificate.Cert), "upstream: certificate is for another name"},
+		"no TLS":         {proxy(t, nil, "--upstream", "https://"+plain.Addr), "server does not use TLS on this port"},
 		"a Caddyfile's":  {runBinary(t, nil, addr, caddyfile(addr, "tls_trust_pool file "+stranger.Cert)...), trust},
 	} {
 		for _, path := range []string{"/execution/health", "/ui"} {

@@ -39,7 +39,7 @@ func (f *fence) outlives(t *testing.T, hurt, repair func()) {
 	t.Logf("a 503 took %v; owners are known again %v after the repair", cold.took.Round(ms), took)
 	sidecar.Within(t, deadline, "ready again", func() bool { return f.probe(t.Context(), "/ready") == http.StatusOK })
 	f.volley(t, 4, unharmed)
-	if strings.Contains(f.Output(), "panick") {
+	if strings.Contains(f.Output(), "panic") {
 		t.Error("something panicked")
 	}
 }

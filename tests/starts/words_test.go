@@ -84,7 +84,7 @@ func failures(tb testing.TB) map[string]exit {
 		"JSON that is none":       config("config.json", `{"apps":`, "unexpected end of JSON input"),
 		"lookup without owners":   with(exit{args: []string{"lookup"}}, "no ownership source configured"),
 		"lookup's unknown schema": with(exit{args: []string{"lookup", "--listen", services.Address(tb), "--database", unknown}}, "not a metadata database that can be read"),
-		"lookup's port in use":    with(exit{args: []string{"lookup", "--listen", taken, "--ownership-file", owners}}, "address already in use; give a free address"),
+		"lookup's port in use":    with(exit{args: []string{"lookup", "--listen", taken, "--ownership-file", owners}}, "address already in use: must be a free address"),
 		"check's flags":           usage(exit{args: []string{"check", "--fence", "fence:8081"}}, "--fence is not the URL of a server"),
 		"demo's port in use":      with(exit{args: []string{"demo", "--listen", taken}}, taken+": another process listens there"),
 		"a file to compare":       with(exit{args: []string{"routes", "--compare", "/nowhere.tsv"}}, "open /nowhere.tsv"),

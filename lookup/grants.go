@@ -33,7 +33,7 @@ func (o *ownershipRules) granted(kind resolver.Kind) *patterns[*resolver.Grants]
 	case o == nil:
 	case kind == resolver.KindDag:
 		return &o.grants.dags
-	case isAsset(kind):
+	case kind.IsAsset():
 		return &o.grants.assets
 	}
 	return new(patterns[*resolver.Grants])
@@ -101,13 +101,13 @@ func parseGrant(node *yaml.Node) (entry grant, err error) {
 	}
 	switch {
 	case entry.to == nil:
-		return entry, errors.New(`to is missing: name a team, a list of teams, or "*" for every task`)
+		return entry, errors.New(`missing to: must be a team, a list of teams, or "*" for every task`)
 	case entry.dags == nil && entry.assets == nil:
-		return entry, errors.New("dags or assets is missing: name what is granted")
+		return entry, errors.New("missing dags or assets: must name what is granted")
 	case access != "" && access != "read" && access != "trigger":
 		return entry, fmt.Errorf("invalid access %q: must be read or trigger", access)
 	case access == "trigger" && entry.assets != nil:
-		return entry, errors.New("access trigger is for dags alone: grant the assets in an entry with access read")
+		return entry, errors.New("access trigger is only for dags: grant the assets in an entry with access read")
 	}
 	entry.trigger = access == "trigger"
 	return entry, nil
@@ -120,7 +120,7 @@ func parseNames(node *yaml.Node, teams bool) ([]string, error) {
 		nodes = node.Content
 	}
 	if len(nodes) == 0 {
-		return nil, errors.New("the list is empty: name at least one")
+		return nil, errors.New("the list must not be empty")
 	}
 	names := make([]string, 0, len(nodes))
 	for _, node := range nodes {

@@ -257,7 +257,7 @@ func checkName(node *yaml.Node) error {
 	case node.Kind == yaml.AliasNode, node.Tag == "!!merge":
 		return errors.New("aliases and merges are not supported: write each name")
 	case node.Kind != yaml.ScalarNode, node.Tag != "!!str":
-		return fmt.Errorf("invalid name %s: must be a string in quotes", node.Value)
+		return fmt.Errorf("invalid name %q: must be a string in quotes", node.Value)
 	case node.Value == "":
 		return errors.New("empty name: write a name, or \"*\" for all")
 	case star >= 0 && star != len(node.Value)-1:

@@ -112,7 +112,7 @@ func TestWhatIsNotAnOwnershipFile(t *testing.T) {
 		"team is an alias":       {"dags:\n  a: &t x\n  b: *t\n", "line 3"},
 		"team has whitespace":    {"dags:\n  a: ' x'\n", "trailing whitespace"},
 		"name twice":             {"dags:\n  a: x\n  'a': y\n", `line 3: dags: "a" is set twice, first on line 2`},
-		"name is a number":       {"dags:\n  1: x\n", "invalid name 1: must be a string in quotes"},
+		"name is a number":       {"dags:\n  1: x\n", `invalid name "1": must be a string in quotes`},
 		"name is empty":          {"dags:\n  '': x\n", "empty name"},
 		"star inside":            {"dags:\n  a*b: x\n", `invalid prefix "a*b": * must be last`},
 		"two stars":              {"dags:\n  a**: x\n", "* must be last"},

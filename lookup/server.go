@@ -45,11 +45,11 @@ type ServerOptions struct {
 func (o *ServerOptions) Check() error {
 	switch {
 	case (o.TLSCert == "") != (o.TLSKey == ""):
-		return errors.New("tls-cert and tls-key belong together: set both, or neither to serve without TLS")
+		return errors.New("--tls-cert and --tls-key belong together: set both, or neither to serve without TLS")
 	case o.ClientCA != "" && o.TLSCert == "":
-		return errors.New("client-ca: client certificates need TLS; set --tls-cert and --tls-key")
+		return errors.New("--client-ca needs TLS: set --tls-cert and --tls-key")
 	case o.TokenFile == "" && o.ClientCA == "" && !isLoopback(o.Listen):
-		return fmt.Errorf("listen: %q is not a loopback address, and clients would not be authenticated; set --token-file or --client-ca, or listen on 127.0.0.1", o.Listen)
+		return fmt.Errorf("invalid --listen %q without authentication: must be a loopback address; set --token-file or --client-ca for others", o.Listen)
 	}
 	return nil
 }

@@ -43,7 +43,7 @@ func TestServersThatDoNotStart(t *testing.T) {
 		"empty token":          {lookup.ServerOptions{Listen: ":0", TokenFile: empty}, "token-file: " + empty + " is empty"},
 		"no token file":        {lookup.ServerOptions{Listen: ":0", TokenFile: missing}, "token-file: open"},
 		"token with a blank":   {lookup.ServerOptions{Listen: ":0", TokenFile: file(t, "good\na b\n")}, "must not contain whitespace or non-ASCII characters"},
-		"CA but no TLS":        {lookup.ServerOptions{Listen: ":0", ClientCA: pki.ca}, "--client-ca needs --tls-cert and --tls-key"},
+		"CA but no TLS":        {lookup.ServerOptions{Listen: ":0", ClientCA: pki.ca}, "--client-ca needs TLS: set --tls-cert and --tls-key"},
 		"key but no cert":      {lookup.ServerOptions{Listen: "127.0.0.1:0", TLSKey: pki.key}, "--tls-cert and --tls-key"},
 		"CA is missing":        {lookup.ServerOptions{Listen: ":0", TLSCert: pki.cert, TLSKey: pki.key, ClientCA: missing}, "client-ca: open"},
 		"CA has no cert in it": {lookup.ServerOptions{Listen: ":0", TLSCert: pki.cert, TLSKey: pki.key, ClientCA: empty}, "holds no certificate"},

@@ -77,6 +77,11 @@ func (h *Handler) evaluate(r *http.Request, request route.Request, j *result) {
 			return
 		}
 	}
+	h.judgeOwners(r, j)
+}
+
+// judgeOwners decides a request whose endpoint and task are known.
+func (h *Handler) judgeOwners(r *http.Request, j *result) {
 	questions, asked := decide.Needs(&j.match, &j.task, &h.policy), time.Now()
 	if r.ContentLength == 0 || actsWithoutBody(&j.match) {
 		refresh(questions) // upstream waits for nothing else

@@ -7,7 +7,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/dagfence/dagfence/caddymodule/decide"
 	"github.com/dagfence/dagfence/caddymodule/route"
 	"github.com/dagfence/dagfence/resolver"
 )
@@ -83,15 +82,13 @@ func registered[C prometheus.Collector](registry *prometheus.Registry, collector
 	return collector, nil
 }
 
-var modeNames = map[decide.Mode]string{decide.Enforce: "enforce", decide.Audit: "audit", decide.Off: "off"}
-
 // decided counts a decision.
 func (m *metrics) decided(j *result, took time.Duration) {
 	kind, action := route.Kind(0), route.Action(0)
 	if j.Reading != nil {
 		kind, action = j.Reading.Route.Kind, j.Reading.Route.Action
 	}
-	m.decisions.WithLabelValues(kind.String(), action.String(), j.Outcome.String(), string(j.Reason), modeNames[j.Mode]).Inc()
+	m.decisions.WithLabelValues(kind.String(), action.String(), j.Outcome.String(), string(j.Reason), j.Mode.String()).Inc()
 	m.duration.Observe(took.Seconds())
 }
 

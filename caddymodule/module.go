@@ -81,10 +81,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
-	h.mount, h.policy = route.Mount(settings.BasePath), setup.Policy(settings)
-	h.timeout = time.Duration(settings.Lookup.Timeout)
-	h.passUnlisted = settings.Rules.UnknownRoutes == config.UnsafeAllow
-	h.denyOnUnavailable = settings.OnUnavailable == config.Deny
+	h.apply(settings)
 	h.warn(settings, origins)
 	h.warnOfForwardProxy(ctx)
 	if h.metrics, err = newMetrics(ctx.GetMetricsRegistry()); err != nil {
@@ -93,7 +90,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	own := &sink{h.logger, h.metrics}
 	sinks.add(own)
 	h.cleanups = append(h.cleanups, func() { sinks.remove(own) })
-	if err := errors.Join(h.openKeys(settings), h.openChain(settings)); err != nil {
+	if err := h.open(settings); err != nil {
 		return err
 	}
 	if h.startup, err = startup.Join(ctx); err != nil {
@@ -104,6 +101,19 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	h.configuration = ctx.GetMetricsRegistry()
 	fences.add(h)
 	return nil
+}
+
+// apply takes what needs nothing opened from complete settings.
+func (h *Handler) apply(settings config.Config) {
+	h.mount, h.policy = route.Mount(settings.BasePath), setup.Policy(settings)
+	h.timeout = time.Duration(settings.Lookup.Timeout)
+	h.passUnlisted = settings.Rules.UnknownRoutes == config.UnsafeAllow
+	h.denyOnUnavailable = settings.OnUnavailable == config.Deny
+}
+
+// open opens keys and owners.
+func (h *Handler) open(settings config.Config) error {
+	return errors.Join(h.openKeys(settings), h.openChain(settings))
 }
 
 // openKeys opens the keys, shared while their source stays the same, and the

@@ -19,6 +19,18 @@ const (
 	Off
 )
 
+// String returns the mode's name in metrics and logs.
+func (m Mode) String() string {
+	switch m {
+	case Audit:
+		return "audit"
+	case Off:
+		return "off"
+	case Enforce:
+	}
+	return "enforce"
+}
+
 // XComWriter says whose XComs a task may write and delete.
 type XComWriter uint8
 

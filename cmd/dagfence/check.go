@@ -118,10 +118,7 @@ func checkFences(ctx context.Context, flags caddycmd.Flags, tasks *url.URL, find
 // fencesOf returns the fences to check: the one that the flags describe, or those
 // of a configuration file.
 func fencesOf(flags caddycmd.Flags) ([]check.Options, error) {
-	fence := check.Options{UpstreamHost: flags.String("upstream-host"), Fence: config.Config{
-		Redis: flags.String("redis"), Database: flags.String("database"),
-		Lookup: config.Lookup{URL: flags.String("lookup")}, OwnershipFile: flags.String("ownership-file"),
-	}}
+	fence := check.Options{UpstreamHost: flags.String("upstream-host"), Fence: flaggedSettings(flags)}
 	if file := flags.String("upstream-ca"); file != "" {
 		fence.UpstreamCA = []string{file}
 	}
@@ -140,10 +137,8 @@ func fencesOf(flags caddycmd.Flags) ([]check.Options, error) {
 		}
 		return []check.Options{fence}, nil
 	}
-	for _, name := range []string{"redis", "database", "lookup", "ownership-file"} {
-		if flags.String(name) != "" {
-			return nil, usageError{fmt.Errorf("--%s and --config are mutually exclusive: set it in the configuration file", name)}
-		}
+	if err := exclusiveWithConfig(flags); err != nil {
+		return nil, err
 	}
 	fences, err := configuredFences(file)
 	for i := range fences {

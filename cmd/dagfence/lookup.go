@@ -75,12 +75,14 @@ func serveLookup(flags caddycmd.Flags) error {
 	if err := complete(&settings); err != nil {
 		return err
 	}
-	var leave func()
-	options.Forget, leave, err = joinBus(settings, flags.String("cache-key-file"), logger)
+	bus, err := openBus(settings, flags.String("cache-key-file"), logger)
 	if err != nil {
 		return err
 	}
-	defer leave()
+	if bus != nil {
+		defer bus.Close()
+		options.Forget = bus.Invalidate
+	}
 	directory, err := lookup.New(lookup.Options{
 		Database: settings.Database, Refresh: settings.Follow("database"),
 		DatabaseSchema: settings.DatabaseSchema,
@@ -113,31 +115,28 @@ func complete(settings *config.Config) error {
 	return settings.FillDatabaseFrom(airflow)
 }
 
-// joinBus returns a function that makes the fences on a Redis forget keys, nil
-// without a Redis, and one that disconnects.
-func joinBus(settings config.Config, keyFile string, logger *slog.Logger) (forget lookup.Forget, leave func(), err error) {
+// openBus joins the bus of the fences on a Redis; nil without a Redis.
+//
+//nolint:nilnil // no Redis is no error, and no bus
+func openBus(settings config.Config, keyFile string, logger *slog.Logger) (*resolver.Bus, error) {
 	deployment := settings.Cache.Deployment
 	switch {
 	case settings.Redis == "" && keyFile != "":
-		return nil, nil, usageError{errors.New("--cache-key-file has no effect without --redis: set --redis, or remove it")}
+		return nil, usageError{errors.New("--cache-key-file has no effect without --redis: set --redis, or remove it")}
 	case settings.Redis == "" && deployment != "":
-		return nil, nil, usageError{errors.New("--deployment has no effect without --redis: set --redis, or remove it")}
+		return nil, usageError{errors.New("--deployment has no effect without --redis: set --redis, or remove it")}
 	case settings.Redis == "":
-		return nil, func() {}, nil
+		return nil, nil
 	}
 	if err := config.CheckDeployment(deployment); err != nil {
-		return nil, nil, usageError{fmt.Errorf("--deployment: %w", err)}
+		return nil, usageError{fmt.Errorf("--deployment: %w", err)}
 	}
 	secret, err := busSecret(keyFile)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	bus, err := resolver.OpenBus(resolver.RedisOptions{URL: settings.Redis, Refresh: settings.Follow("redis"), Secret: secret, Deployment: deployment},
+	return resolver.OpenBus(resolver.RedisOptions{URL: settings.Redis, Refresh: settings.Follow("redis"), Secret: secret, Deployment: deployment},
 		time.Duration(settings.WithDefaults().Cache.TTL), logger)
-	if err != nil {
-		return nil, nil, err
-	}
-	return bus.Invalidate, bus.Close, nil
 }
 
 // busSecret returns the secret that the fences seal with: their cache key, or else

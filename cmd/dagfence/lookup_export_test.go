@@ -4,8 +4,8 @@ import (
 	"github.com/dagfence/dagfence/config"
 )
 
-// JoinBus is joinBus.
-var JoinBus = joinBus
+// OpenBus is openBus.
+var OpenBus = openBus
 
 // DatabaseOf is what --database does, with the schema of Airflow's tables.
 func DatabaseOf(flag string) (database, schema string, err error) {

@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -14,28 +13,52 @@ import (
 	"github.com/dagfence/dagfence/config"
 	"github.com/dagfence/dagfence/resolver"
 	"github.com/dagfence/dagfence/tests/services"
+	"github.com/dagfence/dagfence/tests/sidecar"
 )
 
 const busSecret = "a secret that both sides have"
 
-func TestLookup_SealsWithTheFencesSecret(t *testing.T) {
-	server := services.Redis(t)
+// listen listens as a fence does, and returns what returns the next key that is
+// invalidated, or "" if none is for long.
+func listen(t *testing.T, server *services.RedisServer) (heard func() string) {
+	t.Helper()
 	bus, err := resolver.OpenBus(resolver.RedisOptions{URL: server.URL(), Secret: []byte(busSecret)}, 5*time.Second, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
-	var heard atomic.Int64
+	keys := make(chan string, 64)
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		bus.Listen(ctx, func(keys []resolver.Key) { heard.Add(int64(len(keys))) })
+		bus.Listen(ctx, func(forgotten []resolver.Key) {
+			for _, key := range forgotten {
+				keys <- key.Kind.String() + " " + key.Name
+			}
+		})
 	}()
 	t.Cleanup(func() {
 		stop()
 		<-ended
 		bus.Close()
 	})
+	client := server.Client(t)
+	sidecar.Within(t, 20*time.Second, "the fence listens", func() bool {
+		return client.PubSubNumSub(t.Context(), "dagfence:invalidate").Val()["dagfence:invalidate"] > 0
+	})
+	return func() string {
+		select {
+		case key := <-keys:
+			return key
+		case <-time.After(10 * time.Second):
+			return ""
+		}
+	}
+}
+
+func TestLookup_SealsWithTheFencesSecret(t *testing.T) {
+	server := services.Redis(t)
+	heard := listen(t, server)
 	keyFile := filepath.Join(t.TempDir(), "key")
 	if err := os.WriteFile(keyFile, []byte(busSecret+"\r\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -53,19 +76,16 @@ func TestLookup_SealsWithTheFencesSecret(t *testing.T) {
 			for variable, value := range test.environment {
 				t.Setenv(variable, value)
 			}
-			forget, leave, err := main.JoinBus(config.Config{Redis: server.URL()}, test.keyFile, slog.New(slog.DiscardHandler))
+			joined, err := main.OpenBus(config.Config{Redis: server.URL()}, test.keyFile, slog.New(slog.DiscardHandler))
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer leave()
-			before, deadline := heard.Load(), time.Now().Add(10*time.Second)
-			for ; heard.Load() == before; time.Sleep(10 * time.Millisecond) {
-				if err := forget(t.Context(), resolver.Key{Kind: resolver.KindDag, Name: "dag_a"}); err != nil {
-					t.Fatal(err)
-				}
-				if time.Now().After(deadline) {
-					t.Fatal("the fences do not hear of it")
-				}
+			defer joined.Close()
+			if err := joined.Invalidate(t.Context(), resolver.Key{Kind: resolver.KindDag, Name: "dag_a"}); err != nil {
+				t.Fatal(err)
+			}
+			if got := heard(); got != "dag dag_a" {
+				t.Fatalf("the fences hear %q", got)
 			}
 		})
 	}
@@ -93,8 +113,8 @@ func TestLookup_NamesTheInvalidFlag(t *testing.T) {
 			for variable, value := range test.environment {
 				t.Setenv(variable, value)
 			}
-			forget, _, err := main.JoinBus(config.Config{Redis: test.url}, test.keyFile, slog.New(slog.DiscardHandler))
-			if err == nil || forget != nil {
+			bus, err := main.OpenBus(config.Config{Redis: test.url}, test.keyFile, slog.New(slog.DiscardHandler))
+			if err == nil || bus != nil {
 				t.Fatal("it is taken")
 			}
 			for _, word := range test.says {
@@ -104,9 +124,7 @@ func TestLookup_NamesTheInvalidFlag(t *testing.T) {
 			}
 		})
 	}
-	if forget, leave, err := main.JoinBus(config.Config{}, "", slog.New(slog.DiscardHandler)); forget != nil || err != nil {
+	if bus, err := main.OpenBus(config.Config{}, "", slog.New(slog.DiscardHandler)); bus != nil || err != nil {
 		t.Errorf("without a Redis: %v", err)
-	} else {
-		leave()
 	}
 }

@@ -63,7 +63,7 @@ var granted = []cell{
 	{"a dag granted to a team, for a teamless task", taskG, get("/dag-runs/shared_b/{run1}/state"), 200, denied},
 	{"a dag granted to a team, for an unknown task", nowhere, get("/dag-runs/shared_b/{run1}/state"), 200, denied},
 	{"a granted dag for its owner", taskB, get("/dag-runs/shared_b/{run1}/state"), 200, passes},
-	{"an XCom of a granted dag", taskA, get("/xcoms/shared_b/{run1}/t1/return_value"), 200, denied},
+	{"an XCom of a granted dag", taskA, get("/xcoms/shared_b/{run1}/t1/return_value"), 403, denied},
 	{"a granted asset by name", taskA, get("/assets/by-name?name=asset_shared"), 200, passes},
 	{"a granted asset by URI", taskA, get("/assets/by-uri?uri=s3://bucket/asset_shared"), 200, passes},
 	{"a granted asset's events", taskA, get("/asset-events/by-asset?name=asset_shared&uri=s3://bucket/asset_shared"), 200, passes},
@@ -74,7 +74,7 @@ var granted = []cell{
 	{"triggering a dag that may be triggered", taskA, post("/dag-runs/triggered_b/new", `{}`), 204, passes},
 	{"clearing a run of a dag that may be triggered", taskA, post("/dag-runs/triggered_b/{run2}/clear", ""), 204, passes},
 	{"triggering it from a teamless task", taskG, post("/dag-runs/triggered_b/new_by_g", `{}`), 204, denied},
-	{"writing an XCom of a granted dag", taskA, post("/xcoms/triggered_b/{run1}/t1/x_put", `"forged"`), 201, denied},
+	{"writing an XCom of a granted dag", taskA, post("/xcoms/triggered_b/{run1}/t1/x_put", `"forged"`), 403, denied},
 }
 
 // dagWrites: runs are triggered and cleared where they may be read.

@@ -29,7 +29,7 @@ func (d *Directory) Trace(ctx context.Context, key resolver.Key) []string {
 		return append(steps, d.taskSteps(found, owners)...)
 	case key.Kind == resolver.KindDag:
 		return append(steps, d.dagSteps(found, owners)...)
-	case isAsset(key.Kind):
+	case key.Kind.IsAsset():
 		return append(steps, fmt.Sprintf("database: leads to %q; owners of assets are in the ownership file alone", found.names))
 	}
 	return append(steps, fmt.Sprintf("database: row %q of %s", found.stored, teamWords(found.team)))

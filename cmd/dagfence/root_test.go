@@ -61,7 +61,7 @@ func TestCaddysCommands_AreKeptOrRemovedForAReason(t *testing.T) {
 		}
 	}
 	want := []string{
-		"adapt", "build-info", "check", "completion", "demo", "environ", "explain", "fmt", "health", "help", "list-modules", "lookup", "manpage", "proxy", "reload",
+		"adapt", "build-info", "check", "completion", "demo", "environ", "explain", "fmt", "health", "help", "invalidate", "list-modules", "lookup", "manpage", "proxy", "reload",
 		"routes", "run", "stop", "validate", "version",
 	}
 	if slices.Sort(names); !slices.Equal(names, want) {

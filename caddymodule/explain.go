@@ -220,7 +220,7 @@ func (e *explainer) conclude(r *http.Request, j *result) {
 	e.Outcome, e.Reason, e.Mode, e.Forwarded = j.Outcome.String(), string(j.Reason), j.Mode.String(), e.h.passes(j)
 	e.step("rule", "%s: %s", e.Outcome, ruleWords(j))
 	if !e.Forwarded {
-		answer := j.refused()
+		answer := j.response()
 		e.Status, e.Message = answer.status, answer.message
 	}
 	if j.refusal == nil || j.refusal.unlisted {

@@ -25,7 +25,12 @@ const (
 // provisioned is a fence whose owners come from a look-up service.
 func provisioned(tb testing.TB) *caddymodule.Handler {
 	tb.Helper()
-	world := new(resolvertest.World)
+	return provisionedWith(tb, new(resolvertest.World))
+}
+
+// provisionedWith is [provisioned] with what else there is in the world.
+func provisionedWith(tb testing.TB, world *resolvertest.World) *caddymodule.Handler {
+	tb.Helper()
 	world.Own(resolver.KindDag, "dag_a", "team_a")
 	world.Own(resolver.KindVariable, "var_a", "team_a")
 	world.Own(resolver.KindVariable, "var_b", "team_b")

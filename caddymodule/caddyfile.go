@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"maps"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -71,6 +72,7 @@ func parseCaddyfile(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 //			documentation deny|allow
 //		}
 //		on_unavailable retry|deny
+//		log_allowed <share>
 //	}
 //
 // It takes no matcher. Only the form is checked here; values are when the
@@ -138,6 +140,7 @@ func directiveOptions(c *config.Config) map[string]setter {
 			"documentation":  setText(&c.Rules.Documentation),
 		}),
 		"on_unavailable": setText(&c.OnUnavailable),
+		"log_allowed":    setShare(&c.LogAllowed),
 	}
 }
 
@@ -246,6 +249,17 @@ func setNames(field *[]string) setter {
 func setKeyPair(field **config.KeyPair) setter {
 	return setValues(2, func(given []string) string {
 		*field = &config.KeyPair{Cert: given[0], Key: given[1]}
+		return ""
+	})
+}
+
+func setShare(field *float64) setter {
+	return setValues(1, func(given []string) string {
+		share, err := strconv.ParseFloat(given[0], 64)
+		if err != nil || math.IsNaN(share) || math.IsInf(share, 0) { // JSON has neither
+			return "invalid value " + strconv.Quote(given[0]) + ": must be a number from 0 to 1, such as 0.01"
+		}
+		*field = share
 		return ""
 	})
 }

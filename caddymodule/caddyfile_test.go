@@ -60,6 +60,7 @@ const everyOption = `dagfence {
 		documentation allow
 	}
 	on_unavailable deny
+	log_allowed 0.25
 }`
 
 func unmarshal(written string) (config.Config, error) {
@@ -93,7 +94,7 @@ func TestCaddyfile_EveryOption(t *testing.T) {
 			Variables: "off", Connections: "audit", XComs: "off", Dags: "audit", Assets: "off",
 			XComWrites: "dag", GlobalWrites: "deny", TeamlessTasks: "allow", UnknownRoutes: "unsafe_allow", Documentation: "allow",
 		},
-		OnUnavailable: "deny",
+		OnUnavailable: "deny", LogAllowed: 0.25,
 	}
 	got, err := unmarshal(everyOption)
 	if err != nil || !reflect.DeepEqual(got, want) {

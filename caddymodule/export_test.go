@@ -11,7 +11,12 @@ import (
 func (h *Handler) Quiet() { h.LogTo(zap.NewNop()) }
 
 // LogTo sets the handler's log.
-func (h *Handler) LogTo(logger *zap.Logger) { h.logger = logger }
+func (h *Handler) LogTo(logger *zap.Logger) {
+	h.logger, h.decisions = logger, logger.Named(decisionLogger)
+}
+
+// SampleAllowed sets log_allowed.
+func (h *Handler) SampleAllowed(share float64) { h.logAllowed = share }
 
 // IgnoresDenials is ignoresDenials.
 var IgnoresDenials = ignoresDenials

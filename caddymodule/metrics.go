@@ -21,7 +21,13 @@ type metrics struct {
 	invalidations  *prometheus.CounterVec
 	ignoredDenials map[string]*ignoredDenials // by the Task SDK's version
 	// cache holds cacheRequests' counters: each request increases several.
-	cache map[[2]string]prometheus.Counter
+	cache map[cacheRequest]prometheus.Counter
+}
+
+// cacheRequest is how a tier dealt with a question.
+type cacheRequest struct {
+	tier   resolver.Tier
+	result string
 }
 
 func newMetrics(registry *prometheus.Registry) (*metrics, error) {
@@ -56,12 +62,12 @@ func newMetrics(registry *prometheus.Registry) (*metrics, error) {
 	m.lookups, errs[3] = registered(registry, m.lookups)
 	m.invalidations, errs[4] = registered(registry, m.invalidations)
 	m.ignoredDenials, errs[5] = newIgnoredDenials(registry)
-	m.cache = make(map[[2]string]prometheus.Counter)
-	for _, tier := range []string{resolver.TierMemory, resolver.TierRedis} {
+	m.cache = make(map[cacheRequest]prometheus.Counter)
+	for _, tier := range []resolver.Tier{resolver.TierMemory, resolver.TierRedis} {
 		for _, result := range []string{
 			resolver.ResultHit, resolver.ResultMiss, resolver.ResultStale, resolver.ResultError, resolver.ResultBypass,
 		} {
-			m.cache[[2]string{tier, result}] = m.cacheRequests.WithLabelValues(tier, result)
+			m.cache[cacheRequest{tier, result}] = m.cacheRequests.WithLabelValues(tier.String(), result)
 		}
 	}
 	return m, errors.Join(errs[:]...)
@@ -97,8 +103,8 @@ func (m *metrics) invalidated(cause string, keys int) {
 }
 
 // CacheRequest implements resolver.Observer.
-func (m *metrics) CacheRequest(tier, result string) {
-	if counter, known := m.cache[[2]string{tier, result}]; known {
+func (m *metrics) CacheRequest(tier resolver.Tier, result string) {
+	if counter, known := m.cache[cacheRequest{tier, result}]; known {
 		counter.Inc()
 	}
 }

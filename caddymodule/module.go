@@ -53,6 +53,10 @@ type Handler struct {
 	chain    *sharedChain
 	metrics  *metrics
 	logger   *zap.Logger
+	// decisions is the logger of decisions, and logAllowed which share of those that
+	// allow is logged at level info.
+	decisions  *zap.Logger
+	logAllowed float64
 	// configuration identifies the loaded configuration: all its modules share it.
 	configuration *prometheus.Registry
 
@@ -77,6 +81,7 @@ func (Handler) CaddyModule() caddy.ModuleInfo {
 func (h *Handler) Provision(ctx caddy.Context) error {
 	startup.Begin()
 	h.logger, h.drain = ctx.Logger(), new(drain)
+	h.decisions = h.logger.Named(decisionLogger)
 	settings, origins, err := setup.Complete(h.Config, os.LookupEnv)
 	if err != nil {
 		return err
@@ -107,6 +112,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 func (h *Handler) apply(settings config.Config) {
 	h.mount, h.policy = route.Mount(settings.BasePath), setup.Policy(settings)
 	h.timeout = time.Duration(settings.Lookup.Timeout)
+	h.logAllowed = settings.LogAllowed
 	h.passUnlisted = settings.Rules.UnknownRoutes == config.UnsafeAllow
 	h.denyOnUnavailable = settings.OnUnavailable == config.Deny
 }

@@ -112,7 +112,7 @@ func (d *drain) afterwards(release func()) {
 type latestMetrics struct{}
 
 // CacheRequest implements resolver.Observer.
-func (latestMetrics) CacheRequest(tier, result string) {
+func (latestMetrics) CacheRequest(tier resolver.Tier, result string) {
 	if s := sinks.newest(); s != nil {
 		s.metrics.CacheRequest(tier, result)
 	}

@@ -36,6 +36,17 @@ var ignoringSDKs = []string{
 // a pre-release follows the three numbers.
 var taskSDK = regexp.MustCompile(`^apache-airflow-task-sdk/(\d{1,4})\.(\d{1,4})\.(\d{1,4})`)
 
+// anySDK is the User-Agent of any Task SDK, pre-releases and builds included (PEP 440).
+var anySDK = regexp.MustCompile(`^apache-airflow-task-sdk/([0-9][0-9A-Za-z.+!_-]{0,63})(?: |$)`)
+
+// sdkVersion returns the version of a Task SDK, and "" for another client.
+func sdkVersion(userAgent string) string {
+	if found := anySDK.FindStringSubmatch(userAgent); found != nil {
+		return found[1]
+	}
+	return ""
+}
+
 // ignoresDenials reports whether a client is a Task SDK that falls through to its
 // next secrets backend when it is denied, and returns its label.
 func ignoresDenials(userAgent string) (label string, ignores bool) {

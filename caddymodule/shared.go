@@ -106,7 +106,7 @@ func ownerSettingsOf(c config.Config) (ownerSettings, error) {
 	}
 	settings := ownerSettings{Config: c, Seal: seal}
 	settings.Mode, settings.BasePath, settings.OnUnavailable, settings.MultiTeam = "", "", "", ""
-	settings.MultiTeamAssumed = false
+	settings.MultiTeamAssumed, settings.LogAllowed = false, 0
 	settings.Token, settings.Rules = config.Token{}, config.Rules{}
 	for _, followed := range []struct {
 		option string

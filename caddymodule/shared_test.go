@@ -79,6 +79,7 @@ func TestReload_KeepsStateOfUnchangedSettings(t *testing.T) {
 		"base_path":             {func(c *config.Config) { c.BasePath = "/x/execution" }, true, true, true},
 		"a rule":                {func(c *config.Config) { c.Rules.GlobalWrites = config.Deny }, true, true, true},
 		"on_unavailable":        {func(c *config.Config) { c.OnUnavailable = config.Deny }, true, true, true},
+		"log_allowed":           {func(c *config.Config) { c.LogAllowed = 0.5 }, true, true, true},
 		"a default, written":    {func(c *config.Config) { c.Cache.TTL = caddy.Duration(5 * time.Second) }, true, true, true},
 		"token leeway":          {func(c *config.Config) { c.Token.Leeway = &leeway }, true, false, true},
 		"token audience":        {func(c *config.Config) { c.Token.Audience = []string{"task"} }, true, false, true},

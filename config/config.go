@@ -89,6 +89,10 @@ type Config struct {
 	// it takes as final). Default: retry.
 	OnUnavailable string `json:"on_unavailable,omitempty"`
 
+	// LogAllowed is the share of allowed requests that is logged at level info, 0 to
+	// 1. Refused ones always are, and at level debug all are. Default: 0.
+	LogAllowed float64 `json:"log_allowed,omitempty"`
+
 	// templates are what Replace found placeholders in.
 	templates []template
 }

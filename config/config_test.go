@@ -40,7 +40,7 @@ func full() config.Config {
 			Variables: "off", Connections: "audit", XComs: "off", Dags: "audit", Assets: "off",
 			XComWrites: "dag", GlobalWrites: "deny", TeamlessTasks: "allow", UnknownRoutes: "unsafe_allow", Documentation: "allow",
 		},
-		OnUnavailable: "deny",
+		OnUnavailable: "deny", LogAllowed: 0.25,
 	}
 }
 

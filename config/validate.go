@@ -39,6 +39,9 @@ func (c Config) Validate() error {
 	p.cache(c.Cache)
 	p.rules(c.Rules)
 	p.oneOf("on_unavailable", c.OnUnavailable, Retry, Deny)
+	if c.LogAllowed < 0 || c.LogAllowed > 1 {
+		p.addf("invalid log_allowed %v: must be a number from 0 to 1, such as 0.01", c.LogAllowed)
+	}
 	return errors.Join(p.errs...)
 }
 

@@ -229,6 +229,9 @@ var wrong = map[string]struct {
 		func(c *c) { c.Cache.Deployment = strings.Repeat("d", 65) },
 		`cache deployment: invalid name "` + strings.Repeat("d", 65) + `": must be up to 64 letters, digits, dots, dashes and underscores`,
 	},
+	"negative share": {func(c *c) { c.LogAllowed = -0.1 }, `invalid log_allowed -0.1: must be a number from 0 to 1, such as 0.01`},
+	"percentage":     {func(c *c) { c.LogAllowed = 5 }, `invalid log_allowed 5: must be a number from 0 to 1, such as 0.01`},
+
 	"no size":  {func(c *c) { c.Cache.Size = -1 }, `invalid cache size -1: must be from 1 to 10000000`},
 	"big size": {func(c *c) { c.Cache.Size = 10_000_001 }, `invalid cache size 10000001: must be from 1 to 10000000`},
 	"stale": {

@@ -39,13 +39,13 @@ type counts struct {
 	invalidated int
 }
 
-func (c *counts) CacheRequest(tier, result string) {
+func (c *counts) CacheRequest(tier resolver.Tier, result string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.results == nil {
 		c.results = make(map[string]int)
 	}
-	c.results[tier+" "+result]++
+	c.results[tier.String()+" "+result]++
 }
 
 func (c *counts) Lookup(source string, outcome resolver.Outcome, _ time.Duration) {

@@ -134,7 +134,7 @@ func (m *memoryTier) recall(q *Question, now instant, answer *Answer) *entry {
 	kept := m.valid(m.found, q.Key, now)
 	if kept == nil || kept.inferred() {
 		if kept = m.valid(m.notFound, q.Key, now); kept != nil {
-			*answer = Answer{Outcome: NotFound, AsOf: m.invalidations.time(kept.asOf)}
+			*answer = Answer{Outcome: NotFound, Tier: TierMemory, AsOf: m.invalidations.time(kept.asOf)}
 		}
 		return kept
 	}
@@ -149,7 +149,7 @@ func (m *memoryTier) recall(q *Question, now instant, answer *Answer) *entry {
 	}
 	owned := kept.owned()
 	answer.Outcome, answer.Team, answer.Grants = Found, owned.team, owned.grants
-	answer.AsOf = m.invalidations.time(kept.asOf)
+	answer.Tier, answer.AsOf = TierMemory, m.invalidations.time(kept.asOf)
 	return kept
 }
 

@@ -2,14 +2,30 @@ package resolver
 
 import (
 	"context"
+	"fmt"
 	"time"
 )
 
-// The tiers that report to [Observer.CacheRequest].
+// Tier is where an answer comes from.
+type Tier uint8
+
+// The tiers. The caches among them report to [Observer.CacheRequest].
 const (
-	TierMemory = "memory"
-	TierRedis  = "redis"
+	// TierSource is the authority itself: the zero value, since it sets none.
+	TierSource Tier = iota
+	TierMemory
+	TierRedis
 )
+
+var tierNames = [...]string{"source", "memory", "redis"}
+
+// String returns the tier's name in metrics and logs.
+func (t Tier) String() string {
+	if int(t) < len(tierNames) {
+		return tierNames[t]
+	}
+	return fmt.Sprintf("tier(%d)", uint8(t))
+}
 
 // The results that a tier reports for a question.
 const (
@@ -40,7 +56,7 @@ const (
 // sets. Safe for concurrent use; called on the path of a request.
 type Observer interface {
 	// CacheRequest reports how a tier dealt with one question.
-	CacheRequest(tier, result string)
+	CacheRequest(tier Tier, result string)
 	// Lookup reports one call of a source: its worst outcome (Unavailable, then
 	// Denied, NotFound, Found) and how long it took.
 	Lookup(source string, outcome Outcome, took time.Duration)
@@ -51,7 +67,7 @@ type Observer interface {
 // silent is the Observer of a chain that was given none.
 type silent struct{}
 
-func (silent) CacheRequest(string, string)           {}
+func (silent) CacheRequest(Tier, string)             {}
 func (silent) Lookup(string, Outcome, time.Duration) {}
 func (silent) Invalidated(int)                       {}
 

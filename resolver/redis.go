@@ -216,6 +216,7 @@ func (r *redisTier) take(q *Question, reply *redis.StringCmd, answer *Answer) st
 	if r.isInvalidated(q, &known) {
 		return ResultMiss
 	}
+	known.Tier = TierRedis
 	*answer = known
 	return ResultHit
 }

@@ -45,6 +45,9 @@ func TestRedis_SharesWhatOneProcessFetched(t *testing.T) {
 	after := other.Resolve(t.Context(), questions)
 	for i := range questions {
 		expect(t, after[i], before[i].Outcome, before[i].Team)
+		if after[i].Tier != resolver.TierRedis {
+			t.Errorf("%v is from %v", questions[i], after[i].Tier)
+		}
 		if after[i].Task != before[i].Task || after[i].AsOf.After(before[i].AsOf) {
 			t.Errorf("%v is %+v: want %+v, no younger", questions[i], after[i], before[i])
 		}

@@ -169,6 +169,8 @@ type Task struct {
 // Answer is what is known about one [Question]. The zero value is Unavailable.
 type Answer struct {
 	Outcome Outcome
+	// Tier is where the answer was found.
+	Tier Tier
 	// Team owns the thing; for a task it is the team of the task's dag. Empty
 	// means that it is unowned (global). Only set when Outcome is Found.
 	Team string

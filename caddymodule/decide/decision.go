@@ -78,13 +78,23 @@ type Decision struct {
 	Mode Mode
 	// Reading is the reading that decided. Its strings point into the request.
 	Reading *route.Reading
-	// TaskTeam is the task's team, where the decision needed it.
-	TaskTeam string
+	// TaskTeam is the task's team, where the decision needed it: TaskTeamKnown.
+	TaskTeam      string
+	TaskTeamKnown bool
+	// Task is who the task is, as far as the decision needed to know.
+	Task resolver.Task
+	// Resource is what the request touches that was compared last, and Owner its
+	// team, "" where it is global. The zero Resource is none. For the operator alone:
+	// no answer names an owner.
+	Resource resolver.Key
+	Owner    string
 	// Err says why a source denied or could not answer.
 	Err error
 	// AsOf is when the oldest answer behind the decision was fetched; zero
 	// where none was needed.
 	AsOf time.Time
+	// Tier is where that answer was found.
+	Tier resolver.Tier
 
 	apiVersion string
 	// unavailable means that the decision was Unavailable before [Decision.DenyUnavailable].
@@ -166,7 +176,7 @@ func (d *Decision) noAnswer(a resolver.Answer) (decided bool) {
 	switch a.Outcome {
 	case resolver.Found, resolver.NotFound:
 		if d.AsOf.IsZero() || a.AsOf.Before(d.AsOf) {
-			d.AsOf = a.AsOf
+			d.AsOf, d.Tier = a.AsOf, a.Tier
 		}
 		return false
 	case resolver.Denied:

@@ -99,6 +99,7 @@ func (d *Decision) judgeOwnXCom(task *identity.Task, p *Policy, known facts) {
 			return
 		}
 		own = answer.Task
+		d.Task = own
 		if differ(c, own) {
 			d.refuse(Deny, ClaimsDiffer)
 			return
@@ -163,7 +164,7 @@ func (d *Decision) judgeTeams(task *identity.Task, p *Policy, known facts) {
 	if d.unknownTask(row) {
 		return
 	}
-	d.TaskTeam = row.Team
+	d.TaskTeam, d.TaskTeamKnown, d.Task = row.Team, true, row.Task
 	r := d.Reading
 	if r.Route.Action == route.List {
 		d.judgeList(task, known.about(resolver.Key{Kind: resolver.KindTask, Name: task.ID}), p)
@@ -177,6 +178,7 @@ func (d *Decision) judgeTeams(task *identity.Task, p *Policy, known facts) {
 		if d.noAnswer(answer) || answer.Outcome == resolver.NotFound && d.notStored(key) {
 			return
 		}
+		d.Resource = key
 		d.judgeOwner(answer.Team, p)
 		for i := 0; i < len(answer.Others) && d.Outcome == Allow; i++ {
 			d.judgeOwner(answer.Others[i], p)
@@ -277,6 +279,7 @@ func (d *Decision) isGranted(g *resolver.Grants) bool {
 
 // judgeOwner compares the owner's team with the task's.
 func (d *Decision) judgeOwner(owner string, p *Policy) {
+	d.Owner = owner
 	mutates := d.Reading.Route.Action.Mutates()
 	// XComs are written within the team alone, as in Airflow 3.3: neither by a
 	// team's task in a global dag nor the other way about.

@@ -28,15 +28,15 @@ const (
 // asks counts what the sidecars' sources were asked.
 type asks struct {
 	calls atomic.Int64
-	hits  map[string]*atomic.Int64 // by tier
+	hits  map[resolver.Tier]*atomic.Int64
 }
 
 func newAsks() *asks {
-	return &asks{hits: map[string]*atomic.Int64{resolver.TierMemory: new(atomic.Int64), resolver.TierRedis: new(atomic.Int64)}}
+	return &asks{hits: map[resolver.Tier]*atomic.Int64{resolver.TierMemory: new(atomic.Int64), resolver.TierRedis: new(atomic.Int64)}}
 }
 
 // CacheRequest implements [resolver.Observer].
-func (a *asks) CacheRequest(tier, result string) {
+func (a *asks) CacheRequest(tier resolver.Tier, result string) {
 	if result == resolver.ResultHit {
 		a.hits[tier].Add(1)
 	}

@@ -22,7 +22,7 @@ const (
 	benchTask   = "018f0000-0000-7000-8000-00000000000a"
 )
 
-// provisioned is a fence whose owners come from a look-up service.
+// provisioned is a fence whose owners come from a lookup service.
 func provisioned(tb testing.TB) *caddymodule.Handler {
 	tb.Helper()
 	return provisionedWith(tb, new(resolvertest.World))

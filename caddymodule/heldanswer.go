@@ -47,14 +47,14 @@ type heldAnswer struct {
 	to      http.ResponseWriter
 	header  http.Header // until again was called
 	again   func() bool
-	settled bool
+	decided bool
 	refused bool
 }
 
 // passes calls again, once, and then copies upstream's headers to the answer.
 func (a *heldAnswer) passes() bool {
-	if !a.settled {
-		a.settled = true
+	if !a.decided {
+		a.decided = true
 		if a.refused = !a.again(); !a.refused {
 			sent := a.to.Header()
 			clear(sent)
@@ -66,7 +66,7 @@ func (a *heldAnswer) passes() bool {
 
 // Header implements http.ResponseWriter. After the first byte it takes trailers.
 func (a *heldAnswer) Header() http.Header {
-	if a.settled && !a.refused {
+	if a.decided && !a.refused {
 		return a.to.Header()
 	}
 	return a.header

@@ -31,7 +31,7 @@ type cacheRequest struct {
 }
 
 func newMetrics(registry *prometheus.Registry) (*metrics, error) {
-	// A hit takes microseconds, a look-up milliseconds, the deadline is 2 s.
+	// A hit takes microseconds, a lookup milliseconds, the deadline is 2 s.
 	buckets := []float64{5e-6, 1e-5, 2.5e-5, 1e-4, 5e-4, 2.5e-3, 0.01, 0.05, 0.25, 1, 2.5}
 	m := &metrics{
 		decisions: prometheus.NewCounterVec(prometheus.CounterOpts{

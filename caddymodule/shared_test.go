@@ -178,7 +178,7 @@ func TestReload_ThatFailsLeavesNothingBehind(t *testing.T) {
 		counted = counted || family.GetName() == "dagfence_lookup_duration_seconds"
 	}
 	if err != nil || !counted {
-		t.Errorf("the look-up is not counted: %v", err)
+		t.Errorf("the lookup is not counted: %v", err)
 	}
 }
 

@@ -22,7 +22,7 @@ const defaultPath = "/execution"
 func (r *run) checkTasks(ctx context.Context) {
 	const check = "tasks' URL"
 	if r.Tasks == nil {
-		r.skip(check, "no URL is given: set --fence to the tasks' [core] execution_api_server_url")
+		r.skip(check, "no URL: set --fence to the tasks' [core] execution_api_server_url")
 		return
 	}
 	s := newSite(r.Tasks, r.Tasks.Path)
@@ -37,7 +37,7 @@ func (r *run) checkTasks(ctx context.Context) {
 	case who == airflow:
 		r.problem(check, "Airflow itself answers at %s, so tasks bypass the fence: set [core] execution_api_server_url to the fence's URL", s)
 	case who == stranger:
-		r.problem(check, "%s/health (%d) is not answered by a fence: give the fence's address, with its base_path as the path", s, health.status)
+		r.problem(check, "%s/health (%d) is not answered by a fence: set the fence's address, with its base_path as the path", s, health.status)
 	case health.status != http.StatusOK:
 		r.problem(check, "the fence answers at %s, but its upstream returned %d: see the fence's log, and its upstream", s, health.status)
 	default:
@@ -116,7 +116,7 @@ func isLoopback(ctx context.Context, host string) (bool, error) {
 func (r *run) checkUnreachable(ctx context.Context, direct *url.URL) {
 	const check = "bypass"
 	if direct == nil {
-		r.skip(check, "no api-server is given: set --direct-url to its own URL")
+		r.skip(check, "no api-server: set --direct-url to its own URL")
 		return
 	}
 	path := direct.Path
@@ -129,7 +129,7 @@ func (r *run) checkUnreachable(ctx context.Context, direct *url.URL) {
 	var unknown *net.DNSError
 	switch {
 	case errors.As(err, &unknown):
-		r.problem(check, "the name in %s cannot be resolved, so nothing was tried: give an address of the api-server", s)
+		r.problem(check, "the name in %s cannot be resolved, so nothing was tried: set an address of the api-server", s)
 	case err != nil && closed != nil:
 		r.ok(check, "%s cannot be reached from here: %v", s, closed)
 	case err != nil:

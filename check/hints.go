@@ -48,7 +48,7 @@ func hintFor(err error, settings setup.TLSSettings) string {
 	}
 	switch {
 	case errors.As(err, &name):
-		return "the name cannot be resolved: give a host that this machine can resolve"
+		return "the name cannot be resolved: set a host that this machine can resolve"
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "nothing listens there: start the server, or correct its host and port"
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():

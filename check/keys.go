@@ -27,7 +27,7 @@ func (r *run) checkKeys(ctx context.Context) {
 	case err != nil && strings.Contains(t.JWKS, "://"):
 		r.problem(check, "%v: %s", err, hintForJWKS(err))
 	case err != nil:
-		r.problem(check, "%v: give a file with upstream's own key that the fence can read", err)
+		r.problem(check, "%v: must be a file with upstream's own key that the fence can read", err)
 	default:
 		r.keys = keys
 		if len(skipped) > 0 {
@@ -42,7 +42,7 @@ func (r *run) checkKeys(ctx context.Context) {
 // hintForJWKS returns the fix for a key set that cannot be fetched.
 func hintForJWKS(err error) string {
 	if !errors.Is(err, keyring.ErrNoConnection) {
-		return "give the URL of a set of public keys, as in upstream's AIRFLOW__API_AUTH__TRUSTED_JWKS_URL"
+		return "set the URL of a set of public keys, as in upstream's AIRFLOW__API_AUTH__TRUSTED_JWKS_URL"
 	}
 	return hintFor(err, setup.TLSSettings{})
 }

@@ -79,7 +79,7 @@ func hintForLookup(err error) string {
 	if errors.Is(err, resolver.ErrNoConnection) {
 		return hintFor(err, lookupTLS)
 	}
-	return "give the URL of a `dagfence lookup` of this release, and see its /ready and its log"
+	return "set the URL of a `dagfence lookup` of this release, and see its /ready and its log"
 }
 
 // checkDatabase checks that every query can be made, and that the fence's role
@@ -117,7 +117,7 @@ func (r *run) checkDatabase(ctx context.Context, directory *lookup.Directory) {
 		r.warn("ownership_file", "%s", idle)
 	}
 	if !found.Teams && r.settings.MultiTeam == config.On && r.settings.OwnershipFile == "" {
-		r.warn("teams", "no dag bundle has a team, so every dag is global: give bundles a team_name in Airflow's "+
+		r.warn("teams", "no dag bundle has a team, so every dag is global: set a team_name for bundles in Airflow's "+
 			"[dag_processor] dag_bundle_config_list, name owners in an ownership_file, or set multi_team off")
 	}
 }

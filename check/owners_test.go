@@ -222,8 +222,8 @@ func TestLookup_ProblemsAreNamed(t *testing.T) {
 		"nobody":          {config.Lookup{URL: "http://127.0.0.1:1"}, check.Problem, "nothing listens there"},
 		"not trusted":     {config.Lookup{URL: overTLS.URL}, check.Problem, "set the PEM file of that authority in lookup ca"},
 		"not TLS":         {config.Lookup{URL: strings.Replace(plain, "http:", "https:", 1)}, check.Problem, "server does not use TLS on this port"},
-		"TLS":             {config.Lookup{URL: strings.Replace(overTLS.URL, "https:", "http:", 1)}, check.Problem, "returned 400: give the URL of a `dagfence lookup`"},
-		"another service": {config.Lookup{URL: serve(t, http.NotFoundHandler()).String()}, check.Problem, "returned 404: give the URL of a `dagfence lookup`"},
+		"TLS":             {config.Lookup{URL: strings.Replace(overTLS.URL, "https:", "http:", 1)}, check.Problem, "returned 400: set the URL of a `dagfence lookup`"},
+		"another service": {config.Lookup{URL: serve(t, http.NotFoundHandler()).String()}, check.Problem, "returned 404: set the URL of a `dagfence lookup`"},
 		"unavailable":     {config.Lookup{URL: serve(t, resolvertest.Service(down)).String()}, check.Problem, "see its /ready and its log"},
 		"no such CA file": {config.Lookup{URL: overTLS.URL, CA: "/nowhere/ca.pem"}, check.Problem, "lookup ca: open /nowhere/ca.pem: no such file or directory: must be the path of a PEM file"},
 	} {

@@ -25,8 +25,8 @@ var tokenHints = []struct {
 	err  error
 	hint func(evidence) string
 }{
-	{identity.ErrNoToken, fixed("give the token alone, without quotes or whitespace")},
-	{identity.ErrTooLarge, fixed("give the file of one token")},
+	{identity.ErrNoToken, fixed("must be the token alone, without quotes or whitespace")},
+	{identity.ErrTooLarge, fixed("must be one token")},
 	{identity.ErrNoKeys, fixed("fix the token keys first")},
 	{identity.ErrMalformed, evidence.hintMalformed},
 	{identity.ErrAlgorithm, evidence.hintAlgorithm},
@@ -35,7 +35,7 @@ var tokenHints = []struct {
 		"or token jwks or token public_key to the public half of the key that it signs with")},
 	{identity.ErrMissingClaim, evidence.hintMissing},
 	{identity.ErrExpired, func(e evidence) string {
-		return e.when("exp") + ": give a newer one; if it is new, set both clocks by NTP"
+		return e.when("exp") + ": use a newer one; if it is new, set both clocks by NTP"
 	}},
 	{identity.ErrNotYetValid, func(e evidence) string { return e.when("nbf") + ": set upstream's clock and this one by NTP" }},
 	{identity.ErrIssuedInFuture, func(e evidence) string { return e.when("iat") + ": set upstream's clock and this one by NTP" }},
@@ -47,9 +47,9 @@ var tokenHints = []struct {
 		return fmt.Sprintf("it is from %s, and token issuer is %s: set token issuer to the api-server's AIRFLOW__API_AUTH__JWT_ISSUER",
 			quoted(e.claims["iss"]), quoted(e.settings.Issuer))
 	}},
-	{identity.ErrSubject, fixed("its sub names no task instance: give the token of a task")},
+	{identity.ErrSubject, fixed("its sub names no task instance: use the token of a task")},
 	{identity.ErrScope, func(e evidence) string {
-		return fmt.Sprintf("its scope is %s: give the token of a running task", quoted(e.claims["scope"]))
+		return fmt.Sprintf("its scope is %s: use the token of a running task", quoted(e.claims["scope"]))
 	}},
 }
 
@@ -85,7 +85,7 @@ func (e evidence) hintMalformed() string {
 	if _, named := e.header["kid"]; e.public() && e.header != nil && !named {
 		return "upstream names no key: sign with AIRFLOW__API_AUTH__JWT_PRIVATE_KEY_PATH there, or set token secret here if it signs with one"
 	}
-	return "give the whole token, as the task has it"
+	return "must be the whole token, as the task has it"
 }
 
 func (e evidence) hintAlgorithm() string {
@@ -105,14 +105,14 @@ func (e evidence) hintAlgorithm() string {
 
 func (e evidence) hintKid() string {
 	return fmt.Sprintf("its kid is %s: put upstream's public key into the JWKS under that kid, which is its AIRFLOW__API_AUTH__JWT_KID or the key's thumbprint; "+
-		"for token public_key, give the key of its AIRFLOW__API_AUTH__JWT_PRIVATE_KEY_PATH and leave JWT_KID out there", quoted(e.header["kid"]))
+		"for token public_key, use the key of its AIRFLOW__API_AUTH__JWT_PRIVATE_KEY_PATH and leave JWT_KID out there", quoted(e.header["kid"]))
 }
 
 func (e evidence) hintMissing() string {
 	if e.claims["iss"] == nil && len(e.settings.Issuer) > 0 {
 		return "upstream names no issuer: leave out token issuer, or set AIRFLOW__API_AUTH__JWT_ISSUER at the api-server too"
 	}
-	return "give the token of a task: Airflow signs all of them"
+	return "use the token of a task: Airflow signs all of them"
 }
 
 // when returns a date of the token, and what our clock shows.

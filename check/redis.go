@@ -55,12 +55,12 @@ func (r *run) checkRedis(ctx context.Context) {
 
 // redisHints are fixes by the first word of an error of Redis.
 var redisHints = map[string]string{
-	"NOPERM": "give the URL's user the rights ~dagfence:* &dagfence:* +ping +getrange +set +publish +subscribe (and +cluster in a cluster)",
-	"NOAUTH": "give user and password in the URL", "WRONGPASS": "give the right user and password in the URL",
-	"READONLY": "this is a replica: give the URL of its master, or a redis-sentinel:// URL",
-	"MOVED":    "this is a cluster: give a redis-cluster:// URL", "CLUSTERDOWN": "bring the cluster up: not all of its slots are served",
-	"OOM": "give it more maxmemory, or a maxmemory-policy that evicts, such as allkeys-lru", "LOADING": "wait until it has loaded its data",
-	"MISCONF": "see its log: it can't save its data, and takes no writes", "ERR": "give a Redis of release 6 or later",
+	"NOPERM": "grant the URL's user ~dagfence:* &dagfence:* +ping +getrange +set +publish +subscribe (and +cluster in a cluster)",
+	"NOAUTH": "set user and password in the URL", "WRONGPASS": "set the right user and password in the URL",
+	"READONLY": "this is a replica: set the URL of its master, or a redis-sentinel:// URL",
+	"MOVED":    "this is a cluster: set a redis-cluster:// URL", "CLUSTERDOWN": "bring the cluster up: not all of its slots are served",
+	"OOM": "set a higher maxmemory, or a maxmemory-policy that evicts, such as allkeys-lru", "LOADING": "wait until it has loaded its data",
+	"MISCONF": "see its log: it can't save its data, and takes no writes", "ERR": "use a Redis of release 6 or later",
 }
 
 func hintForRedis(err error, secure bool) string {
@@ -68,7 +68,7 @@ func hintForRedis(err error, secure bool) string {
 	case errors.Is(err, resolver.ErrRedisSlow):
 		return "move it nearer to the fence, or remove redis"
 	case secure && errors.Is(err, context.DeadlineExceeded): // a plain Redis waits for the end of what TLS begins with
-		return "the port may not serve TLS: give the port that does, or a redis:// URL; or something on the way drops packets"
+		return "the port may not serve TLS: set the port that does, or a redis:// URL; or something on the way drops packets"
 	}
 	text := err.Error()
 	if secure && (errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)) { // TLS 1.3 refuses a client after the handshake

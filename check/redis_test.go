@@ -42,10 +42,10 @@ func TestRedis_ProblemsAreNamed(t *testing.T) {
 	}{
 		"the right user":   {"redis://fence:pass-word@" + server.Addr, check.OK, "delivers messages"},
 		"too few rights":   {"redis://reader:pass-word@" + server.Addr, check.Problem, "SET: NOPERM"},
-		"no password":      {server.URL(), check.Problem, "give user and password in the URL"},
-		"another password": {"redis://:pass-wordless@" + server.Addr, check.Problem, "give the right user and password"},
+		"no password":      {server.URL(), check.Problem, "set user and password in the URL"},
+		"another password": {"redis://:pass-wordless@" + server.Addr, check.Problem, "set the right user and password"},
 		"a replica":        {replica.URL(), check.Problem, "this is a replica"},
-		"full":             {full.URL(), check.Problem, "give it more maxmemory"},
+		"full":             {full.URL(), check.Problem, "set a higher maxmemory"},
 		"bounded":          {bounded.URL(), check.Warning, "refuses entries once it is full"},
 		"evicting":         {evicting.URL(), check.OK, "stores entries"},
 		"nobody":           {"redis://127.0.0.1:1", check.Problem, "nothing listens there"},

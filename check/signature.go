@@ -106,7 +106,7 @@ func (r *run) checkSignature(ctx context.Context) {
 	words := answer.detail()
 	for _, v := range variantsOf(secret) {
 		if token, _, goOn = r.offer(ctx, v.secret); token != "" {
-			r.problem(check, "upstream refuses tokens signed with the fence's secret, but accepts one signed with it %s: give the fence the api-server's secret byte by byte", v.how)
+			r.problem(check, "upstream refuses tokens signed with the fence's secret, but accepts one signed with it %s: set the fence's secret to the api-server's, byte by byte", v.how)
 		}
 		if !goOn {
 			return

@@ -15,7 +15,7 @@ func (r *run) checkToken(ctx context.Context) {
 	const check = "task's token"
 	switch {
 	case r.Token == "":
-		r.skip(check, "no token is given: set --token-file to a file with one")
+		r.skip(check, "no token: set --token-file to a file with one")
 		return
 	case r.keys == nil:
 		r.skip(check, "needs the token keys")
@@ -31,7 +31,7 @@ func (r *run) checkToken(ctx context.Context) {
 		r.ok(check, "the fence accepts it; upstream was not asked")
 		return
 	case task.Scope != identity.ScopeExecution:
-		r.skip(check, "its scope is %v, which reads no variable: give the token of a running task", task.Scope)
+		r.skip(check, "its scope is %v, which reads no variable: use the token of a running task", task.Scope)
 		return
 	}
 	answer, err := r.upstream.ask(ctx, r.Token, task.ID)

@@ -96,18 +96,18 @@ func TestTaskToken_InvalidOrOfAnotherScope(t *testing.T) {
 	s := newStub()
 	upstream := s.start(t)
 	for text, token := range map[string]string{
-		"give the whole token":          "not-a-token",
+		"must be the whole token":       "not-a-token",
 		"token is larger than 8 KiB":    strings.Repeat("x", 9000),
 		"its scope is workload":         signed(t, s, jwt.MapClaims{"scope": "workload"}),
 		"its scope is callback":         signed(t, s, jwt.MapClaims{"scope": "callback"}),
 		"the fence and upstream accept": signed(t, s, nil),
-		"no token is given":             "",
+		"no token: set":                 "",
 	} {
 		options := right(t)
 		options.Upstream, options.Token = upstream, token
 		state := check.Problem
 		switch text {
-		case "its scope is workload", "its scope is callback", "no token is given":
+		case "its scope is workload", "its scope is callback", "no token: set":
 			state = check.NotChecked
 		case "the fence and upstream accept":
 			state = check.OK
@@ -216,7 +216,7 @@ func TestTokenKeys_AreReadAsAtStart(t *testing.T) {
 		"a secret in a file":  {config.Token{SecretFile: write(t, "secret", secret)}, check.OK, "a secret of 64 bytes"},
 		"no such file":        {config.Token{SecretFile: "/nowhere"}, check.Problem, "token secret_file: open /nowhere"},
 		"a set":               {config.Token{JWKS: server + "/good"}, check.OK, "public keys are read"},
-		"no set":              {config.Token{JWKS: server + "/none"}, check.Problem, "server returned 404: must be 200 (redirects are not followed): give the URL"},
+		"no set":              {config.Token{JWKS: server + "/none"}, check.Problem, "server returned 404: must be 200 (redirects are not followed): set the URL"},
 		"nobody":              {config.Token{JWKS: "http://127.0.0.1:1/set?secret"}, check.Problem, "connection refused: nothing listens there"},
 		"unknown name":        {config.Token{JWKS: "http://nowhere.invalid/set"}, check.Problem, "the name cannot be resolved"},
 		"not TLS":             {config.Token{JWKS: strings.Replace(server, "http:", "https:", 1) + "/good"}, check.Problem, "server does not use TLS on this port"},

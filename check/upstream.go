@@ -16,7 +16,7 @@ func (r *run) checkUpstream(ctx context.Context) {
 		r.skip(check, "needs a valid configuration")
 		return
 	case r.Upstream == nil:
-		r.skip(check, "no upstream is given: set --upstream")
+		r.skip(check, "no upstream: set --upstream")
 		return
 	}
 	s, err := r.newUpstream(r.settings.BasePath)
@@ -33,7 +33,7 @@ func (r *run) checkUpstream(ctx context.Context) {
 	case err != nil:
 		r.problem(check, "%s cannot be reached: %v: %s", s, err, hintFor(err, setup.UpstreamTLS))
 	case who == theFence:
-		r.problem(check, "a fence answers at %s, not the api-server: give the api-server's own address as upstream", s)
+		r.problem(check, "a fence answers at %s, not the api-server: set upstream to the api-server's own address", s)
 	case who == stranger:
 		r.searchUpstream(ctx, s, health)
 	default:
@@ -59,7 +59,7 @@ func (r *run) searchUpstream(ctx context.Context, s *site, health reply) {
 			return
 		}
 	}
-	r.problem("upstream", "%s/health answers %d, so there is no Execution API: give the api-server's URL, start it with that API "+
+	r.problem("upstream", "%s/health answers %d, so there is no Execution API: set the api-server's URL, start it with that API "+
 		"(airflow api-server --apps all, or execution), and set base_path to where its [api] base_url puts it", s, health.status)
 }
 

@@ -35,7 +35,7 @@ func (r *run) checkVariableKeys(ctx context.Context) {
 		r.skip(check, "the task's team is not known: %v", err)
 		return
 	case team == "":
-		r.skip(check, "the task has no team: give the token of one with a team")
+		r.skip(check, "the task has no team: use the token of one with a team")
 		return
 	}
 	answer, err := r.upstream.get(ctx, "/variables/keys?limit=1000", "Authorization", "Bearer "+r.Token, "Airflow-API-Version", keysSince)

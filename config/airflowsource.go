@@ -42,7 +42,7 @@ func ReadAirflow(environment func(string) (string, bool)) (*Airflow, error) {
 	case missing && !named:
 		return a, nil
 	case missing:
-		return nil, fmt.Errorf("AIRFLOW_CONFIG: there is no file %q: give the fence the api-server's airflow.cfg, or unset AIRFLOW_CONFIG", a.path)
+		return nil, fmt.Errorf("AIRFLOW_CONFIG: there is no file %q: set it to the api-server's airflow.cfg, or unset AIRFLOW_CONFIG", a.path)
 	case err != nil:
 		return nil, fmt.Errorf("%s: %w: let the fence read the api-server's airflow.cfg, or set AIRFLOW_CONFIG to the file that it should read (%s for none)",
 			variable, err, os.DevNull)

@@ -118,7 +118,7 @@ var unreadable = map[string]struct {
 	"missing, and named": {
 		variables{"AIRFLOW_CONFIG": "/no/such/airflow.cfg"},
 		"",
-		`AIRFLOW_CONFIG: there is no file "/no/such/airflow.cfg": give the fence the api-server's airflow.cfg, or unset AIRFLOW_CONFIG`,
+		`AIRFLOW_CONFIG: there is no file "/no/such/airflow.cfg": set it to the api-server's airflow.cfg, or unset AIRFLOW_CONFIG`,
 	},
 	"an empty name": {
 		variables{"AIRFLOW_CONFIG": ""},

@@ -9,7 +9,7 @@ package config
 
 import "github.com/caddyserver/caddy/v2"
 
-// The values of switches. Each field says which of them it takes.
+// The values of switches. Each field documents its values.
 const (
 	Enforce      = "enforce"
 	Audit        = "audit"

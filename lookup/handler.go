@@ -95,8 +95,8 @@ func (h *handler) owners(w http.ResponseWriter, r *http.Request) {
 	h.write(w, http.StatusOK, resolver.NewOwnersResponse(answers, time.Now()))
 }
 
-// authenticated compares hashes, so that the time it takes tells nothing of
-// the secret, nor of its length.
+// authenticated compares hashes, so that timing does not reveal the secret, nor its
+// length.
 func (h *handler) authenticated(r *http.Request) bool {
 	if h.certificate && (r.TLS == nil || len(r.TLS.VerifiedChains) == 0) {
 		return false

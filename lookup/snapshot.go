@@ -11,7 +11,7 @@ const pageSize = 20_000
 
 // snapshot is a place in the history of a PostgreSQL database; zero elsewhere.
 //
-// Whoever returns a variable or connection to a team locks the team's row, because
+// Setting the team of a variable or connection locks the team's row, because
 // the foreign key is checked with FOR KEY SHARE, and the row's xmax then has the
 // transaction's id. So the few rows of team show whether any of the many rows of
 // variable and connection may have changed hands. A row of a team locked by a

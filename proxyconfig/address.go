@@ -37,7 +37,7 @@ func CheckListen(flag, address string) error {
 // there with their own.
 func ParseUpstream(raw string) (*url.URL, error) {
 	if raw == "" {
-		return nil, errors.New("--upstream is missing: give the URL of Airflow's api-server, such as http://127.0.0.1:8080")
+		return nil, errors.New("--upstream is missing: set it to the URL of Airflow's api-server, such as http://127.0.0.1:8080")
 	}
 	if HasBareIPv6(raw) {
 		return nil, errors.New("--upstream: an IPv6 address needs brackets: write http://[::1]:8080")
@@ -45,7 +45,7 @@ func ParseUpstream(raw string) (*url.URL, error) {
 	u, err := url.Parse(raw)
 	if err != nil || u.User != nil || (u.Scheme != "http" && u.Scheme != "https") ||
 		(u.Path != "" && u.Path != "/") || u.RawQuery != "" || u.Fragment != "" || !isHostPort(u.Host) {
-		return nil, errors.New("--upstream is not the URL of a server: give scheme and host:port alone, such as http://127.0.0.1:8080 or http://[::1]:8080")
+		return nil, errors.New("--upstream is not the URL of a server: must be scheme and host:port alone, such as http://127.0.0.1:8080 or http://[::1]:8080")
 	}
 	if u.Port() == "" {
 		u.Host = net.JoinHostPort(u.Hostname(), map[string]string{"http": "80", "https": "443"}[u.Scheme])

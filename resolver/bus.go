@@ -20,11 +20,11 @@ import (
 )
 
 const (
-	// channelPrefix is the Redis channel on which invalidations are published, a
-	// deployment's name behind it where it has one.
+	// channelPrefix is the Redis channel on which invalidations are published,
+	// followed by the deployment's name, if any.
 	channelPrefix = "dagfence:invalidate"
-	// keyPrefix is that of every key in Redis, a deployment's name behind it where
-	// it has one; its number is the version of the format.
+	// keyPrefix is that of every key in Redis, followed by the deployment's name, if
+	// any; its number is the version of the format.
 	keyPrefix = "dagfence:2"
 	// maxPlainName is the longest name that is a part of a Redis key as it is.
 	maxPlainName = 128
@@ -35,7 +35,7 @@ const (
 	// heartbeat is how long a subscription may be silent before it is probed,
 	// and then until it is given up.
 	heartbeat = 5 * time.Second
-	// minBackoff and maxBackoff bound the wait before Redis is dialled again.
+	// minBackoff and maxBackoff bound the wait before Redis is dialed again.
 	minBackoff, maxBackoff = 250 * time.Millisecond, time.Second
 	// maxMessageKeys is how many keys one message names.
 	maxMessageKeys = 32
@@ -44,8 +44,7 @@ const (
 var errNotSubscribed = errors.New("redis refused the subscription")
 
 // Bus publishes invalidations to every process that shares a Redis. Messages are
-// sealed: a stranger in that Redis can replay one and cost a look-up, and no
-// more.
+// sealed: a stranger can at worst replay a message, which costs one lookup.
 type Bus struct {
 	clients *rotate.Value[redis.UniversalClient]
 	sealer  *sealer
@@ -69,7 +68,7 @@ type RedisOptions struct {
 	// or messages must share it.
 	Secret []byte
 	// Deployment names the Airflow whose owners these are. Two that share a Redis
-	// keep apart by it, whatever secrets they have. Empty is a name too.
+	// keep apart by it, whatever secrets they have. Empty names the default deployment.
 	Deployment string
 
 	// patience is how long tests wait for Redis; 0 is [redisclient.Timeout].
@@ -143,7 +142,7 @@ func prefixOf(deployment string) string {
 
 // Invalidate makes everyone on the bus forget the keys. In Redis each gets a
 // tombstone, which no fill overwrites. It lives longer than an owner's time to
-// live, so that a fill which began before is dead when it lapses.
+// live, so that it outlives any fill that began before it.
 func (b *Bus) Invalidate(ctx context.Context, keys ...Key) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), b.timeout)
 	defer cancel()

@@ -11,7 +11,7 @@ const tombstone = Unavailable
 
 // encodeAnswer returns the body of a sealed entry: the outcome (1 byte), then the
 // team, dag, run and task id, each after its length (2 bytes), and the map
-// index (8 bytes). It returns false for a name that has no room. What no cache
+// index (8 bytes). It returns false for a name that is too long. What no cache
 // keeps is left out.
 //
 // Fields follow: a tag (1 byte), a length (2 bytes), a value. A reader skips those

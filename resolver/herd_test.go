@@ -59,7 +59,7 @@ func TestHerdOnOneKeyMakesOneCallAndTakesLittle(t *testing.T) {
 			}
 			group.Wait()
 			if took := time.Since(started); took != 50*ms {
-				t.Errorf("the last is answered after %v: want one look-up", took)
+				t.Errorf("the last is answered after %v: want one lookup", took)
 			}
 			expectCalls(t, world, 1)
 			resolve(t, chain, question)

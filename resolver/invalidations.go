@@ -10,7 +10,7 @@ import (
 
 const (
 	// shards is how many instants each kind has. Keys that share one also share its
-	// invalidations, which costs a look-up and nothing else.
+	// invalidations, which costs a lookup and nothing else.
 	shards = 1024
 	// anyShard has the last invalidation of any key of the kind.
 	anyShard = shards

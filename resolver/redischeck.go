@@ -32,8 +32,8 @@ var errNotReturned = errors.New("redis does not return the value that was writte
 // CheckRedis does once, and with more patience, what a chain does while it
 // serves: PING, SET and GETRANGE of a sealed entry, SUBSCRIBE to the channel and
 // PUBLISH of a sealed message that invalidates nothing. The entry answers no
-// question, and lapses within a second. Trials end with the first if Redis can't
-// be reached at all. The client is that of the options, and stays the caller's to
+// question, and lapses within a second. It stops after PING if Redis cannot be
+// reached. The client is that of the options, and stays the caller's to
 // close.
 func CheckRedis(ctx context.Context, client redis.UniversalClient, o RedisOptions) ([]RedisCheck, error) {
 	bus, err := newBus(rotate.Fixed(client), o, time.Second, time.Now)

@@ -11,8 +11,8 @@ import (
 
 var errRefused = errors.New("redis rejected the write")
 
-// fill hands an answer to the writer. It never waits: when the queue is full
-// the answer is not shared, and that is all.
+// fill hands an answer to the writer. It never waits: if the queue is full, the
+// answer is dropped.
 func (r *redisTier) fill(q *Question, answer Answer, overwrite bool) {
 	if !q.known() || q.Kind == KindAssetAlias || len(answer.Others) > 0 || answer.Outcome != Found && answer.Outcome != NotFound {
 		return
@@ -68,9 +68,9 @@ func (r *redisTier) batch(first fill) []fill {
 }
 
 // send writes the fills. SET with NX is one atomic command: it overwrites no
-// tombstone, nor anything else that is still alive. A refusal by the server is no
-// reason to stop reading (it may be read-only, or full), nor one to begin again
-// (it may want a password).
+// tombstone, nor anything else that is still alive. An error reply does not
+// count as a failure of the connection (the server may be read-only, or full), nor as
+// a success (it may want a password).
 func (r *redisTier) send(ctx context.Context, fills []fill) error {
 	_, err := r.breaker.Execute(func() ([]*redis.StringCmd, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.options.Redis.timeout())

@@ -5,7 +5,7 @@
 // [Resolver]; [New] joins them into the chain that the fence asks. Four
 // outcomes are kept apart in every tier, because Airflow's own history shows
 // what happens when they are not: a deny that is treated as a miss is bypassed
-// around (apache/airflow PR 66575).
+// (apache/airflow PR 66575).
 package resolver
 
 import (

@@ -121,7 +121,7 @@ func (v *Value[T]) Use(use func(T) error) error {
 	return err
 }
 
-// Close retires what there is. The value is not to be used any more.
+// Close retires what there is. The value must not be used afterwards.
 func (v *Value[T]) Close() {
 	v.mu.Lock()
 	v.closed = true
@@ -134,7 +134,7 @@ func (v *Value[T]) Close() {
 }
 
 // current returns the latest version, as it was no longer ago than age. One caller
-// at a time has the source read, and the others go on with what there is.
+// at a time reads the source, and the others use what there is.
 func (v *Value[T]) current(age time.Duration) *version[T] {
 	v.mu.Lock()
 	latest, slow := v.latest, v.slow
@@ -177,8 +177,8 @@ func (v *Value[T]) overdue() {
 	}
 }
 
-// reread makes the version that comes after old, and retires what nobody uses for
-// it.
+// reread makes the version that comes after old, and retires the version that is no
+// longer used.
 func (v *Value[T]) reread(old *version[T]) {
 	began := time.Now()
 	next, err := v.make(old)

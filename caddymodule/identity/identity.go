@@ -44,7 +44,7 @@ func (s Scope) String() string {
 
 // TaskClaims is what a token says, under its signature, about the task itself.
 // Airflow up to 3.3 signs none of it; a token that does is believed without a
-// look-up. An empty field, and the zero TaskClaims, means that the token is silent.
+// lookup. An empty field, and the zero TaskClaims, means that the token is silent.
 type TaskClaims struct {
 	DagID  string
 	RunID  string

@@ -175,8 +175,8 @@ type Request struct {
 	Path string
 	// RawQuery is the query as it was sent, without the question mark.
 	RawQuery string
-	// APIVersion is the Airflow-API-Version header, and HasAPIVersion tells
-	// that there was one.
+	// APIVersion is the Airflow-API-Version header, and HasAPIVersion reports
+	// whether there was one.
 	APIVersion    string
 	HasAPIVersion bool
 }

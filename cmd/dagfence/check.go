@@ -162,7 +162,7 @@ func parseSite(flag, raw string) (*url.URL, error) {
 	}
 	u, err := url.Parse(raw)
 	if err != nil || u.Hostname() == "" || u.User != nil || (u.Scheme != "http" && u.Scheme != "https") || u.RawQuery != "" || u.Fragment != "" {
-		return nil, usageError{fmt.Errorf("%s is not the URL of a server: give scheme, host and path, such as http://fence:8081/execution/", flag)}
+		return nil, usageError{fmt.Errorf("%s is not the URL of a server: must be scheme, host and path, such as http://fence:8081/execution/", flag)}
 	}
 	return u, nil
 }
@@ -174,7 +174,7 @@ func tokenOf(file string) (string, error) {
 	}
 	content, err := os.ReadFile(file) //nolint:gosec // the operator names the file
 	if err != nil {
-		return "", fmt.Errorf("--token-file: %w: give a readable file with a task's token", err)
+		return "", fmt.Errorf("--token-file: %w: must be a readable file with a task's token", err)
 	}
 	token := strings.TrimSpace(string(content))
 	if token == "" {

@@ -127,7 +127,7 @@ func parseStatus(status string) (server *url.URL, socket string, err error) {
 	u, err := url.Parse(status)
 	if err != nil || u.Hostname() == "" && u.Port() == "" || u.User != nil || (u.Scheme != "http" && u.Scheme != "https") ||
 		(strings.Trim(u.Path, "/") != "" && u.Path != "/ready") || u.RawQuery != "" || u.Fragment != "" {
-		return nil, "", errors.New("--status is not the URL of a server: give scheme and host:port alone, such as https://127.0.0.1:8082")
+		return nil, "", errors.New("--status is not the URL of a server: must be scheme and host:port alone, such as https://127.0.0.1:8082")
 	}
 	return &url.URL{Scheme: u.Scheme, Host: localHost(u.Host)}, "", nil
 }

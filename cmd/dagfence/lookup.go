@@ -145,7 +145,7 @@ func busSecret(keyFile string) ([]byte, error) {
 	if keyFile != "" {
 		content, err := rotate.ReadFile(keyFile)
 		if err != nil {
-			return nil, fmt.Errorf("--cache-key-file: %w: give the path of a readable file", err)
+			return nil, fmt.Errorf("--cache-key-file: %w: must be the path of a readable file", err)
 		}
 		// As {file.*} does, which fences read their cache key with.
 		key := bytes.TrimSuffix(bytes.TrimSuffix(content, []byte("\n")), []byte("\r"))

@@ -22,7 +22,7 @@ not exist: dagfence.8, dagfence-proxy.8 and so on.`,
 	return runs(cmd, func(flags caddycmd.Flags) error {
 		dir := flags.String("directory")
 		if dir == "" {
-			return usageError{errors.New("--directory is missing: give a directory to write the manual pages into")}
+			return usageError{errors.New("--directory is missing: set it to the directory for the manual pages")}
 		}
 		if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // manual pages are for all to read
 			return fmt.Errorf("--directory: %w", err)

@@ -54,7 +54,7 @@ func compareRoutes(to io.Writer, path string, asJSON bool) error {
 	defer func() { _ = file.Close() }() // it is only read
 	release, err := route.ReadRelease(file)
 	if err != nil {
-		return fmt.Errorf("--compare: %s: %w: give a file that scripts/airflow-routes.py has written", path, err)
+		return fmt.Errorf("--compare: %s: %w: must be a file that scripts/airflow-routes.py has written", path, err)
 	}
 	missing, extra := route.Compare(release)
 	found := comparison{Missing: append([]string{}, missing...), Extra: append([]string{}, extra...)} // [] in JSON, not null

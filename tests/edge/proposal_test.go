@@ -74,7 +74,7 @@ func TestMultiTeam_OffChecksNoTeam(t *testing.T) {
 	e.allowed(t, taskA, "GET /xcoms/dag_b/"+run+"/t1/return_value")
 	e.allowed(t, taskA, "POST /dag-runs/dag_b/r")
 	if asked := e.world.Calls(); asked != 0 {
-		t.Errorf("%d look-ups, want none", asked)
+		t.Errorf("%d lookups, want none", asked)
 	}
 	// A forged XCom harms a team's own dags as well.
 	e.denied(t, taskA, "POST /xcoms/dag_b/"+run+"/t1/return_value")

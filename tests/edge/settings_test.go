@@ -51,7 +51,7 @@ func TestSelfEndpoints_AreForTheTaskItself(t *testing.T) {
 	e.denied(t, taskA, "PUT /task-instances/"+taskB+"/heartbeat")
 	e.denied(t, taskA, "PATCH /task-instances/"+taskB+"/state")
 	if asked := e.world.Calls(); asked != 0 {
-		t.Errorf("%d look-ups, want none", asked)
+		t.Errorf("%d lookups, want none", asked)
 	}
 }
 

@@ -249,7 +249,7 @@ func flapping(t *testing.T) sick {
 			dials, took := door.opened.Load()-before, time.Since(started)
 			t.Logf("%d dials in %v", dials, took.Round(ms))
 			if float64(dials) > 20*took.Seconds() { // a reader, the writer and the subscription each dial anew
-				t.Errorf("redis was dialled %d times in %v", dials, took)
+				t.Errorf("redis was dialed %d times in %v", dials, took)
 			}
 		})
 	}, func(*testing.T) { flaps.Wait() }}

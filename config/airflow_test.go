@@ -54,7 +54,7 @@ func duration(d time.Duration) *caddy.Duration {
 	return &leeway
 }
 
-func TestEnvironmentFillsWhatIsNotSet(t *testing.T) {
+func TestEnvironment_FillsWhatIsNotSet(t *testing.T) {
 	t.Parallel()
 	me, err := user.Current()
 	if err != nil {
@@ -195,7 +195,7 @@ var wrongEnvironments = map[string]struct {
 }
 
 // Each is told in a line that names the variable, what is wrong and the fix.
-func TestEnvironmentThatIsWrong(t *testing.T) {
+func TestEnvironment_InvalidValuesAreErrors(t *testing.T) {
 	t.Parallel()
 	for name, tc := range wrongEnvironments {
 		t.Run(name, func(t *testing.T) {
@@ -208,7 +208,7 @@ func TestEnvironmentThatIsWrong(t *testing.T) {
 	}
 }
 
-func TestVariantsThatDoNotMatter(t *testing.T) {
+func TestEnvironment_VariantsWithoutEffectAreIgnored(t *testing.T) {
 	t.Parallel()
 	variants := variables{envSecret + "_CMD": "cat", envDatabase + "_SECRET": "path", envLeeway + "_CMD": "echo"}
 	set := full()
@@ -227,7 +227,7 @@ func TestVariantsThatDoNotMatter(t *testing.T) {
 	}
 }
 
-func TestAKeyThatCanNotBeReadIsNotPassedOver(t *testing.T) {
+func TestUnreadableKey_IsAnError(t *testing.T) {
 	t.Parallel()
 	c := config.Config{}
 	_, err := c.FillFrom(variables{envJWKS + "_CMD": "cat", envSecret: "s3cret"}.airflow(t))

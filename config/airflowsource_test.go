@@ -43,7 +43,7 @@ jwt_leeway = 10
 jwt_audience = urn:airflow.apache.org:task
 `
 
-func TestAirflowCfgFillsWhatNeitherConfigurationNorEnvironmentSets(t *testing.T) {
+func TestAirflowCfg_FillsWhatIsNotSetElsewhere(t *testing.T) {
 	t.Parallel()
 	path := file(t, written)
 	c := config.Config{Token: config.Token{Audience: []string{"mine"}}}
@@ -66,7 +66,7 @@ func TestAirflowCfgFillsWhatNeitherConfigurationNorEnvironmentSets(t *testing.T)
 	}
 }
 
-func TestAirflowCfgIsWhereTheEnvironmentSays(t *testing.T) {
+func TestAirflowCfg_IsWhereTheEnvironmentSays(t *testing.T) {
 	t.Parallel()
 	home := filepath.Dir(file(t, "[api_auth]\njwt_secret = of the home"))
 	if err := os.Mkdir(filepath.Join(home, "airflow"), 0o700); err != nil {
@@ -149,7 +149,7 @@ var unreadable = map[string]struct {
 
 // Each is told in a line that names the file, what is wrong and the fix, and
 // quotes nothing of it.
-func TestAirflowCfgThatCanNotBeRead(t *testing.T) {
+func TestAirflowCfg_UnreadableIsAnError(t *testing.T) {
 	t.Parallel()
 	for name, tc := range unreadable {
 		t.Run(name, func(t *testing.T) {
@@ -169,7 +169,7 @@ func TestAirflowCfgThatCanNotBeRead(t *testing.T) {
 
 // A value that is wrong is told with the place that it comes from, and without
 // a secret.
-func TestAirflowCfgThatIsWrong(t *testing.T) {
+func TestAirflowCfg_InvalidIsAnError(t *testing.T) {
 	t.Parallel()
 	const indirect = ": the fence runs no commands and asks no secrets backend: set "
 	const single = ": unescaped %: write %%, or set token secret in the configuration"
@@ -201,7 +201,7 @@ func TestAirflowCfgThatIsWrong(t *testing.T) {
 }
 
 // A command in the environment comes before a value in the file, for Airflow.
-func TestACommandInTheEnvironmentIsNotPassedOver(t *testing.T) {
+func TestEnvironmentCommand_IsAnError(t *testing.T) {
 	t.Parallel()
 	path := file(t, "[api_auth]\njwt_secret = s\njwt_secret_cmd = cat\n")
 	var token config.Token
@@ -214,7 +214,7 @@ func TestACommandInTheEnvironmentIsNotPassedOver(t *testing.T) {
 	}
 }
 
-func TestTheDatabaseAloneIsTakenWhereTheRestIsWrong(t *testing.T) {
+func TestDatabase_IsReadIfTheRestIsInvalid(t *testing.T) {
 	t.Parallel()
 	path := file(t, "[core]\nmulti_team = maybe\nsql_alchemy_conn = sqlite:////old.db\n[api_auth]\njwt_secret_cmd = cat\n")
 	var c config.Config
@@ -230,7 +230,7 @@ func TestTheDatabaseAloneIsTakenWhereTheRestIsWrong(t *testing.T) {
 	}
 }
 
-func TestTheURLOfTasks(t *testing.T) {
+func TestTasksURL_IsReadFromAirflow(t *testing.T) {
 	t.Parallel()
 	const variable = "AIRFLOW__CORE__EXECUTION_API_SERVER_URL"
 	path := file(t, "[workers]\nexecution_api_server_url = http://old/execution/\n")

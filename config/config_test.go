@@ -65,7 +65,7 @@ func fields(v reflect.Value, prefix string) map[string]reflect.Value {
 	return found
 }
 
-func TestFullSetsEverything(t *testing.T) {
+func TestFull_SetsEverything(t *testing.T) {
 	t.Parallel()
 	for path, field := range fields(reflect.ValueOf(full()), "") {
 		if field.IsZero() {
@@ -74,7 +74,7 @@ func TestFullSetsEverything(t *testing.T) {
 	}
 }
 
-func TestJSON(t *testing.T) {
+func TestJSON_RoundTrip(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string]config.Config{"nothing set": {}, "everything set": full()} {
 		written, err := json.Marshal(want)
@@ -91,7 +91,7 @@ func TestJSON(t *testing.T) {
 	}
 }
 
-func TestNothingSetWritesNothing(t *testing.T) {
+func TestEmptyConfig_WritesEmptyJSON(t *testing.T) {
 	t.Parallel()
 	written, err := json.Marshal(config.Config{})
 	if err != nil || string(written) != "{}" {
@@ -99,7 +99,7 @@ func TestNothingSetWritesNothing(t *testing.T) {
 	}
 }
 
-func TestUnknownJSONKeysAreRefused(t *testing.T) {
+func TestJSON_UnknownKeysAreRefused(t *testing.T) {
 	t.Parallel()
 	for _, written := range []string{
 		`{"modes":"audit"}`,

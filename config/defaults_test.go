@@ -8,7 +8,7 @@ import (
 	"github.com/dagfence/dagfence/config"
 )
 
-func TestDefaults(t *testing.T) {
+func TestWithDefaults_FillsWhatIsNotSet(t *testing.T) {
 	t.Parallel()
 	const want = `{
 	"mode": "enforce",
@@ -51,14 +51,14 @@ func TestDefaults(t *testing.T) {
 	}
 }
 
-func TestDefaultsOverrideNothing(t *testing.T) {
+func TestWithDefaults_KeepsWhatIsSet(t *testing.T) {
 	t.Parallel()
 	if got := full().WithDefaults(); !reflect.DeepEqual(got, full()) {
 		t.Errorf("got %+v", got)
 	}
 }
 
-func TestPublicKeysBringTheirOwnAlgorithm(t *testing.T) {
+func TestPublicKeys_HaveNoDefaultAlgorithm(t *testing.T) {
 	t.Parallel()
 	for _, token := range []config.Token{{JWKS: "x"}, {PublicKey: "x"}, {JWKS: "x", Secret: "x"}} {
 		if got := (config.Config{Token: token}).WithDefaults().Token.Algorithms; len(got) != 0 {

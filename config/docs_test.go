@@ -39,7 +39,7 @@ func rows(t *testing.T) map[string]documented {
 	return found
 }
 
-func TestEveryOptionIsDocumented(t *testing.T) {
+func TestOptions_AreDocumented(t *testing.T) {
 	t.Parallel()
 	inDocs := slices.Sorted(maps.Keys(rows(t)))
 	inCode := slices.Sorted(maps.Keys(fields(reflect.ValueOf(config.Config{}), "")))
@@ -53,7 +53,7 @@ func TestEveryOptionIsDocumented(t *testing.T) {
 	}
 }
 
-func TestDocumentedDefaults(t *testing.T) {
+func TestDocumentation_HasTheDefaults(t *testing.T) {
 	t.Parallel()
 	documented := rows(t)
 	for path, field := range fields(reflect.ValueOf(config.Config{}.WithDefaults()), "") {
@@ -83,9 +83,9 @@ func shown(field reflect.Value) string {
 	return "unknown type " + field.Type().String()
 }
 
-// TestDocumentedVariables sets one documented variable at a time, and looks
+// TestDocumentation_HasTheVariables sets one documented variable at a time, and looks
 // which option it fills.
-func TestDocumentedVariables(t *testing.T) {
+func TestDocumentation_HasTheVariables(t *testing.T) {
 	t.Parallel()
 	variablesOf := make(map[string]string)
 	for path, row := range rows(t) {
@@ -130,7 +130,7 @@ func TestDocumentedVariables(t *testing.T) {
 	}
 }
 
-func TestDocumentedErrors(t *testing.T) {
+func TestDocumentation_HasTheErrors(t *testing.T) {
 	t.Parallel()
 	_, block, _ := strings.Cut(documentation(t), "```text\n")
 	block, _, found := strings.Cut(block, "\n```")

@@ -8,7 +8,7 @@ import (
 	"github.com/dagfence/dagfence/config"
 )
 
-func TestPlaceholdersAreReplacedAnew(t *testing.T) {
+func TestFollow_ReplacesPlaceholdersAgain(t *testing.T) {
 	t.Parallel()
 	secret := "first"
 	c := config.Config{Database: "postgresql://u:{file}@db/a", Redis: "redis://cache"}

@@ -9,7 +9,7 @@ import (
 	"github.com/dagfence/dagfence/config"
 )
 
-func TestReplaceVisitsWhatCanHoldAPlaceholder(t *testing.T) {
+func TestReplace_VisitsOptionsWithPlaceholders(t *testing.T) {
 	t.Parallel()
 	var asked []string
 	c := full()
@@ -41,7 +41,7 @@ func TestReplaceVisitsWhatCanHoldAPlaceholder(t *testing.T) {
 	}
 }
 
-func TestReplaceLeavesAloneWhatIsNotSet(t *testing.T) {
+func TestReplace_KeepsWhatIsNotSet(t *testing.T) {
 	t.Parallel()
 	c := config.Config{}
 	err := c.Replace(func(option, _ string) (string, error) {
@@ -53,7 +53,7 @@ func TestReplaceLeavesAloneWhatIsNotSet(t *testing.T) {
 	}
 }
 
-func TestWhatWasMeantToBeSetIsNeverUnset(t *testing.T) {
+func TestPlaceholder_EmptyIsAnError(t *testing.T) {
 	t.Parallel()
 	c := config.Config{Redis: "{env.REDIS}"}
 	c.Token.Secret, c.Cache.Key = "{env.SECRET}", "{env.KEY}"

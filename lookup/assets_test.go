@@ -185,7 +185,7 @@ func testAssetCollations(t *testing.T, s server) {
 	}
 }
 
-func TestAssetsAreNotAskedForWhereTheFileOwnsNone(t *testing.T) {
+func TestAssets_AreNotQueriedWithoutOwners(t *testing.T) {
 	t.Parallel()
 	_, url := sqliteFiles().airflow(t, "3.3")
 	for name, owners := range map[string]string{"no file": "", "a file without assets": "dags: {dag_a: team_b}", "an empty section": "assets: {}"} {
@@ -205,7 +205,7 @@ func TestAssetsAreNotAskedForWhereTheFileOwnsNone(t *testing.T) {
 	}
 }
 
-func TestWithoutADatabaseAnAliasLeadsWhereNobodyKnows(t *testing.T) {
+func TestAssetAlias_WithoutDatabaseIsUnavailable(t *testing.T) {
 	t.Parallel()
 	d := directoryOf(t, lookup.Options{OwnershipFile: file(t, assetOwners)})
 	checkAsset(t, d, resolver.KindAssetName, "asset_b", "team_b")

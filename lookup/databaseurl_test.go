@@ -9,7 +9,7 @@ import (
 	"github.com/dagfence/dagfence/lookup"
 )
 
-func TestDatabaseURLsThatCantBeUsed(t *testing.T) {
+func TestDatabaseURL_InvalidIsAnError(t *testing.T) {
 	t.Parallel()
 	missing := filepath.Join(t.TempDir(), "none")
 	notPEM := file(t, "no certificate")

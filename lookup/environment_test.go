@@ -12,7 +12,7 @@ import (
 // key, so whoever owns one spelling in the file owns them all. Airflow looks there
 // before it looks for a row, so a row in another spelling adds its own owner, and
 // takes none away.
-func TestWhatLivesInTheEnvironmentIsOwnedInEverySpelling(t *testing.T) {
+func TestEnvironmentSecret_IsOwnedInEverySpelling(t *testing.T) {
 	t.Parallel()
 	_, url := sqliteFiles().airflow(t, "3.2")
 	written := file(t, `
@@ -46,7 +46,7 @@ dags: {dag_x: team_b}
 	}
 }
 
-func TestRowTakesNothingOfTheEnvironmentFromItsOwner(t *testing.T) {
+func TestEnvironmentSecret_KeepsItsOwnerBesideARow(t *testing.T) {
 	t.Parallel()
 	const teamA, teamB = "team_a", "team_b"
 	files := sqliteFiles()

@@ -54,7 +54,7 @@ func wantUnavailable(tb testing.TB, got resolver.Answer, says string) {
 	}
 }
 
-func TestADatabaseThatIsNotThere(t *testing.T) {
+func TestDatabase_UnreachableIsUnavailable(t *testing.T) {
 	t.Parallel()
 	frozen := listen(t, func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) })
 	for name, url := range map[string]string{
@@ -90,7 +90,7 @@ func TestADatabaseThatIsNotThere(t *testing.T) {
 	}
 }
 
-func TestACallerThatGivesUp(t *testing.T) {
+func TestResolve_ReturnsWhenItsCallerGivesUp(t *testing.T) {
 	t.Parallel()
 	_, url := sqliteFiles().airflow(t, "3.2")
 	d := directoryOf(t, lookup.Options{Database: url})

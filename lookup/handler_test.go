@@ -56,7 +56,7 @@ func post(tb testing.TB, h http.Handler, body string) *httptest.ResponseRecorder
 	return request(tb, h, "POST", "/v1/owners", body, "Content-Type", "application/json", "Authorization", "Bearer "+bearer)
 }
 
-func TestOwnersOverHTTP(t *testing.T) {
+func TestHandler_ReturnsOwners(t *testing.T) {
 	t.Parallel()
 	_, url := sqliteFiles().airflow(t, "3.2")
 	d := directoryOf(t, lookup.Options{Database: url, OwnershipFile: file(t, `assets: {"s3://x": team_s}`)})
@@ -99,7 +99,7 @@ func TestOwnersOverHTTP(t *testing.T) {
 	}
 }
 
-func TestEveryOutcomeOnTheWire(t *testing.T) {
+func TestHandler_ReturnsEveryOutcome(t *testing.T) {
 	t.Parallel()
 	h := lookup.NewHandlerOf(standIn{Func: func(_ context.Context, questions []resolver.Question) []resolver.Answer {
 		secret := fmt.Errorf("%w: %s", resolver.ErrUnavailable, password)
@@ -115,9 +115,9 @@ func TestEveryOutcomeOnTheWire(t *testing.T) {
 	}
 }
 
-// TestTheFenceUnderstandsTheService holds client and service together to the
+// TestHandler_IsUnderstoodByTheFence holds client and service together to the
 // contract of all resolvers.
-func TestTheFenceUnderstandsTheService(t *testing.T) {
+func TestHandler_IsUnderstoodByTheFence(t *testing.T) {
 	t.Parallel()
 	resolvertest.Run(t, func(t *testing.T, world *resolvertest.World) resolver.Resolver {
 		t.Helper()
@@ -132,7 +132,7 @@ func TestTheFenceUnderstandsTheService(t *testing.T) {
 	})
 }
 
-func TestRequestsThatAreRefused(t *testing.T) {
+func TestHandler_RefusesInvalidRequests(t *testing.T) {
 	t.Parallel()
 	asked := false
 	h := lookup.NewHandlerOf(standIn{Func: func(_ context.Context, questions []resolver.Question) []resolver.Answer {
@@ -197,7 +197,7 @@ func TestRequestsThatAreRefused(t *testing.T) {
 	}
 }
 
-func TestProbes(t *testing.T) {
+func TestHandler_AnswersProbes(t *testing.T) {
 	t.Parallel()
 	healthy := lookup.NewHandlerOf(standIn{}, bearer)
 	sick := lookup.NewHandlerOf(standIn{notReady: errors.New("database: gone"), stale: errors.New("line 3")}, bearer)
@@ -220,7 +220,7 @@ func TestProbes(t *testing.T) {
 	}
 }
 
-func TestAPanicIsA500(t *testing.T) {
+func TestHandler_AnswersAPanicWith500(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
 	panics := func(context.Context, []resolver.Question) []resolver.Answer { panic("at the directory") }
@@ -234,7 +234,7 @@ func TestAPanicIsA500(t *testing.T) {
 	}
 }
 
-func TestTheOpenAPIDescriptionSaysWhatIsServed(t *testing.T) {
+func TestOpenAPI_DescribesWhatIsServed(t *testing.T) {
 	t.Parallel()
 	data, err := os.ReadFile(filepath.Join("..", "docs", "openapi", "lookup.yaml"))
 	if err != nil {
@@ -287,7 +287,7 @@ func TestTheOpenAPIDescriptionSaysWhatIsServed(t *testing.T) {
 
 // A fence of a later release asks what this one does not understand: that is
 // answered for each question alone.
-func TestQuestionOfALaterReleaseSpoilsNoOther(t *testing.T) {
+func TestQuestionOfALaterRelease_SpoilsNoOther(t *testing.T) {
 	t.Parallel()
 	_, url := sqliteFiles().airflow(t, "3.3")
 	h := lookup.NewHandlerOf(directoryOf(t, lookup.Options{Database: url}), bearer)

@@ -50,7 +50,7 @@ func session(t *testing.T, d *lookup.Directory) (address, readOnly string) {
 	return address, readOnly
 }
 
-func TestOfSeveralServersTheOneThatIsAskedForIsRead(t *testing.T) {
+func TestSeveralServers_TheRequestedOneIsRead(t *testing.T) {
 	t.Parallel()
 	s, primary := postgresServer(t)
 	db, url := s.airflow(t, "3.3")
@@ -82,7 +82,7 @@ func TestOfSeveralServersTheOneThatIsAskedForIsRead(t *testing.T) {
 	}
 }
 
-func TestThePromotedServerIsRead(t *testing.T) {
+func TestPromotedServer_IsRead(t *testing.T) {
 	t.Parallel()
 	s, primary := postgresServer(t)
 	db, url := s.airflow(t, "3.3")
@@ -116,7 +116,7 @@ func TestThePromotedServerIsRead(t *testing.T) {
 }
 
 // Airflow's tables may be in any schema, and tables of the same name in another.
-func TestTablesInASchema(t *testing.T) {
+func TestTables_MayBeInASchema(t *testing.T) {
 	t.Parallel()
 	s, _ := postgresServer(t)
 	const schema = `air "flow"`

@@ -13,7 +13,7 @@ import (
 
 // What roles may do is compared with the grants scripts, in grants_test.go.
 
-func TestInspectionOfSQLiteTellsSchemaAndTeamsAndNoGrants(t *testing.T) {
+func TestInspect_SQLiteHasSchemaAndTeamsAndNoGrants(t *testing.T) {
 	t.Parallel()
 	for release, want := range map[string]lookup.Inspection{
 		"3.0": {Dialect: "sqlite", Releases: "3.0"},
@@ -77,7 +77,7 @@ func TestInspection_NamesTeamsOfTheFileThatAirflowDoesNotHave(t *testing.T) {
 	}
 }
 
-func TestInspectionSaysWhyThereIsNone(t *testing.T) {
+func TestInspect_ReturnsWhyItFailed(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		options lookup.Options

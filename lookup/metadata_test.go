@@ -14,7 +14,7 @@ import (
 	"github.com/dagfence/dagfence/resolver"
 )
 
-func TestPostgreSQL(t *testing.T) {
+func TestMetadata_PostgreSQL(t *testing.T) {
 	t.Parallel()
 	s, p := postgresServer(t)
 	t.Run("owners", func(t *testing.T) { testOwners(t, s) })
@@ -33,7 +33,7 @@ func TestPostgreSQL(t *testing.T) {
 	t.Run("pooler", func(t *testing.T) { testPooler(t, s) })
 }
 
-func TestMariaDB(t *testing.T) {
+func TestMetadata_MariaDB(t *testing.T) {
 	t.Parallel()
 	s, m := mariaServer(t)
 	t.Run("owners", func(t *testing.T) { testOwners(t, s) })
@@ -139,7 +139,7 @@ func testCollations(t *testing.T, s server) {
 	}
 }
 
-func TestSQLite(t *testing.T) {
+func TestMetadata_SQLite(t *testing.T) {
 	t.Parallel()
 	s := sqliteFiles()
 	t.Run("owners", func(t *testing.T) { testOwners(t, s) })
@@ -348,7 +348,7 @@ func testLaterSchema(t *testing.T, s server) {
 	}
 }
 
-func TestATeamThatIsNowhereIsNotNobody(t *testing.T) {
+func TestMissingTeam_IsNotGlobal(t *testing.T) {
 	t.Parallel()
 	s := sqliteFiles() // which does not enforce foreign keys by itself
 	db, url := s.airflow(t, "3.1")
@@ -366,7 +366,7 @@ func TestATeamThatIsNowhereIsNotNobody(t *testing.T) {
 	}
 }
 
-func TestRowsThatContradictAreNotJudgedBy(t *testing.T) {
+func TestContradictingRows_AreUnavailable(t *testing.T) {
 	t.Parallel()
 	s := sqliteFiles()
 	db, url := s.airflow(t, "3.2")
@@ -378,7 +378,7 @@ func TestRowsThatContradictAreNotJudgedBy(t *testing.T) {
 	}
 }
 
-func TestAirflowIsUpgradedBesideUs(t *testing.T) {
+func TestAirflowUpgrade_ChangesTheSchemaWhileRunning(t *testing.T) {
 	t.Parallel()
 	upgrade := func(t *testing.T, from string) (*lookup.Directory, *clock) {
 		t.Helper()

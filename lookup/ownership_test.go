@@ -35,7 +35,7 @@ assets:
   "s3://team-a/*": team_a
 `
 
-func TestTheOwnershipFileWins(t *testing.T) {
+func TestOwnershipFile_HasPrecedence(t *testing.T) {
 	t.Parallel()
 	_, url := sqliteFiles().airflow(t, "3.2")
 	d := directoryOf(t, lookup.Options{Database: url, OwnershipFile: file(t, ownersYAML)})
@@ -73,7 +73,7 @@ func TestTheOwnershipFileWins(t *testing.T) {
 	}
 }
 
-func TestWithoutADatabaseTheFileIsAll(t *testing.T) {
+func TestOwnershipFile_WithoutDatabaseIsTheOnlySource(t *testing.T) {
 	t.Parallel()
 	d := directoryOf(t, lookup.Options{OwnershipFile: file(t, `{dags: {dag_a: team_a}, variables: {}}`)})
 	if err := d.Ready(t.Context()); err != nil {
@@ -93,7 +93,7 @@ func TestWithoutADatabaseTheFileIsAll(t *testing.T) {
 	}
 }
 
-func TestWhatIsNotAnOwnershipFile(t *testing.T) {
+func TestOwnershipFile_InvalidIsAnError(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ content, want string }{
 		"empty":                  {"", "the file is empty"},
@@ -139,7 +139,7 @@ func TestWhatIsNotAnOwnershipFile(t *testing.T) {
 	}
 }
 
-func TestTheOwnershipFileIsReloaded(t *testing.T) {
+func TestOwnershipFile_IsReloaded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		path := file(t, "dags: {a: team_1}")
@@ -214,7 +214,7 @@ func (l *lockedLog) count(text string) int {
 	return strings.Count(l.buf.String(), text)
 }
 
-func TestAnAnswerFromTheFileCostsOneAllocation(t *testing.T) {
+func TestOwnershipFile_AnswersWithOneAllocation(t *testing.T) {
 	d := directoryOf(t, lookup.Options{OwnershipFile: file(t, ownersYAMLWithoutBundles())})
 	questions := []resolver.Question{ask(resolver.KindVariable, "aws_prod_key"), ask(resolver.KindDag, "dag_b")}
 	if got := testing.AllocsPerRun(100, func() { d.Resolve(t.Context(), questions) }); got > 1 {

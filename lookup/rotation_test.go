@@ -16,7 +16,7 @@ import (
 
 // A password is rotated in two places, one after the other. No question fails in
 // between while either password that the fence has had is taken.
-func TestPasswordsThatRotate(t *testing.T) {
+func TestDatabasePassword_IsFollowed(t *testing.T) {
 	t.Parallel()
 	p := services.Postgres(t)
 	admin := open(t, "pgx", "postgres://airflow@"+p.Addr+"/airflow")
@@ -77,7 +77,7 @@ func TestPasswordsThatRotate(t *testing.T) {
 	}
 }
 
-func TestTheServicesOwnFilesAreFollowed(t *testing.T) {
+func TestServerFiles_AreFollowed(t *testing.T) {
 	t.Parallel()
 	d := directoryOf(t, lookup.Options{OwnershipFile: file(t, "dags: {d: team_d}")})
 	old, next := newPKI(t), newPKI(t)

@@ -25,7 +25,7 @@ import (
 	"github.com/dagfence/dagfence/tests/services"
 )
 
-func TestServersThatDoNotStart(t *testing.T) {
+func TestServer_InvalidOptionsAreErrors(t *testing.T) {
 	t.Parallel()
 	d := directoryOf(t, lookup.Options{OwnershipFile: file(t, "dags: {}")})
 	pki := newPKI(t)
@@ -82,7 +82,7 @@ func run(t *testing.T, d *lookup.Directory, options lookup.ServerOptions) (addre
 	return options.Listen, stop
 }
 
-func TestRunAndEnd(t *testing.T) {
+func TestServer_AnswersRequestsInFlightAtItsEnd(t *testing.T) {
 	t.Parallel()
 	d := directoryOf(t, lookup.Options{OwnershipFile: file(t, "dags: {d: team_d}")})
 	address, stop := run(t, d, lookup.ServerOptions{TokenFile: file(t, bearer+"\n")})
@@ -117,7 +117,7 @@ func TestRunAndEnd(t *testing.T) {
 	}
 }
 
-func TestMutualTLS(t *testing.T) {
+func TestServer_RequiresClientCertificates(t *testing.T) {
 	t.Parallel()
 	d := directoryOf(t, lookup.Options{OwnershipFile: file(t, "dags: {d: team_d}")})
 	pki := newPKI(t)

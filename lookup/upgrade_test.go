@@ -23,9 +23,9 @@ type answer1 struct {
 	AgeMS int64 `json:"age_ms"`
 }
 
-// TestOldFenceAsksANewLookupService sends, byte for byte, what fences with version
+// TestOldFence_AsksANewLookupService sends, byte for byte, what fences with version
 // 1 of the wire send. They call every name of an asset "asset".
-func TestOldFenceAsksANewLookupService(t *testing.T) {
+func TestOldFence_AsksANewLookupService(t *testing.T) {
 	t.Parallel()
 	s := sqliteFiles()
 	db, url := s.airflow(t, "3.3")

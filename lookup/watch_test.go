@@ -123,18 +123,18 @@ func testWatch(t *testing.T, s server) {
 	}
 }
 
-func TestWatchOfSQLite(t *testing.T) {
+func TestWatch_SQLite(t *testing.T) {
 	t.Parallel()
 	testWatch(t, sqliteFiles())
 }
 
-func TestWatchOfMariaDB(t *testing.T) {
+func TestWatch_MariaDB(t *testing.T) {
 	t.Parallel()
 	s, _ := mariaServer(t)
 	testWatch(t, s)
 }
 
-func TestWatchOfPostgreSQL(t *testing.T) {
+func TestWatch_PostgreSQL(t *testing.T) {
 	t.Parallel()
 	s, _ := postgresServer(t)
 	t.Run("changes", func(t *testing.T) { testWatch(t, s) })
@@ -228,7 +228,7 @@ func testWatchReadsLittle(t *testing.T, s server) {
 	w.expect(t, "a team changes", "variable bulk_7")
 }
 
-func TestWatchComparesWithTheLastKnownAfterAnOutage(t *testing.T) {
+func TestWatch_ComparesWithTheLastKnownAfterAnOutage(t *testing.T) {
 	t.Parallel()
 	db, url := sqliteFiles().airflow(t, "3.2")
 	w, _ := watchOf(t, lookup.Options{Database: url})
@@ -245,7 +245,7 @@ func TestWatchComparesWithTheLastKnownAfterAnOutage(t *testing.T) {
 	}
 }
 
-func TestWatchDoesNotRepeatWhatItCouldNotSpread(t *testing.T) {
+func TestWatch_DoesNotRepeatWhatItFailedToPublish(t *testing.T) {
 	t.Parallel()
 	db, url := sqliteFiles().airflow(t, "3.2")
 	w, _ := watchOf(t, lookup.Options{Database: url})
@@ -265,7 +265,7 @@ func TestWatchDoesNotRepeatWhatItCouldNotSpread(t *testing.T) {
 	}
 }
 
-func TestWatchTellsOfWhatTheFileGivesToAnother(t *testing.T) {
+func TestWatch_InvalidatesWhatTheFileReassigns(t *testing.T) {
 	t.Parallel()
 	const before, after = `
 dags: {dag_x: team_a, dag_g: team_a}

@@ -10,7 +10,7 @@ import (
 
 // The race detector allocates too, so this is not built with it.
 
-func TestMemoryHitAllocatesItsAnswersAlone(t *testing.T) {
+func TestMemoryHit_AllocatesOnlyItsAnswers(t *testing.T) {
 	memory, _, _ := remembering(t)
 	questions := []resolver.Question{ask(resolver.KindTask, task1), ask(resolver.KindVariable, variableKey)}
 	memory.Resolve(t.Context(), questions)

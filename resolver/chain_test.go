@@ -15,7 +15,7 @@ import (
 	"github.com/dagfence/dagfence/resolver/resolvertest"
 )
 
-func TestObserveReportsTheWorstOutcome(t *testing.T) {
+func TestObserve_ReportsTheWorstOutcome(t *testing.T) {
 	t.Parallel()
 	world, observer := owned(), new(counts)
 	world.Refuse(resolver.KindDag, "refused", resolver.Denied)
@@ -74,7 +74,7 @@ func TestNew_NamesInvalidOption(t *testing.T) {
 	}
 }
 
-func TestChainAnswersInItsTimeWhateverTheSourceDoes(t *testing.T) {
+func TestChain_AnswersWithinItsTimeout(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		world := owned()
@@ -88,7 +88,7 @@ func TestChainAnswersInItsTimeWhateverTheSourceDoes(t *testing.T) {
 	})
 }
 
-func TestChainServesWhatItKnowsWithoutItsSource(t *testing.T) {
+func TestChain_ServesWhatItKnowsWithoutItsSource(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		world := owned()
@@ -108,7 +108,7 @@ func TestChainServesWhatItKnowsWithoutItsSource(t *testing.T) {
 	})
 }
 
-func TestChainIsReadyWhileItsSourceAnswers(t *testing.T) {
+func TestChain_IsReadyWhileItsSourceAnswers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		world := new(resolvertest.World)

@@ -25,7 +25,7 @@ func (c *steppable) now() time.Time {
 	return t
 }
 
-func TestAnswerFromRedisIsNotOfTheFutureAfterTheClockIsSet(t *testing.T) {
+func TestRedisAnswer_IsNotOfTheFutureAfterAClockStep(t *testing.T) {
 	t.Parallel()
 	server, clock := services.Redis(t), &steppable{base: time.Now()}
 	var team atomic.Value

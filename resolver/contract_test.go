@@ -11,7 +11,7 @@ import (
 
 var secret = []byte("a secret that seals the cache, of some length")
 
-func TestEveryResolverKeepsTheContract(t *testing.T) {
+func TestResolvers_KeepTheContract(t *testing.T) {
 	t.Parallel()
 	for name, build := range map[string]func(t *testing.T, world *resolvertest.World) resolver.Resolver{
 		"world": func(_ *testing.T, world *resolvertest.World) resolver.Resolver { return world },

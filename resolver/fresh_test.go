@@ -7,9 +7,9 @@ import (
 	"github.com/dagfence/dagfence/resolver"
 )
 
-// TestFreshQuestionSeesWhatChangedWithoutAnInvalidation asks through the whole
+// TestFreshQuestion_SeesChangesWithoutInvalidation asks through the whole
 // chain while another call for the same key is under way.
-func TestFreshQuestionSeesWhatChangedWithoutAnInvalidation(t *testing.T) {
+func TestFreshQuestion_SeesChangesWithoutInvalidation(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		world := owned()

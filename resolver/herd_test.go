@@ -35,7 +35,7 @@ func inUse() uint64 {
 	return stats.HeapAlloc + stats.StackInuse
 }
 
-func TestHerdOnOneKeyMakesOneCallAndTakesLittle(t *testing.T) {
+func TestHerd_OnOneKeyMakesOneCall(t *testing.T) {
 	for _, question := range []resolver.Question{
 		ask(resolver.KindVariable, variableKey), as(resolver.Recent, ask(resolver.KindVariable, variableKey)), ask(resolver.KindTask, task1),
 	} {
@@ -71,7 +71,7 @@ func TestHerdOnOneKeyMakesOneCallAndTakesLittle(t *testing.T) {
 	}
 }
 
-func TestHerdOverManyKeysIsBounded(t *testing.T) {
+func TestHerd_OverManyKeysIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var running, most, refused atomic.Int64
 		world := new(resolvertest.World)
@@ -110,7 +110,7 @@ func TestHerdOverManyKeysIsBounded(t *testing.T) {
 	})
 }
 
-func TestFloodOfUnknownNamesTakesNoMoreWithTime(t *testing.T) {
+func TestUnknownNames_TakeNoMoreMemoryWithTime(t *testing.T) {
 	now := newClock()
 	nobody := resolver.Func(func(_ context.Context, questions []resolver.Question) []resolver.Answer {
 		answers := make([]resolver.Answer, len(questions))
@@ -138,7 +138,7 @@ func TestFloodOfUnknownNamesTakesNoMoreWithTime(t *testing.T) {
 	}
 }
 
-func TestNameKeepsNothingOfTheRequestThatItWasCutFrom(t *testing.T) {
+func TestName_KeepsNothingOfItsRequest(t *testing.T) {
 	chain := newChain(t, resolver.Options{Source: resolver.Func(func(_ context.Context, questions []resolver.Question) []resolver.Answer {
 		answers := make([]resolver.Answer, len(questions))
 		for i := range answers {

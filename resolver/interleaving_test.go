@@ -40,9 +40,9 @@ func (s *slowSource) Resolve(_ context.Context, questions []resolver.Question) [
 	return answers
 }
 
-// TestNoInterleavingLeavesAStaleOwner changes an owner while many ask, and
+// TestInterleaving_LeavesNoStaleOwner changes an owner while many ask, and
 // whoever asks after the change was invalidated must see it.
-func TestNoInterleavingLeavesAStaleOwner(t *testing.T) {
+func TestInterleaving_LeavesNoStaleOwner(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(interleavings) {
 		synctest.Test(t, func(t *testing.T) {
@@ -101,9 +101,9 @@ func interleave(t *testing.T, seed uint64) {
 	}
 }
 
-// TestNoInterleavingLeavesAStaleOwnerOnAnotherProcess does so with two chains on
+// TestInterleaving_LeavesNoStaleOwnerOnAnotherProcess does so with two chains on
 // one Redis, a key for each order; once the messages have arrived, both are right.
-func TestNoInterleavingLeavesAStaleOwnerOnAnotherProcess(t *testing.T) {
+func TestInterleaving_LeavesNoStaleOwnerOnAnotherProcess(t *testing.T) {
 	t.Parallel()
 	server := services.Redis(t)
 	source := &slowSource{random: func(limit time.Duration) time.Duration { return rand.N(limit) }}

@@ -69,7 +69,7 @@ func lookupOf(t *testing.T, handler http.Handler, options resolver.LookupOptions
 	return lookup
 }
 
-func TestLookupAnswers(t *testing.T) {
+func TestLookup_ReadsEveryAnswer(t *testing.T) {
 	t.Parallel()
 	const found = `{"answers":[{"outcome":"found","team":"team_a","age_ms":0}]}`
 	deny, lost := resolver.Denied, resolver.Unavailable
@@ -139,7 +139,7 @@ func TestLookupAnswers(t *testing.T) {
 	}
 }
 
-func TestLookupFaultsAreUnavailable(t *testing.T) {
+func TestLookup_FaultsAreUnavailable(t *testing.T) {
 	t.Parallel()
 	question := ask(resolver.KindVariable, variableKey)
 	t.Run("a redirect is not followed", func(t *testing.T) {
@@ -187,7 +187,7 @@ func TestLookupFaultsAreUnavailable(t *testing.T) {
 	})
 }
 
-func TestLookupSendsItsTokenAndBelievesTheAge(t *testing.T) {
+func TestLookup_SendsItsTokenAndKeepsTheAge(t *testing.T) {
 	t.Parallel()
 	const age = 1500 * time.Millisecond
 	now := newClock()
@@ -209,7 +209,7 @@ func TestLookupSendsItsTokenAndBelievesTheAge(t *testing.T) {
 	}
 }
 
-func TestLookupOverTLS(t *testing.T) {
+func TestLookup_UsesTLS(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	resolvertest.Certificates(t, dir)
@@ -290,7 +290,7 @@ func TestNewLookup_RefusesInvalidOptions(t *testing.T) {
 	}
 }
 
-func TestOwnersRequestParse(t *testing.T) {
+func TestOwnersRequest_Parse(t *testing.T) {
 	t.Parallel()
 	asked := []resolver.Question{{Key: resolver.Key{Kind: resolver.KindTask, Name: "id"}}, {Key: resolver.Key{Kind: resolver.KindAsset, Name: "s3://b"}}}
 	questions, err := resolver.NewOwnersRequest(asked).Parse()
@@ -309,7 +309,7 @@ func TestOwnersRequestParse(t *testing.T) {
 	}
 }
 
-func TestOwnersResponseRoundTrip(t *testing.T) {
+func TestOwnersResponse_RoundTrip(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
 	task := resolver.Task{DagID: "d", RunID: "r", TaskID: "t", MapIndex: -1}

@@ -34,7 +34,7 @@ func remembering(t *testing.T) (*resolver.MemoryTier, *resolvertest.World, *cloc
 	return newMemory(t, world, resolver.Options{}.At(now.Now)), world, now
 }
 
-func TestMemoryKeepsAnAnswerForItsTime(t *testing.T) {
+func TestMemory_KeepsAnAnswerForItsTTL(t *testing.T) {
 	t.Parallel()
 	variable, missing, task := ask(resolver.KindVariable, variableKey), ask(resolver.KindVariable, "missing"), ask(resolver.KindTask, task1)
 	for name, test := range map[string]struct {
@@ -97,7 +97,7 @@ func TestMemoryKeepsAnAnswerForItsTime(t *testing.T) {
 	}
 }
 
-func TestMemoryAsksOnceForAllThatIsMissing(t *testing.T) {
+func TestMemory_AsksOnceForAllThatIsMissing(t *testing.T) {
 	t.Parallel()
 	memory, world, _ := remembering(t)
 	resolve(t, memory, ask(resolver.KindVariable, variableKey))
@@ -114,7 +114,7 @@ func TestMemoryAsksOnceForAllThatIsMissing(t *testing.T) {
 	}
 }
 
-func TestMemoryComposesATaskOfItsIdentityAndItsDag(t *testing.T) {
+func TestMemory_ComposesATaskOfIdentityAndDag(t *testing.T) {
 	t.Parallel()
 	memory, world, now := remembering(t)
 	resolve(t, memory, ask(resolver.KindTask, task1))
@@ -136,7 +136,7 @@ func TestMemoryComposesATaskOfItsIdentityAndItsDag(t *testing.T) {
 	expectCalls(t, world, 1)
 }
 
-func TestMemoryTakesNoDagForExistingBecauseItsTaskDoes(t *testing.T) {
+func TestMemory_TaskDoesNotProveItsDag(t *testing.T) {
 	t.Parallel()
 	memory, world, _ := remembering(t)
 	world.Remove(resolver.KindDag, "dag_a")
@@ -155,7 +155,7 @@ func TestMemoryTakesNoDagForExistingBecauseItsTaskDoes(t *testing.T) {
 	expectCalls(t, world, 0)
 }
 
-func TestMemoryKeepsNeitherDeniedNorUnavailable(t *testing.T) {
+func TestMemory_KeepsNeitherDeniedNorUnavailable(t *testing.T) {
 	t.Parallel()
 	for _, outcome := range []resolver.Outcome{resolver.Denied, resolver.Unavailable} {
 		for _, question := range []resolver.Question{ask(resolver.KindVariable, variableKey), ask(resolver.KindTask, task1)} {
@@ -172,7 +172,7 @@ func TestMemoryKeepsNeitherDeniedNorUnavailable(t *testing.T) {
 	}
 }
 
-func TestMemoryHasNoStaleEntryBehindADeny(t *testing.T) {
+func TestMemory_ServesNoStaleEntryAfterADenial(t *testing.T) {
 	t.Parallel()
 	for _, freshness := range []resolver.Freshness{resolver.Recent, resolver.Confirm} {
 		for _, question := range []resolver.Question{ask(resolver.KindVariable, variableKey), ask(resolver.KindTask, task1)} {
@@ -189,7 +189,7 @@ func TestMemoryHasNoStaleEntryBehindADeny(t *testing.T) {
 	}
 }
 
-func TestMemoryConfirmsOnceASecond(t *testing.T) {
+func TestMemory_ConfirmsOnceASecond(t *testing.T) {
 	t.Parallel()
 	for name, question := range map[string]resolver.Question{
 		"variable": ask(resolver.KindVariable, variableKey), "task": ask(resolver.KindTask, task1), "not found": ask(resolver.KindVariable, "missing"),
@@ -219,7 +219,7 @@ func TestMemoryConfirmsOnceASecond(t *testing.T) {
 	}
 }
 
-func TestMemoryConfirmIsNotSpentByAnAskerWhoGaveUp(t *testing.T) {
+func TestMemory_ConfirmIsNotSpentByACallerWhoGaveUp(t *testing.T) {
 	t.Parallel()
 	memory, world, now := remembering(t)
 	question := as(resolver.Confirm, ask(resolver.KindVariable, variableKey))
@@ -234,7 +234,7 @@ func TestMemoryConfirmIsNotSpentByAnAskerWhoGaveUp(t *testing.T) {
 	expectCalls(t, world, 2)
 }
 
-func TestMemoryLetsTheYoungerAnswerStand(t *testing.T) {
+func TestMemory_KeepsTheYoungerAnswer(t *testing.T) {
 	t.Parallel()
 	now := newClock()
 	question := ask(resolver.KindVariable, variableKey)
@@ -269,7 +269,7 @@ func TestMemoryLetsTheYoungerAnswerStand(t *testing.T) {
 	}
 }
 
-func TestMemoryInvalidate(t *testing.T) {
+func TestMemory_Invalidates(t *testing.T) {
 	t.Parallel()
 	variable, dag := resolver.Key{Kind: resolver.KindVariable, Name: variableKey}, resolver.Key{Kind: resolver.KindDag, Name: "dag_a"}
 	for name, test := range map[string]struct {
@@ -335,7 +335,7 @@ func TestMemoryInvalidate_CoversWhatAnyCollationEquates(t *testing.T) {
 	}
 }
 
-func TestMemoryDropsAFillThatBeganBeforeAnInvalidation(t *testing.T) {
+func TestMemory_DropsAFillOlderThanAnInvalidation(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		question    resolver.Question
@@ -362,7 +362,7 @@ func TestMemoryDropsAFillThatBeganBeforeAnInvalidation(t *testing.T) {
 	}
 }
 
-func TestMemoryKeepsTheHotSetUnderAFloodOfUnknownNames(t *testing.T) {
+func TestMemory_KeepsTheHotSetUnderUnknownNames(t *testing.T) {
 	t.Parallel()
 	const size, hot = 800, 300
 	world := new(resolvertest.World)
@@ -388,7 +388,7 @@ func TestMemoryKeepsTheHotSetUnderAFloodOfUnknownNames(t *testing.T) {
 	}
 }
 
-func TestMemoryHoldsNextToItsContract(t *testing.T) {
+func TestMemory_EnforcesTheContractOfNext(t *testing.T) {
 	t.Parallel()
 	for name, answers := range map[string][]resolver.Answer{
 		"none":               nil,

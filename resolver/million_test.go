@@ -32,7 +32,7 @@ const (
 
 // The race detector takes memory too, so this is not built with it.
 
-func TestMillionEntriesStayWithinTheirMemory(t *testing.T) {
+func TestMillionEntries_StayWithinTheirMemory(t *testing.T) {
 	if os.Getenv(millionEnv) != "" {
 		holdAMillion(t)
 		return

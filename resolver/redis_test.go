@@ -85,7 +85,7 @@ func TestRedis_RefusedPasswordIsNoMiss(t *testing.T) {
 	}
 }
 
-func TestRedisJudgesNoWrite(t *testing.T) {
+func TestRedis_AnswersNoWrite(t *testing.T) {
 	t.Parallel()
 	server := services.Redis(t)
 	world, observer := owned(), new(counts)
@@ -109,7 +109,7 @@ func TestRedisJudgesNoWrite(t *testing.T) {
 	}
 }
 
-func TestRedisKeepsAnAnswerForItsTime(t *testing.T) {
+func TestRedis_KeepsAnAnswerForItsTTL(t *testing.T) {
 	t.Parallel()
 	server := services.Redis(t)
 	client, sealer := server.Client(t), newSealer(t, secret)
@@ -148,7 +148,7 @@ func TestRedisKeepsAnAnswerForItsTime(t *testing.T) {
 	}
 }
 
-func TestRedisGrantsNothingThatItDidNotSeal(t *testing.T) {
+func TestRedis_UnsealedEntryIsAMiss(t *testing.T) {
 	t.Parallel()
 	server := services.Redis(t)
 	client, sealer := server.Client(t), newSealer(t, secret)
@@ -193,7 +193,7 @@ func TestRedisGrantsNothingThatItDidNotSeal(t *testing.T) {
 	}
 }
 
-func TestRedisInvalidateReachesEveryProcess(t *testing.T) {
+func TestRedis_InvalidationReachesEveryProcess(t *testing.T) {
 	t.Parallel()
 	server := services.Redis(t)
 	spreadInvalidations(t, server.URL(), server.Client(t))
@@ -244,7 +244,7 @@ func spreadInvalidations(t *testing.T, url string, client redis.UniversalClient)
 	expect(t, resolve(t, there, task), resolver.Found, "team_new")
 }
 
-func TestRedisTombstoneRefusesAFillThatBeganBefore(t *testing.T) {
+func TestRedis_TombstoneRefusesAnOlderFill(t *testing.T) {
 	t.Parallel()
 	server := services.Redis(t)
 	client := server.Client(t)
@@ -276,7 +276,7 @@ func TestRedisTombstoneRefusesAFillThatBeganBefore(t *testing.T) {
 	}
 }
 
-func TestRedisEntryPutBackAfterAnInvalidationIsAMiss(t *testing.T) {
+func TestRedis_EntryPutBackAfterAnInvalidationIsAMiss(t *testing.T) {
 	t.Parallel()
 	server := services.Redis(t)
 	client, sealer := server.Client(t), newSealer(t, secret)
@@ -306,7 +306,7 @@ func TestRedisEntryPutBackAfterAnInvalidationIsAMiss(t *testing.T) {
 	}
 }
 
-func TestBusTakesNoMessageButASealedOne(t *testing.T) {
+func TestBus_AcceptsOnlySealedMessages(t *testing.T) {
 	t.Parallel()
 	server := services.Redis(t)
 	client, sealer := server.Client(t), newSealer(t, secret)
@@ -357,7 +357,7 @@ func TestBusTakesNoMessageButASealedOne(t *testing.T) {
 	<-ended
 }
 
-func TestRedisFaultsAreMisses(t *testing.T) {
+func TestRedis_FaultsAreMisses(t *testing.T) {
 	t.Parallel()
 	for name, fault := range map[string]func(t *testing.T) (url string){
 		"nobody listens": func(*testing.T) string { return "redis://127.0.0.1:1" },
@@ -445,7 +445,7 @@ func TestRedisFaultsAreMisses(t *testing.T) {
 	}
 }
 
-func TestRedisBreakerOpensAndRecovers(t *testing.T) {
+func TestRedis_BreakerOpensAndRecovers(t *testing.T) {
 	t.Parallel()
 	server := services.Redis(t)
 	world, observer := owned(), new(counts)
@@ -500,7 +500,7 @@ func unpause(t *testing.T, process *services.Process) {
 	}
 }
 
-func TestRedisComesBackAfterARestart(t *testing.T) {
+func TestRedis_RecoversAfterARestart(t *testing.T) {
 	t.Parallel()
 	address := services.Address(t)
 	server := services.RedisAt(t, address)
@@ -518,7 +518,7 @@ func TestRedisComesBackAfterARestart(t *testing.T) {
 	})
 }
 
-func TestRedisThatRefusesWritesIsStillRead(t *testing.T) {
+func TestRedis_ReadOnlyIsStillRead(t *testing.T) {
 	t.Parallel()
 	server := services.Redis(t)
 	client := server.Client(t)
@@ -539,7 +539,7 @@ func TestRedisThatRefusesWritesIsStillRead(t *testing.T) {
 	}
 }
 
-func TestRedisOverEveryTransport(t *testing.T) {
+func TestRedis_WorksOverEveryTransport(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	openTo(t, dir)
@@ -599,7 +599,7 @@ func TestRedisOverEveryTransport(t *testing.T) {
 	}
 }
 
-func TestRedisFollowsAFailover(t *testing.T) {
+func TestRedis_FollowsAFailover(t *testing.T) {
 	t.Parallel()
 	sentinels := services.RedisSentinel(t)
 	chain := newChain(t, resolver.Options{Source: owned(), Redis: resolver.RedisOptions{URL: sentinels.URL(), Secret: secret}})
@@ -616,7 +616,7 @@ func TestRedisFollowsAFailover(t *testing.T) {
 	})
 }
 
-func TestRedisDropsFillsThatItCannotQueue(t *testing.T) {
+func TestRedis_DropsFillsThatItCannotQueue(t *testing.T) {
 	t.Parallel()
 	server := services.Redis(t)
 	tier := newRedis(t, server.URL(), owned(), resolver.Options{})

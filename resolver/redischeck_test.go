@@ -46,7 +46,7 @@ func openRedis(t *testing.T, url string) redis.UniversalClient {
 	return client
 }
 
-func TestTryRedisNamesEachCommandThatIsNotPermitted(t *testing.T) {
+func TestCheckRedis_NamesEachCommandThatIsNotPermitted(t *testing.T) {
 	t.Parallel()
 	server := services.Redis(t)
 	admin := server.Client(t)
@@ -85,14 +85,14 @@ func TestTryRedisNamesEachCommandThatIsNotPermitted(t *testing.T) {
 	}
 }
 
-func TestTryRedisEndsWithPingWhereNobodyAnswers(t *testing.T) {
+func TestCheckRedis_StopsAtPing(t *testing.T) {
 	t.Parallel()
 	if got := tried(t, openRedis(t, "redis://127.0.0.1:1")); len(got) != 1 || got["PING"] == "" {
 		t.Errorf("got %v", got)
 	}
 }
 
-func TestTryRedisTellsAReplica(t *testing.T) {
+func TestCheckRedis_ReportsAReplica(t *testing.T) {
 	t.Parallel()
 	server := services.Redis(t, "--replicaof", "127.0.0.1 1", "--replica-serve-stale-data", "yes")
 	if got := tried(t, openRedis(t, server.URL())); got["SET"] != "READONLY" {
@@ -100,14 +100,14 @@ func TestTryRedisTellsAReplica(t *testing.T) {
 	}
 }
 
-func TestTryRedisWantsASecret(t *testing.T) {
+func TestCheckRedis_RequiresASecret(t *testing.T) {
 	t.Parallel()
 	if _, err := resolver.CheckRedis(t.Context(), openRedis(t, "redis://127.0.0.1:1"), resolver.RedisOptions{}); err == nil {
 		t.Error("nothing is said against a missing secret")
 	}
 }
 
-func TestTryRedisTellsOneThatIsTooFarAway(t *testing.T) {
+func TestCheckRedis_ReportsASlowServer(t *testing.T) {
 	t.Parallel()
 	if got := tried(t, openRedis(t, "redis://"+distant(t, services.Redis(t).Addr, 60*time.Millisecond))); got["GETRANGE"] != "redis" || got["PUBLISH"] != "" {
 		t.Errorf("got %v", got)

@@ -80,7 +80,7 @@ func listenTo(t *testing.T, bus *resolver.Bus) *atomic.Int64 {
 	return &heard
 }
 
-func TestRedisPasswordsThatRotate(t *testing.T) {
+func TestRedisPassword_IsFollowed(t *testing.T) {
 	t.Parallel()
 	server := services.Redis(t)
 	admin := server.Client(t)
@@ -153,7 +153,7 @@ func secureSentinel(t *testing.T, host, dir, master string) {
 	sentinel.WaitReady(t, services.Dial("tcp", host+":"+tlsPort))
 }
 
-func TestRedisWithClientCertificates(t *testing.T) {
+func TestRedis_UsesClientCertificates(t *testing.T) {
 	t.Parallel()
 	dir, addresses, hosts := secured(t, 3)
 	secureRedis(t, addresses[0], dir)
@@ -191,7 +191,7 @@ func TestRedisWithClientCertificates(t *testing.T) {
 	}
 }
 
-func TestRedisCertificatesThatRotate(t *testing.T) {
+func TestRedisCertificates_AreFollowed(t *testing.T) {
 	t.Parallel()
 	dir, addresses, hosts := secured(t, 1)
 	server := secureRedis(t, addresses[0], dir)
@@ -218,7 +218,7 @@ func TestRedisCertificatesThatRotate(t *testing.T) {
 	hears(t, "while the key is written", from, heard)
 }
 
-func TestRedisOptionsOfOtherClients(t *testing.T) {
+func TestRedisURL_TakesOptionsOfOtherClients(t *testing.T) {
 	t.Parallel()
 	for options, wants := range map[string]string{
 		"ssl_cert_reqs=required":                  "",
@@ -253,7 +253,7 @@ func TestRedisOptionsOfOtherClients(t *testing.T) {
 }
 
 // A lookup service takes some tokens; which changes.
-func TestLookupCredentialsThatRotate(t *testing.T) {
+func TestLookupCredentials_AreFollowed(t *testing.T) {
 	t.Parallel()
 	old, next := t.TempDir(), t.TempDir()
 	resolvertest.Certificates(t, old)

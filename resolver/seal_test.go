@@ -31,7 +31,7 @@ func newSealerOf(tb testing.TB, deployment string) resolver.Sealer {
 	return sealer
 }
 
-func TestSealOpensWhatItSealedAndNothingElse(t *testing.T) {
+func TestSeal_OpensOnlyWhatItSealed(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
 	sealer, body := newSealer(t, secret), []byte("what is known")
@@ -78,7 +78,7 @@ func TestSealOpensWhatItSealedAndNothingElse(t *testing.T) {
 	}
 }
 
-func TestAnswerRoundTrip(t *testing.T) {
+func TestAnswer_RoundTrip(t *testing.T) {
 	t.Parallel()
 	for _, answer := range []resolver.Answer{
 		{},

@@ -65,7 +65,7 @@ func opens1(tb testing.TB, name string, value []byte) bool {
 	return hmac.Equal(mac.Sum(nil), sum)
 }
 
-func TestSealsOfTwoVersionsDoNotOpenEachOther(t *testing.T) {
+func TestSeal_OfAnotherVersionDoesNotOpen(t *testing.T) {
 	t.Parallel()
 	sealer := newSealer(t, secret)
 	for key, value := range sealed1 {
@@ -85,9 +85,9 @@ func TestSealsOfTwoVersionsDoNotOpenEachOther(t *testing.T) {
 	}
 }
 
-// TestOldAndNewFencesShareARedis has what an old fence wrote where a new one
+// TestOldAndNewFences_ShareARedis has what an old fence wrote where a new one
 // looks, and where it does not: neither takes the other's for its own.
-func TestOldAndNewFencesShareARedis(t *testing.T) {
+func TestOldAndNewFences_ShareARedis(t *testing.T) {
 	t.Parallel()
 	server := services.Redis(t)
 	client := server.Client(t)
@@ -125,9 +125,9 @@ func TestOldAndNewFencesShareARedis(t *testing.T) {
 	expectCalls(t, world, 0)
 }
 
-// TestDeploymentsShareARedis has two Airflows with one secret, which have things
+// TestDeployments_ShareARedis has two Airflows with one secret, which have things
 // of the same names.
-func TestDeploymentsShareARedis(t *testing.T) {
+func TestDeployments_ShareARedis(t *testing.T) {
 	t.Parallel()
 	server := services.Redis(t)
 	client := server.Client(t)
@@ -163,7 +163,7 @@ func TestDeploymentsShareARedis(t *testing.T) {
 	expectCalls(t, world, 1)
 }
 
-func TestInvalidationStaysWithinItsDeployment(t *testing.T) {
+func TestInvalidation_StaysWithinItsDeployment(t *testing.T) {
 	t.Parallel()
 	server := services.Redis(t)
 	key := resolver.Key{Kind: resolver.KindVariable, Name: variableKey}
@@ -236,9 +236,9 @@ func service1(tb testing.TB, answers map[string]string) string {
 	return server.URL
 }
 
-// TestNewFenceAsksAnOldLookupService finds what it needs for variables, and opens
+// TestNewFence_AsksAnOldLookupService finds what it needs for variables, and opens
 // nothing that the service knows too little of.
-func TestNewFenceAsksAnOldLookupService(t *testing.T) {
+func TestNewFence_AsksAnOldLookupService(t *testing.T) {
 	t.Parallel()
 	client, err := resolver.NewLookup(resolver.LookupOptions{Timeout: resolver.Timeout, URL: service1(t, map[string]string{
 		"task " + task1: `{"outcome":"found","team":"team_a","task":{"dag_id":"dag_a","run_id":"run_1","task_id":"t","map_index":-1},"age_ms":2}`,
@@ -262,8 +262,8 @@ func TestNewFenceAsksAnOldLookupService(t *testing.T) {
 	}
 }
 
-// TestAnswerOfALaterLookupServiceIsRead takes what it knows of an answer.
-func TestAnswerOfALaterLookupServiceIsRead(t *testing.T) {
+// TestAnswerOfALaterLookupService_IsRead takes what it knows of an answer.
+func TestAnswerOfALaterLookupService_IsRead(t *testing.T) {
 	t.Parallel()
 	for answer, want := range map[string]resolver.Answer{
 		`{"outcome":"found","team":"team_a","age_ms":0,"grants":[{"team":"*","may":["read"]}],"later":{"x":1}}`: {Outcome: resolver.Found, Team: "team_a"},
@@ -291,9 +291,9 @@ func TestAnswerOfALaterLookupServiceIsRead(t *testing.T) {
 	}
 }
 
-// TestSeveralOwnersAndAliasesAreNotKept asks for an asset that gets a second owner, and for
+// TestSeveralOwners_AreNotKept asks for an asset that gets a second owner, and for
 // an alias, which is asked for each time.
-func TestSeveralOwnersAndAliasesAreNotKept(t *testing.T) {
+func TestSeveralOwners_AreNotKept(t *testing.T) {
 	t.Parallel()
 	server := services.Redis(t)
 	others := []string(nil)

@@ -59,7 +59,7 @@ func keyFrom(t *testing.T, path string, l *lock, log *bytes.Buffer) *rotate.Valu
 	return v
 }
 
-func TestTheNewestIsTriedAndThenWhatLastWorked(t *testing.T) {
+func TestValue_UsesTheNewestThenTheLastThatWorked(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "key")
 	write(t, path, "key 1")
@@ -100,7 +100,7 @@ func TestTheNewestIsTriedAndThenWhatLastWorked(t *testing.T) {
 	}
 }
 
-func TestWhatCannotBeMadeAtStartIsAnError(t *testing.T) {
+func TestValue_InvalidAtStartIsAnError(t *testing.T) {
 	t.Parallel()
 	for _, source := range []rotate.Source[string]{
 		{Text: func() (string, error) { return "", errRefused }, Make: func(text string) (string, error) { return text, nil }},
@@ -113,7 +113,7 @@ func TestWhatCannotBeMadeAtStartIsAnError(t *testing.T) {
 }
 
 // Files may be replaced by other links, and be read by many at once.
-func TestManyFollowALink(t *testing.T) {
+func TestValue_ManyFollowALink(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "old"), "key old")

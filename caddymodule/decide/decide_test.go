@@ -148,7 +148,7 @@ func (r rules) notFound(id, request string) {
 	}
 }
 
-func TestVariablesAndConnectionsStayWithinTheTeam(t *testing.T) {
+func TestSecrets_StayWithinTheTeam(t *testing.T) {
 	t.Parallel()
 	r := rules{T: t, version: newest}
 	for _, method := range []string{"GET", "PUT", "DELETE"} {
@@ -174,7 +174,7 @@ func TestVariablesAndConnectionsStayWithinTheTeam(t *testing.T) {
 	r.deny(teamless, "GET /connections/conn_a", decide.TeamlessTask)
 }
 
-func TestXComsAreReadWithinTheTeam(t *testing.T) {
+func TestXComs_AreReadWithinTheTeam(t *testing.T) {
 	t.Parallel()
 	r := rules{T: t, version: newest}
 	for _, request := range []string{"GET %/k", "HEAD %/k", "GET %/k/item/0", "GET %/k/slice"} {
@@ -189,7 +189,7 @@ func TestXComsAreReadWithinTheTeam(t *testing.T) {
 	}
 }
 
-func TestXComsAreWrittenByTheTaskItself(t *testing.T) {
+func TestXComs_AreWrittenByTheTaskItself(t *testing.T) {
 	t.Parallel()
 	own, other := "/xcoms/dag_a/"+run+"/t1/k", "/xcoms/dag_a/"+run+"/t2/k"
 	for _, method := range []string{"POST", "DELETE"} {
@@ -231,7 +231,7 @@ func TestXComsAreWrittenByTheTaskItself(t *testing.T) {
 	}
 }
 
-func TestMapIndexMayBeLeftOutOfADeleteByAirflow30Alone(t *testing.T) {
+func TestXComDelete_WithoutMapIndexIsAirflow30sAlone(t *testing.T) {
 	t.Parallel()
 	request := " /xcoms/dag_a/" + run + "/t1/k"
 	for _, version := range []string{"2025-04-11", "2025-08-10", "2025-09-22"} {
@@ -247,7 +247,7 @@ func TestMapIndexMayBeLeftOutOfADeleteByAirflow30Alone(t *testing.T) {
 	}
 }
 
-func TestDagsStayWithinTheTeam(t *testing.T) {
+func TestDags_StayWithinTheTeam(t *testing.T) {
 	t.Parallel()
 	r := rules{T: t, version: newest}
 	requests := []string{
@@ -274,7 +274,7 @@ func TestDagsStayWithinTheTeam(t *testing.T) {
 	}
 }
 
-func TestAssetsBelongToNobodyUntilTheOwnershipFileSaysSo(t *testing.T) {
+func TestAssets_AreGlobalWithoutOwnershipFile(t *testing.T) {
 	t.Parallel()
 	r := rules{T: t, version: newest}
 	r.allow(taskA, "GET /assets/by-name?name=asset_free", decide.IsGlobal)
@@ -366,7 +366,7 @@ func TestGrants_LetOthersReadAssets(t *testing.T) {
 	}
 }
 
-func TestGlobalWritesDeny(t *testing.T) {
+func TestGlobalWrites_CanBeDenied(t *testing.T) {
 	t.Parallel()
 	r := rules{T: t, version: newest, policy: decide.Policy{DenyGlobalWrites: true}}
 	for _, request := range []string{"PUT /variables/var_g", "DELETE /variables/var_g", "POST /dag-runs/dag_g/r", "POST /dag-runs/dag_g/r/clear"} {
@@ -379,7 +379,7 @@ func TestGlobalWritesDeny(t *testing.T) {
 	r.allow(taskA, "GET /dag-runs/dag_g/r", decide.IsGlobal)
 }
 
-func TestTeamlessTasksAllow(t *testing.T) {
+func TestTeamlessTasks_CanBeAllowed(t *testing.T) {
 	t.Parallel()
 	r := rules{T: t, version: newest, policy: decide.Policy{AllowTeamless: true}}
 	r.allow(teamless, "GET /variables/var_b", decide.TeamlessTask)
@@ -389,7 +389,7 @@ func TestTeamlessTasksAllow(t *testing.T) {
 	r.deny(unknown, "GET /variables/var_b", decide.UnknownTask)
 }
 
-func TestMultiTeamOffSkipsTheTeamRulesAndAsksNothing(t *testing.T) {
+func TestMultiTeamOff_SkipsTheTeamRulesAndAsksNothing(t *testing.T) {
 	t.Parallel()
 	r := rules{T: t, version: newest, policy: decide.Policy{MultiTeamOff: true}}
 	for _, request := range []string{
@@ -405,7 +405,7 @@ func TestMultiTeamOffSkipsTheTeamRulesAndAsksNothing(t *testing.T) {
 	}
 }
 
-func TestGroupThatIsOffAsksNothingAndPasses(t *testing.T) {
+func TestRuleGroup_OffAsksNothingAndPasses(t *testing.T) {
 	t.Parallel()
 	for group, request := range map[*decide.Policy]string{
 		{Variables: decide.Off}:   "PUT /variables/var_b",
@@ -426,7 +426,7 @@ func TestGroupThatIsOffAsksNothingAndPasses(t *testing.T) {
 	}
 }
 
-func TestDecisionCarriesItsGroupsMode(t *testing.T) {
+func TestDecision_HasTheModeOfItsRuleGroup(t *testing.T) {
 	t.Parallel()
 	r := rules{T: t, version: newest, policy: decide.Policy{Variables: decide.Audit}}
 	if d := r.decide(execution(taskA), "GET /variables/var_b"); d.Mode != decide.Audit || d.Outcome != decide.Deny {
@@ -441,7 +441,7 @@ func TestDecisionCarriesItsGroupsMode(t *testing.T) {
 	}
 }
 
-func TestSelfEndpointsAskNothing(t *testing.T) {
+func TestSelfEndpoints_AskNothing(t *testing.T) {
 	t.Parallel()
 	r := rules{T: t, version: newest}
 	for _, request := range []string{
@@ -459,7 +459,7 @@ func TestSelfEndpointsAskNothing(t *testing.T) {
 	}
 }
 
-func TestScopesAreTakenWhereAirflowTakesThem(t *testing.T) {
+func TestScopes_AreAcceptedWhereAirflowAcceptsThem(t *testing.T) {
 	t.Parallel()
 	r := rules{T: t, version: newest}
 	for _, c := range []struct {
@@ -491,7 +491,7 @@ func TestScopesAreTakenWhereAirflowTakesThem(t *testing.T) {
 	}
 }
 
-func TestSignedClaimsAreBelievedWithoutALookUp(t *testing.T) {
+func TestSignedClaims_NeedNoLookup(t *testing.T) {
 	t.Parallel()
 	signed := func(c identity.TaskClaims) *identity.Task {
 		return &identity.Task{ID: unknown, Scope: identity.ScopeExecution, Claims: c}
@@ -542,7 +542,7 @@ func TestSignedClaimsAreBelievedWithoutALookUp(t *testing.T) {
 	}
 }
 
-func TestQuestionsAreAskedOnceAndAsFreshAsTheStrictest(t *testing.T) {
+func TestQuestions_AreAskedOnceAndAsFreshAsTheStrictest(t *testing.T) {
 	t.Parallel()
 	policy := decide.Policy{}
 	for request, want := range map[string]struct {
@@ -574,7 +574,7 @@ func TestQuestionsAreAskedOnceAndAsFreshAsTheStrictest(t *testing.T) {
 	}
 }
 
-func TestFaultOfASourceIsNeverAbsence(t *testing.T) {
+func TestSourceFault_IsNotNotFound(t *testing.T) {
 	t.Parallel()
 	policy := decide.Policy{}
 	down := resolver.Answer{Outcome: resolver.Unavailable, Err: errors.New("time-out")}
@@ -610,7 +610,7 @@ func TestFaultOfASourceIsNeverAbsence(t *testing.T) {
 	}
 }
 
-func TestFaultsAreToldApart(t *testing.T) {
+func TestSourceFaults_HaveReasonsOfTheirOwn(t *testing.T) {
 	t.Parallel()
 	match := find(t, "GET /variables/var_a", newest)
 	questions := decide.Needs(&match, execution(taskA), &decide.Policy{})
@@ -628,7 +628,7 @@ func TestFaultsAreToldApart(t *testing.T) {
 	}
 }
 
-func TestDecisionIsAsOldAsItsOldestAnswer(t *testing.T) {
+func TestDecision_IsAsOldAsItsOldestAnswer(t *testing.T) {
 	t.Parallel()
 	match := find(t, "GET /variables/var_b", newest)
 	questions := decide.Needs(&match, execution(taskA), &decide.Policy{})
@@ -640,7 +640,7 @@ func TestDecisionIsAsOldAsItsOldestAnswer(t *testing.T) {
 	}
 }
 
-func TestZeroValuesDeny(t *testing.T) {
+func TestZeroValues_Deny(t *testing.T) {
 	t.Parallel()
 	if (decide.Decision{}).Outcome != decide.Deny {
 		t.Error("the zero Decision does not deny")
@@ -655,7 +655,7 @@ func TestZeroValuesDeny(t *testing.T) {
 	}
 }
 
-func TestMessagesNameWhatWasAskedForAndNeverAnOwner(t *testing.T) {
+func TestMessages_NameWhatWasAskedForAndNoOwner(t *testing.T) {
 	t.Parallel()
 	r := rules{T: t, version: newest}
 	for _, c := range []struct{ who, request, want string }{
@@ -698,7 +698,7 @@ func TestMessagesNameWhatWasAskedForAndNeverAnOwner(t *testing.T) {
 	}
 }
 
-func TestNamesOfOutcomesAreAClosedSet(t *testing.T) {
+func TestOutcomeNames_AreAClosedSet(t *testing.T) {
 	t.Parallel()
 	for outcome, want := range map[decide.Outcome]string{
 		decide.Deny: "deny", decide.Unavailable: "unavailable", decide.NotFound: "not_found", decide.Allow: "allow", 9: "outcome(9)",

@@ -10,7 +10,7 @@ import (
 
 const list = "GET /variables/keys"
 
-func TestVariableKeysAreListedByTasksOfATeam(t *testing.T) {
+func TestVariableKeys_AreListedByTasksOfATeam(t *testing.T) {
 	t.Parallel()
 	// An older upstream reads the variable named keys, which is team_b's.
 	r := rules{T: t, version: newest, policy: decide.Policy{MultiTeamKnown: true}}
@@ -25,7 +25,7 @@ func TestVariableKeysAreListedByTasksOfATeam(t *testing.T) {
 	r.allow(taskA, list, decide.SingleTeam)
 }
 
-func TestVariableKeysAreListedByFactsThatUpstreamShares(t *testing.T) {
+func TestVariableKeys_AreListedByFactsThatUpstreamShares(t *testing.T) {
 	t.Parallel()
 	known := decide.Policy{MultiTeamKnown: true}
 	signed := identity.TaskClaims{DagID: "dag_b"}
@@ -70,7 +70,7 @@ func TestVariableKeysAreListedByFactsThatUpstreamShares(t *testing.T) {
 	}
 }
 
-func TestWhatUpstreamFindsByFactsOfTheMomentIsAskedForAgain(t *testing.T) {
+func TestAskAgain_IsForWhatUpstreamFindsByCurrentFacts(t *testing.T) {
 	t.Parallel()
 	for request, want := range map[string]bool{
 		list:                                true,
@@ -89,7 +89,7 @@ func TestWhatUpstreamFindsByFactsOfTheMomentIsAskedForAgain(t *testing.T) {
 	}
 }
 
-func TestAssetOfSeveralOwnersWantsTheLeaveOfEach(t *testing.T) {
+func TestAsset_OfSeveralOwnersNeedsEachToAllowIt(t *testing.T) {
 	t.Parallel()
 	r := rules{T: t, version: newest}
 	for _, id := range []string{taskA, taskB} {

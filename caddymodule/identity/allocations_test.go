@@ -11,7 +11,7 @@ import (
 
 // The race detector allocates too, so this is not built with it.
 
-func TestAllocations(t *testing.T) {
+func TestVerify_Allocations(t *testing.T) {
 	w := newWorld(t, 100)
 	header := "Bearer " + token(t, claims())
 	if _, err := w.Verify(header); err != nil {

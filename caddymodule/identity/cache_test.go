@@ -26,7 +26,7 @@ func newWorld(tb testing.TB, cacheSize int) *world {
 	return w
 }
 
-func TestRememberedTokenStillExpires(t *testing.T) {
+func TestRememberedToken_StillExpires(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 100)
 	header := "Bearer " + token(t, claims())
@@ -45,7 +45,7 @@ func TestRememberedTokenStillExpires(t *testing.T) {
 	}
 }
 
-func TestRememberedTokenIsRefusedWhenTheClockIsSetBack(t *testing.T) {
+func TestRememberedToken_IsRefusedWhenTheClockIsSetBack(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 100)
 	header := "Bearer " + token(t, claims("iat", seconds(-100)))
@@ -62,7 +62,7 @@ func TestRememberedTokenIsRefusedWhenTheClockIsSetBack(t *testing.T) {
 	deny(identity.ErrIssuedInFuture)(t, task, err)
 }
 
-func TestNewKeysForgetEveryToken(t *testing.T) {
+func TestNewKeys_ForgetEveryToken(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 100)
 	first := w.keys.Load()
@@ -85,7 +85,7 @@ func TestNewKeysForgetEveryToken(t *testing.T) {
 	execution(t, task, err)
 }
 
-func TestRefusalIsNotRemembered(t *testing.T) {
+func TestRefusal_IsNotRemembered(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 100)
 	w.clock.Store(-60)
@@ -97,7 +97,7 @@ func TestRefusalIsNotRemembered(t *testing.T) {
 	execution(t, task, err)
 }
 
-func TestTokensOfTwoTasksAreNeverConfused(t *testing.T) {
+func TestTokens_OfTwoTasksAreNotConfused(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 8) // fewer than tokens: entries come and go
 	var group sync.WaitGroup

@@ -27,7 +27,7 @@ func refused(t *testing.T, v *identity.Verifier, token string, want error) {
 	}
 }
 
-func TestAlgNoneIsRefused(t *testing.T) {
+func TestAlgNone_IsRefused(t *testing.T) {
 	t.Parallel()
 	for _, alg := range []string{"none", "None", "NONE", "nOnE", ""} {
 		unsigned := encode(`{"alg":"`+alg+`","typ":"JWT"}`) + "." + encode(claims()) + "."
@@ -37,7 +37,7 @@ func TestAlgNoneIsRefused(t *testing.T) {
 	}
 }
 
-func TestAlgNoneIsRefusedEvenWhereItIsConfigured(t *testing.T) {
+func TestAlgNone_IsRefusedIfConfigured(t *testing.T) {
 	t.Parallel()
 	none := func(c *identity.Config) { c.Algorithms = []string{"none"} }
 	unsigned := sign(t, "none", jwt.UnsafeAllowNoneSignatureType, `{"alg":"none","kid":"rsa"}`, claims())
@@ -45,7 +45,7 @@ func TestAlgNoneIsRefusedEvenWhereItIsConfigured(t *testing.T) {
 	refused(t, verifier(keySet(t), none), unsigned, identity.ErrAlgorithm)
 }
 
-func TestHMACWithThePublicKeyAsSecretIsRefused(t *testing.T) {
+func TestHMAC_WithThePublicKeyAsSecretIsRefused(t *testing.T) {
 	t.Parallel()
 	der := must(x509.MarshalPKIXPublicKey(&rsaKey.PublicKey))
 	public := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
@@ -59,7 +59,7 @@ func TestHMACWithThePublicKeyAsSecretIsRefused(t *testing.T) {
 	}
 }
 
-func TestHMACWithAnEmptySecretIsRefused(t *testing.T) {
+func TestHMAC_WithAnEmptySecretIsRefused(t *testing.T) {
 	t.Parallel()
 	forged := sign(t, "HS512", []byte{}, hs512, claims())
 	refused(t, verifier(secretKeys(t)), forged, identity.ErrSignature)
@@ -67,7 +67,7 @@ func TestHMACWithAnEmptySecretIsRefused(t *testing.T) {
 	refused(t, verifier(&identity.Keys{}), forged, identity.ErrAlgorithm)
 }
 
-func TestHS256UnderTheHS512SecretIsRefused(t *testing.T) {
+func TestHS256_WithTheHS512SecretIsRefused(t *testing.T) {
 	t.Parallel()
 	for _, alg := range []string{"HS256", "HS384"} {
 		weaker := sign(t, alg, []byte(secret), `{"alg":"`+alg+`"}`, claims())
@@ -75,7 +75,7 @@ func TestHS256UnderTheHS512SecretIsRefused(t *testing.T) {
 	}
 }
 
-func TestConfiguredAlgorithmsAreTheOnlyOnes(t *testing.T) {
+func TestConfiguredAlgorithms_AreTheOnlyOnes(t *testing.T) {
 	t.Parallel()
 	only := func(names ...string) func(*identity.Config) {
 		return func(c *identity.Config) { c.Algorithms = names }
@@ -105,27 +105,27 @@ func TestConfiguredAlgorithmsAreTheOnlyOnes(t *testing.T) {
 	}
 }
 
-func TestAlgThatIsNotAStringIsRefused(t *testing.T) {
+func TestAlg_ThatIsNoStringIsRefused(t *testing.T) {
 	t.Parallel()
 	for _, header := range []string{`{}`, `null`, `{"alg":null}`, `{"alg":["HS512"]}`, `{"alg":1}`, `{"Alg":"HS512"}`, `{"alg":"hs512"}`, `{"alg":"HS512\u0000"}`} {
 		refused(t, verifier(secretKeys(t)), sign(t, "HS512", []byte(secret), header, claims()), identity.ErrAlgorithm)
 	}
 }
 
-func TestAlgGivenTwiceCountsAsTheLast(t *testing.T) {
+func TestAlg_SetTwiceCountsAsTheLast(t *testing.T) {
 	t.Parallel()
 	header := `{"alg":"HS512","alg":"none"}`
 	refused(t, verifier(secretKeys(t)), sign(t, "HS512", []byte(secret), header, claims()), identity.ErrAlgorithm)
 }
 
-func TestHeaderThatIsNotAnObjectIsRefused(t *testing.T) {
+func TestTokenHeader_ThatIsNoObjectIsRefused(t *testing.T) {
 	t.Parallel()
 	for _, header := range []string{``, `[]`, `"HS512"`, `{"alg":"HS512"`, hs512 + hs512} {
 		refused(t, verifier(secretKeys(t)), sign(t, "HS512", []byte(secret), header, claims()), identity.ErrMalformed)
 	}
 }
 
-func TestKidNamesNothingButALoadedKey(t *testing.T) {
+func TestKid_NamesOnlyALoadedKey(t *testing.T) {
 	t.Parallel()
 	for kid, want := range map[string]error{
 		`"../../../../dev/null"`:              identity.ErrUnknownKey,
@@ -148,7 +148,7 @@ func TestKidNamesNothingButALoadedKey(t *testing.T) {
 	refused(t, verifier(secretKeys(t)), sign(t, "HS512", []byte(secret), `{"alg":"HS512","kid":1}`, claims()), identity.ErrMalformed)
 }
 
-func TestKeysNamedInTheTokenAreNeverFetchedOrTrusted(t *testing.T) {
+func TestKeysInTheToken_AreNotFetchedOrTrusted(t *testing.T) {
 	t.Parallel()
 	var fetched atomic.Int32
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { fetched.Add(1) }))
@@ -171,7 +171,7 @@ func TestKeysNamedInTheTokenAreNeverFetchedOrTrusted(t *testing.T) {
 	}
 }
 
-func TestCriticalAndUnencodedHeadersAreRefused(t *testing.T) {
+func TestTokenHeader_CriticalOrUnencodedIsRefused(t *testing.T) {
 	t.Parallel()
 	for _, header := range []string{
 		`{"alg":"HS512","crit":["exp"],"exp":1}`, `{"alg":"HS512","crit":[]}`, `{"alg":"HS512","crit":null}`,
@@ -181,7 +181,7 @@ func TestCriticalAndUnencodedHeadersAreRefused(t *testing.T) {
 	}
 }
 
-func TestAudienceThatIsEmptyOrNestedIsRefused(t *testing.T) {
+func TestAudience_EmptyOrNestedIsRefused(t *testing.T) {
 	t.Parallel()
 	for _, aud := range []string{`""`, `[]`, `[""]`, `[null]`, `{}`, `[["` + audience + `"]]`, `{"` + audience + `":1}`, `false`, `0`} {
 		refused(t, verifier(secretKeys(t)), token(t, claims("aud", aud)), identity.ErrAudience)
@@ -190,7 +190,7 @@ func TestAudienceThatIsEmptyOrNestedIsRefused(t *testing.T) {
 	refused(t, verifier(secretKeys(t), empty), token(t, claims("aud", `""`)), identity.ErrAudience)
 }
 
-func TestExpThatIsNoDateIsRefused(t *testing.T) {
+func TestExp_ThatIsNoDateIsRefused(t *testing.T) {
 	t.Parallel()
 	for _, exp := range []string{
 		`"` + seconds(600) + `"`, `{}`, `[]`, `true`, `"never"`, `1e300`, `-1e300`, `1e400`, `253402300800`, `NaN`, `Infinity`, `-Infinity`, `0x7fffffff`,
@@ -203,7 +203,7 @@ func TestExpThatIsNoDateIsRefused(t *testing.T) {
 	}
 }
 
-func TestOfAClaimGivenTwiceTheLastCounts(t *testing.T) {
+func TestClaim_SetTwiceCountsAsTheLast(t *testing.T) {
 	t.Parallel()
 	other := "ffffffff-ffff-4fff-8fff-ffffffffffff"
 	base := strings.TrimSuffix(claims("-sub"), "}")
@@ -221,7 +221,7 @@ func TestOfAClaimGivenTwiceTheLastCounts(t *testing.T) {
 	refused(t, v, token(t, base+`,"sub":"`+taskID+`","\u0065xp":0}`), identity.ErrExpired)
 }
 
-func TestClaimInAnotherCaseIsAnotherClaim(t *testing.T) {
+func TestClaim_InAnotherCaseIsAnotherClaim(t *testing.T) {
 	t.Parallel()
 	v := verifier(secretKeys(t))
 	other := `"ffffffff-ffff-4fff-8fff-ffffffffffff"`
@@ -232,7 +232,7 @@ func TestClaimInAnotherCaseIsAnotherClaim(t *testing.T) {
 	refused(t, v, token(t, claims("-aud", "Aud", `"`+audience+`"`)), identity.ErrMissingClaim)
 }
 
-func TestWhiteSpaceAndPaddingInTheTokenAreRefused(t *testing.T) {
+func TestToken_WithWhitespaceOrPaddingIsRefused(t *testing.T) {
 	t.Parallel()
 	good := token(t, claims())
 	parts := strings.Split(good, ".")
@@ -251,7 +251,7 @@ func TestWhiteSpaceAndPaddingInTheTokenAreRefused(t *testing.T) {
 
 // The last letter of a 64-byte signature carries two bits that decode to
 // nothing: a lax decoder takes several spellings of one token.
-func TestAnotherSpellingOfTheSameSignatureIsRefused(t *testing.T) {
+func TestSignature_InAnotherEncodingIsRefused(t *testing.T) {
 	t.Parallel()
 	good := token(t, claims())
 	v := verifier(secretKeys(t))
@@ -264,7 +264,7 @@ func TestAnotherSpellingOfTheSameSignatureIsRefused(t *testing.T) {
 	}
 }
 
-func TestAnyNumberOfSegmentsButThreeIsRefused(t *testing.T) {
+func TestToken_HasThreeSegments(t *testing.T) {
 	t.Parallel()
 	good := token(t, claims())
 	v := verifier(secretKeys(t))
@@ -276,7 +276,7 @@ func TestAnyNumberOfSegmentsButThreeIsRefused(t *testing.T) {
 	}
 }
 
-func TestHugeTokenIsRefusedBeforeItIsRead(t *testing.T) {
+func TestToken_TooLongIsRefusedBeforeItIsRead(t *testing.T) {
 	t.Parallel()
 	v := verifier(secretKeys(t))
 	refused(t, v, strings.Repeat(".", 900_000), identity.ErrTooLarge)
@@ -289,7 +289,7 @@ func TestHugeTokenIsRefusedBeforeItIsRead(t *testing.T) {
 	refused(t, noKeys, "a", identity.ErrNoKeys)
 }
 
-func TestNestedJSONIsRefusedWithoutHarm(t *testing.T) {
+func TestNestedJSON_IsRefusedWithoutHarm(t *testing.T) {
 	t.Parallel()
 	v := verifier(secretKeys(t))
 	const depth = 2900
@@ -314,7 +314,7 @@ func TestNestedJSONIsRefusedWithoutHarm(t *testing.T) {
 
 // Go puts U+FFFD in the place of each of these, where Python refuses them or
 // keeps them apart.
-func TestTextThatGoAndPythonReadDifferentlyIsRefused(t *testing.T) {
+func TestText_ThatGoAndPythonReadDifferentlyIsRefused(t *testing.T) {
 	t.Parallel()
 	v := verifier(secretKeys(t))
 	for _, text := range []string{
@@ -332,7 +332,7 @@ func TestTextThatGoAndPythonReadDifferentlyIsRefused(t *testing.T) {
 	}
 }
 
-func TestEmptySignatureIsRefused(t *testing.T) {
+func TestSignature_EmptyIsRefused(t *testing.T) {
 	t.Parallel()
 	payload := encode(claims())
 	refused(t, verifier(secretKeys(t)), encode(hs512)+"."+payload+".", identity.ErrSignature)
@@ -346,7 +346,7 @@ func TestEmptySignatureIsRefused(t *testing.T) {
 	refused(t, verifier(keySet(t)), zero, identity.ErrSignature)
 }
 
-func TestAnotherKeysSignatureIsRefused(t *testing.T) {
+func TestSignature_OfAnotherKeyIsRefused(t *testing.T) {
 	t.Parallel()
 	_, other, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
@@ -358,7 +358,7 @@ func TestAnotherKeysSignatureIsRefused(t *testing.T) {
 	refused(t, verifier(secretKeys(t)), token(t, claims("aud", `"apache-airflow"`, "sub", `"1"`)), identity.ErrAudience)
 }
 
-func TestChangedTokenIsRefused(t *testing.T) {
+func TestToken_ChangedIsRefused(t *testing.T) {
 	t.Parallel()
 	v := verifier(secretKeys(t))
 	parts := strings.Split(token(t, claims()), ".")
@@ -367,7 +367,7 @@ func TestChangedTokenIsRefused(t *testing.T) {
 	refused(t, v, encode(`{"alg":"HS512"}`)+"."+parts[1]+"."+parts[2], identity.ErrSignature)
 }
 
-func TestWorkloadScopeIsKeptApart(t *testing.T) {
+func TestWorkloadScope_IsNotExecution(t *testing.T) {
 	t.Parallel()
 	v := verifier(secretKeys(t))
 	for range 2 { // the second time from memory

@@ -119,7 +119,7 @@ var (
 	workload  = allow(func(t identity.Task) bool { return t.Scope == identity.ScopeWorkload })
 )
 
-func TestHeader(t *testing.T) {
+func TestHeader_IsReadAsFastAPIReadsIt(t *testing.T) {
 	t.Parallel()
 	good := token(t, claims())
 	v := verifier(secretKeys(t))
@@ -154,7 +154,7 @@ func TestHeader(t *testing.T) {
 	}
 }
 
-func TestClaims(t *testing.T) {
+func TestClaims_AreCheckedAsByPyJWT(t *testing.T) {
 	t.Parallel()
 	keys := secretKeys(t)
 	for name, tc := range map[string]struct {
@@ -226,7 +226,7 @@ func TestClaims(t *testing.T) {
 	}
 }
 
-func TestIssuer(t *testing.T) {
+func TestIssuer_IsCheckedIfConfigured(t *testing.T) {
 	t.Parallel()
 	v := verifier(secretKeys(t), func(c *identity.Config) { c.Issuer = []string{"us", "them"} })
 	for name, tc := range map[string]struct {
@@ -249,7 +249,7 @@ func TestIssuer(t *testing.T) {
 	}
 }
 
-func TestSubjectIsReadAsPydanticReadsIt(t *testing.T) {
+func TestSubject_IsReadAsPydanticReadsIt(t *testing.T) {
 	t.Parallel()
 	v := verifier(secretKeys(t))
 	bare := strings.ReplaceAll(taskID, "-", "")
@@ -287,7 +287,7 @@ func TestSubjectIsReadAsPydanticReadsIt(t *testing.T) {
 	}
 }
 
-func TestClaimed(t *testing.T) {
+func TestTaskClaims_AreReturned(t *testing.T) {
 	t.Parallel()
 	v := verifier(secretKeys(t))
 	says := func(want identity.TaskClaims) judgement {
@@ -324,7 +324,7 @@ func TestClaimed(t *testing.T) {
 	}
 }
 
-func TestZeroValuesDeny(t *testing.T) {
+func TestZeroValues_Deny(t *testing.T) {
 	t.Parallel()
 	good := "Bearer " + token(t, claims())
 	clock := func() time.Time { return now }
@@ -356,7 +356,7 @@ func TestZeroValuesDeny(t *testing.T) {
 	}
 }
 
-func TestReasonsAreDistinctLabels(t *testing.T) {
+func TestReasons_AreDistinctLabels(t *testing.T) {
 	t.Parallel()
 	seen := map[string]error{}
 	messages := map[string]bool{}
@@ -380,7 +380,7 @@ func TestReasonsAreDistinctLabels(t *testing.T) {
 	}
 }
 
-func TestScopeNames(t *testing.T) {
+func TestScope_HasAName(t *testing.T) {
 	t.Parallel()
 	for scope, want := range map[identity.Scope]string{
 		0: "scope(0)", identity.ScopeExecution: "execution", identity.ScopeWorkload: "workload", identity.ScopeCallback: "callback", 9: "scope(9)",

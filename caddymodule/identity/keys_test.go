@@ -80,7 +80,7 @@ MCowBQYDK2VwAyEArJYD0yyF+xZoCnSMY+/vmBjW4bXkxuTpzfFRfGq8kUI=
 		".hiiKN1SdM1rY4ucU4JI2zmox4YficWrtIjkJLsO0TZBu-OWtxco1hz08GFxI9sH-jVbblxksH47MGplah1INSA"
 )
 
-func TestAirflowsOwnTokensPass(t *testing.T) {
+func TestAirflowsTokens_Pass(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		keys  *identity.Keys
@@ -98,7 +98,7 @@ func TestAirflowsOwnTokensPass(t *testing.T) {
 	}
 }
 
-func TestPEM(t *testing.T) {
+func TestParsePEM_ReadsEveryKey(t *testing.T) {
 	t.Parallel()
 	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
 	certificate := must(x509.CreateCertificate(rand.Reader, template, template, &rsaKey.PublicKey, rsaKey))
@@ -137,7 +137,7 @@ func TestPEM(t *testing.T) {
 	}
 }
 
-func TestPEMThatCannotServe(t *testing.T) {
+func TestParsePEM_RefusesWhatIsNoKey(t *testing.T) {
 	t.Parallel()
 	wrap := func(kind, der string) string {
 		return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: []byte(der)}))
@@ -180,7 +180,7 @@ func jwk(key crypto.PublicKey, change map[string]any) map[string]any {
 
 func jwks(keys ...any) []byte { return must(json.Marshal(map[string]any{"keys": keys})) }
 
-func TestJWKS(t *testing.T) {
+func TestParseJWKS_ReadsEveryKey(t *testing.T) {
 	t.Parallel()
 	thumb := encode(string(must((&jose.JSONWebKey{Key: edKey.Public()}).Thumbprint(crypto.SHA256))))
 	private := map[string]any{}
@@ -233,7 +233,7 @@ func TestJWKS(t *testing.T) {
 	}
 }
 
-func TestJWKSThatCannotServe(t *testing.T) {
+func TestParseJWKS_RefusesInvalidSets(t *testing.T) {
 	t.Parallel()
 	good := jwk(edKey.Public(), map[string]any{"kid": "a"})
 	for name, tc := range map[string]struct {
@@ -265,7 +265,7 @@ func TestJWKSThatCannotServe(t *testing.T) {
 	}
 }
 
-func TestKeyIsPinnedToItsAlgorithm(t *testing.T) {
+func TestKey_IsPinnedToItsAlgorithm(t *testing.T) {
 	t.Parallel()
 	short := &rsa.PublicKey{N: new(big.Int).Lsh(big.NewInt(1), 511), E: 65537}
 	p384 := must(ecdsa.GenerateKey(elliptic.P384(), rand.Reader))
@@ -300,7 +300,7 @@ func TestKeyIsPinnedToItsAlgorithm(t *testing.T) {
 	}
 }
 
-func TestSecretThatCannotServe(t *testing.T) {
+func TestNewSecret_RefusesInvalidSecrets(t *testing.T) {
 	t.Parallel()
 	for name, content := range map[string]string{"empty": "", "a public key": airflowRSA} {
 		if _, err := identity.NewSecret([]byte(content)); err == nil {

@@ -112,7 +112,7 @@ func open(t *testing.T, opts keyring.Options, transport http.RoundTripper) (*key
 	return keys, logs
 }
 
-func TestKeysAreReadFromWhereTheOptionsSay(t *testing.T) {
+func TestKeys_AreReadFromWhereTheOptionsSay(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	jwks := write(t, filepath.Join(dir, "jwks.json"), keySetOf(t, 1, 2))
@@ -171,7 +171,7 @@ func TestKeysAreReadFromWhereTheOptionsSay(t *testing.T) {
 	}
 }
 
-func TestKeysThatCannotServeAreAnErrorAtStart(t *testing.T) {
+func TestInvalidKeys_AreAnErrorAtStart(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	file := func(content string) string {
@@ -249,7 +249,7 @@ func TestKeysThatCannotServeAreAnErrorAtStart(t *testing.T) {
 	}
 }
 
-func TestKeyFileIsFollowed(t *testing.T) {
+func TestKeyFile_IsFollowed(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
@@ -301,7 +301,7 @@ func TestKeyFileIsFollowed(t *testing.T) {
 
 // Airflow signs with every byte that it is given, so a line break at the end of a
 // file counts, and is told, because it is often there by mistake.
-func TestKeysOfASecretFileKeepItsLastLineBreak(t *testing.T) {
+func TestSecretFile_KeepsItsLastLineBreak(t *testing.T) {
 	t.Parallel()
 	path := write(t, filepath.Join(t.TempDir(), "secret"), "first\n")
 	synctest.Test(t, func(t *testing.T) {
@@ -326,7 +326,7 @@ func TestKeysOfASecretFileKeepItsLastLineBreak(t *testing.T) {
 }
 
 // Kubernetes mounts a secret as links to a folder, and swaps the folder's link.
-func TestKeyFileBehindASwappedLinkIsFollowed(t *testing.T) {
+func TestKeyFile_IsFollowedThroughASwappedLink(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	for version, content := range map[string]string{"v1": "first", "v2": "other"} {
@@ -357,7 +357,7 @@ func TestKeyFileBehindASwappedLinkIsFollowed(t *testing.T) {
 	})
 }
 
-func TestTokenUnderANewKeyOfAFileIsNotRefused(t *testing.T) {
+func TestKeyFile_NewKeyVerifiesAtOnce(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	for name, rotation := range map[string]struct {
@@ -411,7 +411,7 @@ func TestTokenUnderANewKeyOfAFileIsNotRefused(t *testing.T) {
 	}
 }
 
-func TestSecretThatIsSetIsNotReadAgain(t *testing.T) {
+func TestSecret_IsNotReadAgain(t *testing.T) {
 	t.Parallel()
 	keys, _ := open(t, keyring.Options{Secret: "first"}, nil)
 	defer keys.Close()
@@ -458,7 +458,7 @@ func (s *keyServer) RoundTrip(r *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: status, Body: io.NopCloser(strings.NewReader(body)), Header: http.Header{}, Request: r}, nil
 }
 
-func TestJWKSURLThatIsDownAtStartIsTriedAgain(t *testing.T) {
+func TestJWKSURL_DownAtStartIsTriedAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		server := &keyServer{err: errors.New("connection refused")}
@@ -495,7 +495,7 @@ func TestJWKSURLThatIsDownAtStartIsTriedAgain(t *testing.T) {
 	})
 }
 
-func TestJWKSURLIsReadEveryHour(t *testing.T) {
+func TestJWKSURL_IsReadEveryHour(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		server := &keyServer{status: http.StatusOK, body: keySetOf(t, 1)}
@@ -542,7 +542,7 @@ func TestJWKSURLIsReadEveryHour(t *testing.T) {
 	})
 }
 
-func TestUnknownKidFetchesOnceForAll(t *testing.T) {
+func TestUnknownKid_FetchesOnceForAll(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		server := &keyServer{status: http.StatusOK, body: keySetOf(t, 1)}
@@ -579,7 +579,7 @@ func TestUnknownKidFetchesOnceForAll(t *testing.T) {
 	})
 }
 
-func TestUnknownKidWaitsNoLongerThanTheRequest(t *testing.T) {
+func TestUnknownKid_WaitsNoLongerThanTheRequest(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		server := &keyServer{status: http.StatusOK, body: keySetOf(t, 1)}
@@ -614,7 +614,7 @@ func TestUnknownKidWaitsNoLongerThanTheRequest(t *testing.T) {
 	})
 }
 
-func TestJWKSURLThatHangsTimesOut(t *testing.T) {
+func TestJWKSURL_ThatHangsTimesOut(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
@@ -629,7 +629,7 @@ func TestJWKSURLThatHangsTimesOut(t *testing.T) {
 	})
 }
 
-func TestUnusableKeysOfAJWKSAreLogged(t *testing.T) {
+func TestJWKS_UnusableKeysAreLogged(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		body := strings.Replace(keySetOf(t, 1), `"keys":[`, `"keys":[{"kty":"new","kid":"n"},`, 1)
@@ -645,7 +645,7 @@ func TestUnusableKeysOfAJWKSAreLogged(t *testing.T) {
 }
 
 // Over a real connection: what the server may not do to us.
-func TestJWKSServerIsNotTrusted(t *testing.T) {
+func TestJWKSServer_IsNotTrusted(t *testing.T) {
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	elsewhere := 0
 	mux := http.NewServeMux()

@@ -20,7 +20,7 @@ var cases = []struct {
 	{"unlisted", route.Request{Method: "GET", Path: "/nothing/here"}, 0},
 }
 
-func TestFindAllocatesOnlyToDecode(t *testing.T) {
+func TestFind_AllocatesOnlyToDecode(t *testing.T) {
 	for _, c := range cases {
 		got := testing.AllocsPerRun(100, func() { _, _ = route.Find(c.request) })
 		if got > c.allocs {
@@ -31,7 +31,7 @@ func TestFindAllocatesOnlyToDecode(t *testing.T) {
 
 // What a path costs that is outside the mount must not grow with how often the
 // mount's name is in it: a client without a token can send 8 KiB of names.
-func TestLocateTidiesNoPathOfNamesOverAndOver(t *testing.T) {
+func TestLocate_CleansAPathOnce(t *testing.T) {
 	for name, path := range map[string]string{
 		"as many as pass": "/ui" + strings.Repeat("/execution", 8) + strings.Repeat("/x", 4000) + "//x",
 		"nothing else":    "/ui" + strings.Repeat("/execution", 800) + "//x",

@@ -18,7 +18,7 @@ func servedBy(t *testing.T, versions string, rows ...string) (route.Release, err
 	return route.ReadRelease(strings.NewReader(text))
 }
 
-func TestWhatTheTableLacksOfARelease(t *testing.T) {
+func TestCompare_NamesMissingRows(t *testing.T) {
 	t.Parallel()
 	const known = "2025-04-11 2025-11-05 2026-06-30"
 	for _, c := range []struct {
@@ -77,7 +77,7 @@ func TestWhatTheTableLacksOfARelease(t *testing.T) {
 	}
 }
 
-func TestWhatTheTableHasBeyondARelease(t *testing.T) {
+func TestCompare_NamesExtraRows(t *testing.T) {
 	t.Parallel()
 	release, err := servedBy(t, "2026-06-30",
 		"GET|/variables/{variable_key}|2026-06-30|||execution|", "GET|/variables/keys|2026-06-30||prefix|execution|",
@@ -99,7 +99,7 @@ func TestWhatTheTableHasBeyondARelease(t *testing.T) {
 	}
 }
 
-func TestReleasesThatCannotBeRead(t *testing.T) {
+func TestCompare_RefusesInvalidFiles(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ text, want string }{
 		"nothing":             {"", "there are none"},

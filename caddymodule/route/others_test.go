@@ -10,10 +10,10 @@ import (
 	"github.com/dagfence/dagfence/caddymodule/route"
 )
 
-// TestWhatAirflowServesBesideTheExecutionAPIIsOutside fills the paths of Airflow's
+// TestOtherAPIs_AreOutsideTheMount fills the paths of Airflow's
 // public API, of its UI and its static files with names like the mount's. The UI's
 // own pages are below "/".
-func TestWhatAirflowServesBesideTheExecutionAPIIsOutside(t *testing.T) {
+func TestOtherAPIs_AreOutsideTheMount(t *testing.T) {
 	t.Parallel()
 	file, err := os.Open("testdata/others-3.3.2.txt")
 	if err != nil {

@@ -46,7 +46,7 @@ func reads(t *testing.T, method, target, version string) string {
 	return strings.Join(lines, "; ")
 }
 
-func TestRequestIsReadAsAirflowReadsIt(t *testing.T) {
+func TestRequest_IsReadAsAirflowReadsIt(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ request, version, want string }{
 		{"GET /health", newest, "public read"},
@@ -141,7 +141,7 @@ func TestRequestIsReadAsAirflowReadsIt(t *testing.T) {
 	}
 }
 
-func TestVersionPicksTheRouteAndOlderUpstreamsCount(t *testing.T) {
+func TestAPIVersion_PicksTheRouteAndOlderUpstreamsCount(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ request, version, want string }{
 		// Up to 2025-11-05 this reads the variable named keys. A release that
@@ -177,7 +177,7 @@ func TestVersionPicksTheRouteAndOlderUpstreamsCount(t *testing.T) {
 	}
 }
 
-func TestEmptyVersionHeaderIsRefused(t *testing.T) {
+func TestAPIVersion_EmptyIsRefused(t *testing.T) {
 	t.Parallel()
 	_, err := route.Find(route.Request{Method: "GET", Path: "/variables/x", HasAPIVersion: true})
 	var refused *route.Error
@@ -186,7 +186,7 @@ func TestEmptyVersionHeaderIsRefused(t *testing.T) {
 	}
 }
 
-func TestWhatTwoParsersReadDifferentlyIsRefused(t *testing.T) {
+func TestRequest_ReadDifferentlyByTwoParsersIsRefused(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ target, want string }{
 		{"//variables/x", "bad_path"},
@@ -231,7 +231,7 @@ func TestWhatTwoParsersReadDifferentlyIsRefused(t *testing.T) {
 	}
 }
 
-func TestMountIsFoundWhereUpstreamFindsIt(t *testing.T) {
+func TestMount_IsFoundWhereUpstreamFindsIt(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		mount   route.Mount
@@ -286,10 +286,10 @@ func TestMountIsFoundWhereUpstreamFindsIt(t *testing.T) {
 	}
 }
 
-// TestMatchingAgreesWithStarlettesExpressions checks the matcher against the
+// TestMatch_AgreesWithStarlette checks the matcher against the
 // regular expressions that Starlette compiles from the same patterns, over
 // random paths made of pieces that such paths are made of.
-func TestMatchingAgreesWithStarlettesExpressions(t *testing.T) {
+func TestMatch_AgreesWithStarlette(t *testing.T) {
 	t.Parallel()
 	type expression struct {
 		route.Route

@@ -27,7 +27,7 @@ func readRelease(t *testing.T, version string) route.Release {
 	return release
 }
 
-func TestTableHasEveryRouteOfAirflow(t *testing.T) {
+func TestTable_HasEveryRouteOfAirflow(t *testing.T) {
 	t.Parallel()
 	for _, version := range releases {
 		t.Run(version, func(t *testing.T) {
@@ -40,7 +40,7 @@ func TestTableHasEveryRouteOfAirflow(t *testing.T) {
 	}
 }
 
-func TestTableHasNothingThatNoReleaseHas(t *testing.T) {
+func TestTable_HasOnlyRoutesOfAirflow(t *testing.T) {
 	t.Parallel()
 	type bounds struct{ since, until string }
 	seen := map[string]bounds{}
@@ -84,7 +84,7 @@ func plain(r route.Route) string {
 	return r.Method + " " + strings.ReplaceAll(r.Pattern, ":path}", "}")
 }
 
-func TestEveryRouteSaysWhatItTouches(t *testing.T) {
+func TestRoute_HasKindAndAction(t *testing.T) {
 	t.Parallel()
 	for _, r := range route.Table() {
 		name := r.Method + " " + r.Pattern
@@ -106,7 +106,7 @@ func TestEveryRouteSaysWhatItTouches(t *testing.T) {
 	}
 }
 
-func TestScopesThatAnEndpointTakes(t *testing.T) {
+func TestRoute_HasItsScopes(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		scopes string
@@ -125,7 +125,7 @@ func TestScopesThatAnEndpointTakes(t *testing.T) {
 	}
 }
 
-func TestNamesOfKindsAndActionsAreClosedSets(t *testing.T) {
+func TestKindAndActionNames_AreClosedSets(t *testing.T) {
 	t.Parallel()
 	for kind, want := range map[route.Kind]string{0: "none", route.Public: "public", route.Asset: "asset", 99: "kind(99)"} {
 		if got := kind.String(); got != want {

@@ -11,7 +11,7 @@ import (
 )
 
 // Where a URL leads, as SQLAlchemy's psycopg dialects and libpq have it.
-func TestPostgresURLsNameServers(t *testing.T) {
+func TestPostgresURL_NamesServers(t *testing.T) {
 	t.Parallel()
 	for url, want := range map[string]string{
 		"postgresql+psycopg2://u@/db?host=/cloudsql/proj:region:inst":                   "/cloudsql/proj:region:inst 5432",

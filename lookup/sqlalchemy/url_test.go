@@ -8,7 +8,7 @@ import (
 	"github.com/dagfence/dagfence/lookup/sqlalchemy"
 )
 
-func TestPostgresURLs(t *testing.T) {
+func TestPostgresURL_IsReadAsBySQLAlchemy(t *testing.T) {
 	t.Parallel()
 	type want struct {
 		host     string

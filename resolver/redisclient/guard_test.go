@@ -12,7 +12,7 @@ import (
 	"github.com/dagfence/dagfence/tests/services"
 )
 
-func TestRedisIsReadAsFarAsItsRepliesAreInProportion(t *testing.T) {
+func TestGuard_RefusesOversizedReplies(t *testing.T) {
 	t.Parallel()
 	const mega = 1 << 20
 	nested := func(depth int) string { return strings.Repeat("*1\r\n", depth) + ":1\r\n" }

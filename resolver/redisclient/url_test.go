@@ -11,7 +11,7 @@ import (
 	"github.com/dagfence/dagfence/resolver/resolvertest"
 )
 
-func TestOpen(t *testing.T) {
+func TestOpen_ReadsEveryURL(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	resolvertest.Certificates(t, dir)
@@ -66,7 +66,7 @@ func TestOpen(t *testing.T) {
 	}
 }
 
-func TestOpenSaysWhatIsWrongAndNoPassword(t *testing.T) {
+func TestOpen_ErrorsNameTheFixAndNoPassword(t *testing.T) {
 	t.Parallel()
 	const hidden = "hunter2"
 	for url, mentions := range map[string]string{

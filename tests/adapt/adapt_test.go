@@ -26,7 +26,7 @@ import (
 
 // Each file holds a Caddyfile, a line of dashes, and the JSON or the beginning
 // of the error that it becomes.
-func TestAdapt(t *testing.T) {
+func TestAdapt_MatchesTheGoldenFiles(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("testdata/*.caddyfiletest")
 	if err != nil || len(files) == 0 {

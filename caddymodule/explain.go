@@ -86,7 +86,7 @@ func Explain(ctx context.Context, settings config.Config, asked ExplainRequest) 
 	if asked.TaskID == "" {
 		h.keys.Renew(ctx, identity.ErrUnknownKey) // a JWKS is otherwise fetched in the background
 	}
-	e := explainer{Explanation: new(Explanation), h: h, given: given, settings: settings, origins: origins}
+	e := explainer{Explanation: new(Explanation), h: h, settings: settings, effective: settings.Effective(given, origins)}
 	source, _, closeSource, err := setup.OpenSource(settings, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return nil, err
@@ -123,11 +123,9 @@ func (a *ExplainRequest) request(ctx context.Context) (*http.Request, error) {
 type explainer struct {
 	*Explanation
 
-	h *Handler
-	// given are the settings as they are configured, and settings the complete ones.
-	given     config.Config
+	h         *Handler
 	settings  config.Config
-	origins   config.Origins
+	effective map[string]config.Setting
 	directory *lookup.Directory
 }
 
@@ -299,11 +297,7 @@ func (e *explainer) compare(r *http.Request, j *result) {
 		}
 		if !seen[other.option] {
 			seen[other.option] = true
-			origin := cmp.Or(e.origins[other.option], "the default")
-			if *other.of(&e.given) != "" {
-				origin = "configured"
-			}
-			e.DecidedBy = append(e.DecidedBy, fmt.Sprintf("%s %s (%s)", other.option, was, origin))
+			e.DecidedBy = append(e.DecidedBy, fmt.Sprintf("%s %s (%s)", other.option, was, e.effective[other.option].From))
 		}
 		e.Alternatives = append(e.Alternatives, other.option+" "+other.value)
 	}

@@ -87,6 +87,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return err
 	}
 	h.apply(settings)
+	h.logger.Info("effective settings", zap.Any("settings", settings.Effective(h.Config, origins)))
 	h.warn(settings, origins)
 	h.warnOfForwardProxy(ctx)
 	if h.metrics, err = newMetrics(ctx.GetMetricsRegistry()); err != nil {

@@ -65,18 +65,18 @@ func TestEffective_HasNoSecret(t *testing.T) {
 }
 
 func fill(v reflect.Value, text string) {
-	switch v.Kind() {
-	case reflect.String:
+	if v.Kind() == reflect.String {
 		v.SetString(text)
-	case reflect.Struct:
+	}
+	if v.Kind() == reflect.Pointer {
+		v.Set(reflect.New(v.Type().Elem()))
+		fill(v.Elem(), text)
+	}
+	if v.Kind() == reflect.Struct {
 		for i := range v.NumField() {
 			if v.Type().Field(i).IsExported() {
 				fill(v.Field(i), text)
 			}
 		}
-	case reflect.Pointer:
-		v.Set(reflect.New(v.Type().Elem()))
-		fill(v.Elem(), text)
-	default:
 	}
 }

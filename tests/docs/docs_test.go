@@ -111,6 +111,34 @@ func anchors(page string) (ids []string) {
 	return ids
 }
 
+// A cell of several sentences belongs in a list below its table. Links do not count
+// with their targets.
+func TestTables_HaveShortCells(t *testing.T) {
+	t.Parallel()
+	const longest = 200
+	target, cells := regexp.MustCompile(`\]\([^)]*\)`), 0
+	for path, content := range files(t, ".md") {
+		code := false
+		for line := range strings.Lines(content) {
+			if strings.HasPrefix(line, "```") {
+				code = !code
+			}
+			if code || !strings.HasPrefix(line, "|") {
+				continue
+			}
+			for cell := range strings.SplitSeq(target.ReplaceAllString(line, "]"), "|") {
+				cells++
+				if cell = strings.TrimSpace(cell); len([]rune(cell)) > longest {
+					t.Errorf("%s: a cell of %d characters, more than %d: %s", path, len([]rune(cell)), longest, cell)
+				}
+			}
+		}
+	}
+	if cells < 1000 {
+		t.Errorf("only %d cells were found", cells)
+	}
+}
+
 func TestReadme_IsShort(t *testing.T) {
 	t.Parallel()
 	content, err := os.ReadFile(filepath.Join(root, "README.md"))

@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/dagfence/dagfence/caddymodule/route"
+	"github.com/dagfence/dagfence/lookup"
 	"github.com/dagfence/dagfence/resolver"
 )
 
@@ -55,13 +56,14 @@ func newMetrics(registry *prometheus.Registry) (*metrics, error) {
 			Help: "Owners that were invalidated before their TTL, by cause.",
 		}, []string{"cause"}),
 	}
-	var errs [6]error
+	var errs [7]error
 	m.decisions, errs[0] = registered(registry, m.decisions)
 	m.duration, errs[1] = registered(registry, m.duration)
 	m.cacheRequests, errs[2] = registered(registry, m.cacheRequests)
 	m.lookups, errs[3] = registered(registry, m.lookups)
 	m.invalidations, errs[4] = registered(registry, m.invalidations)
 	m.ignoredDenials, errs[5] = newIgnoredDenials(registry)
+	_, errs[6] = registered(registry, lookup.OwnershipFileGauge(func() error { return ownershipError(registry) }))
 	m.cache = make(map[cacheRequest]prometheus.Counter)
 	for _, tier := range []resolver.Tier{resolver.TierMemory, resolver.TierRedis} {
 		for _, result := range []string{

@@ -15,6 +15,7 @@ import (
 
 	"github.com/dagfence/dagfence/caddymodule/identity"
 	"github.com/dagfence/dagfence/config"
+	"github.com/dagfence/dagfence/lookup"
 	"github.com/dagfence/dagfence/resolver"
 	"github.com/dagfence/dagfence/setup"
 )
@@ -70,7 +71,17 @@ func (sharedVerifier) Destruct() error { return nil }
 // sharedChain is a chain of resolvers in the pool.
 type sharedChain struct {
 	*resolver.Chain
+	source      resolver.Resolver
 	closeSource func()
+}
+
+// ownershipError returns why the ownership file of an embedded directory is not in
+// force.
+func (c *sharedChain) ownershipError() error {
+	if directory, embedded := c.source.(*lookup.Directory); embedded {
+		return directory.OwnershipError()
+	}
+	return nil
 }
 
 // Destruct implements caddy.Destructor.
@@ -147,7 +158,7 @@ func newSharedChain(settings config.Config, seal []byte) (*sharedChain, error) {
 		closeSource()
 		return nil, err
 	}
-	opened := &sharedChain{chain, closeSource}
+	opened := &sharedChain{chain, source, closeSource}
 	chains.add(opened)
 	return opened, nil
 }

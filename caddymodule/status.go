@@ -15,12 +15,27 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/dagfence/dagfence/caddymodule/startup"
+	"github.com/dagfence/dagfence/lookup"
 )
 
 func init() {
 	caddy.RegisterModule(Status{})
 	httpcaddyfile.RegisterHandlerDirective("dagfence_status", parseStatus)
 	httpcaddyfile.RegisterDirectiveOrder("dagfence_status", httpcaddyfile.Before, "respond")
+}
+
+// fencesOf returns the fences of a configuration.
+func fencesOf(configuration *prometheus.Registry) []*Handler {
+	return slices.DeleteFunc(fences.list(), func(h *Handler) bool { return h.configuration != configuration })
+}
+
+// ownershipError returns why an ownership file of the configuration is not in force.
+func ownershipError(configuration *prometheus.Registry) error {
+	var errs []error
+	for _, h := range fencesOf(configuration) {
+		errs = append(errs, h.chain.ownershipError())
+	}
+	return errors.Join(errs...)
 }
 
 // ready returns nil if the configuration has a fence, all its fences are ready, and
@@ -30,7 +45,7 @@ func ready(ctx context.Context, configuration *prometheus.Registry) error {
 	if caddy.Exiting() {
 		return errors.New("shutting down")
 	}
-	handlers := slices.DeleteFunc(fences.list(), func(h *Handler) bool { return h.configuration != configuration })
+	handlers := fencesOf(configuration)
 	if len(handlers) == 0 {
 		return errors.New("no fence is configured")
 	}
@@ -63,6 +78,10 @@ func (Status) CaddyModule() caddy.ModuleInfo {
 // Provision finds the metrics of the configuration.
 func (s *Status) Provision(ctx caddy.Context) (err error) {
 	s.configuration = ctx.GetMetricsRegistry()
+	_, err = registered(s.configuration, lookup.ReadyGauge(func() error { return ready(ctx, s.configuration) }))
+	if err != nil {
+		return err
+	}
 	s.metrics = promhttp.HandlerFor(s.configuration, promhttp.HandlerOpts{})
 	s.startup, err = startup.Join(ctx)
 	return err

@@ -25,12 +25,12 @@ func (o Options) At(now func() time.Time) Options {
 
 // NewHandlerOf serves a stand-in for a directory.
 func NewHandlerOf(d directory, token string) http.Handler {
-	return newHandler(d, func() []string { return []string{token} }, false, newMetrics(), slog.New(slog.DiscardHandler))
+	return newHandler(d, func() []string { return []string{token} }, false, newMetrics(d), slog.New(slog.DiscardHandler))
 }
 
 // NewLoggedHandlerOf serves a stand-in for a directory, and logs.
 func NewLoggedHandlerOf(d directory, logger *slog.Logger) http.Handler {
-	return newHandler(d, nil, false, newMetrics(), logger)
+	return newHandler(d, nil, false, newMetrics(d), logger)
 }
 
 // MetricNames returns the names of the service's own metrics, sorted.

@@ -220,6 +220,25 @@ func TestHandler_AnswersProbes(t *testing.T) {
 	}
 }
 
+func TestHandler_ServesTheStateOfTheDirectoryAsMetrics(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		directory standIn
+		want      []string
+	}{
+		"healthy":   {standIn{}, []string{"dagfence_ready 1", "dagfence_ownership_file_valid 1"}},
+		"not ready": {standIn{notReady: errors.New("gone")}, []string{"dagfence_ready 0", "dagfence_ownership_file_valid 1"}},
+		"bad file":  {standIn{stale: errors.New("line 3")}, []string{"dagfence_ready 1", "dagfence_ownership_file_valid 0"}},
+	} {
+		metrics := request(t, lookup.NewHandlerOf(c.directory, bearer), "GET", "/metrics", "").Body.String()
+		for _, want := range c.want {
+			if !strings.Contains(metrics, "\n"+want+"\n") {
+				t.Errorf("%s: the metrics lack %q", name, want)
+			}
+		}
+	}
+}
+
 func TestHandler_AnswersAPanicWith500(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer

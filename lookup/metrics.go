@@ -20,7 +20,7 @@ type metrics struct {
 	invalidations *prometheus.CounterVec
 }
 
-func newMetrics() *metrics {
+func newMetrics(d directory) *metrics {
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
@@ -37,9 +37,32 @@ func newMetrics() *metrics {
 			Help: "Keys invalidated in every cache, by cause.",
 		}, []string{"cause"}),
 	}
-	m.registry.MustRegister(m.duration, m.questions, m.invalidations, collectors.NewBuildInfoCollector(),
+	m.registry.MustRegister(ReadyGauge(func() error { return d.Ready(context.Background()) }), OwnershipFileGauge(d.OwnershipError),
+		m.duration, m.questions, m.invalidations, collectors.NewBuildInfoCollector(),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
+}
+
+// ReadyGauge returns the metric of readiness: 1 while notReady returns nil.
+func ReadyGauge(notReady func() error) prometheus.Collector {
+	return errorGauge("dagfence_ready", "1 while /ready answers 200, else 0.", notReady)
+}
+
+// OwnershipFileGauge returns the metric of the ownership file: 1 while invalid
+// returns nil.
+func OwnershipFileGauge(invalid func() error) prometheus.Collector {
+	return errorGauge("dagfence_ownership_file_valid",
+		"0 while the ownership file is invalid and its last good contents stay in force, else 1.", invalid)
+}
+
+// errorGauge is 1 while the function returns nil, else 0.
+func errorGauge(name, help string, failed func() error) prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 {
+		if failed() != nil {
+			return 0
+		}
+		return 1
+	})
 }
 
 func (m *metrics) observe(questions []resolver.Question, answers []resolver.Answer, took time.Duration) {

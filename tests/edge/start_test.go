@@ -116,6 +116,7 @@ func TestStatus_Site(t *testing.T) {
 		`dagfence_decision_duration_seconds_count 2`,
 		`dagfence_cache_requests_total{result="miss",tier="memory"}`,
 		`dagfence_lookup_duration_seconds_count{outcome="found",source="lookup"}`,
+		"\ndagfence_ready 1\n", "\ndagfence_ownership_file_valid 1\n",
 	} {
 		if !strings.Contains(metrics, want) {
 			t.Errorf("the metrics lack %s", want)
@@ -136,6 +137,9 @@ func TestStatus_Site(t *testing.T) {
 	e.denied(t, taskA, "GET /variables/var_x")
 	if code, body := status("/ready"); code != http.StatusServiceUnavailable {
 		t.Errorf("/ready after the source denied: %d %s, want 503", code, body)
+	}
+	if _, metrics := status("/metrics"); !strings.Contains(metrics, "\ndagfence_ready 0\n") {
+		t.Error("dagfence_ready is not 0 after the source denied")
 	}
 	if code, _ := status("/live"); code != http.StatusOK {
 		t.Errorf("/live: %d", code)

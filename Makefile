@@ -32,9 +32,9 @@ LIST_LICENCES = GOFLAGS=-tags=$$(sed -n "s/^tags=//p" scripts/build) go run ./sc
 
 # Tests that drive the binary, and real servers: most of their time they wait, and
 # the race detector has nothing to see in them.
-DRIVING := ./tests/airflow ./tests/faults ./tests/image ./tests/scale ./tests/starts
+DRIVING := ./tests/airflow ./tests/faults ./tests/image ./tests/monitoring ./tests/scale ./tests/starts
 # All other packages that have tests.
-TESTED = $$(go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' ./... | grep -vE '/tests/(airflow|faults|image|scale|starts)$$')
+TESTED = $$(go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' ./... | grep -vE '/tests/(airflow|faults|image|monitoring|scale|starts)$$')
 
 # What decides is covered above this many per cent, each package by its own tests.
 COVERAGE := 90

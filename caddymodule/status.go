@@ -78,7 +78,7 @@ func (Status) CaddyModule() caddy.ModuleInfo {
 // Provision finds the metrics of the configuration.
 func (s *Status) Provision(ctx caddy.Context) (err error) {
 	s.configuration = ctx.GetMetricsRegistry()
-	_, err = registered(s.configuration, lookup.ReadyGauge(func() error { return ready(ctx, s.configuration) }))
+	_, err = registered(s.configuration, lookup.ReadyGauge(func(ctx context.Context) error { return ready(ctx, s.configuration) }))
 	if err != nil {
 		return err
 	}

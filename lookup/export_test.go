@@ -37,7 +37,7 @@ func NewLoggedHandlerOf(d directory, logger *slog.Logger) http.Handler {
 func MetricNames() (names []string) {
 	described := make(chan *prometheus.Desc)
 	go func() {
-		newMetrics().registry.Describe(described)
+		newMetrics(new(Directory)).registry.Describe(described)
 		close(described)
 	}()
 	for description := range described {

@@ -37,15 +37,21 @@ func newMetrics(d directory) *metrics {
 			Help: "Keys invalidated in every cache, by cause.",
 		}, []string{"cause"}),
 	}
-	m.registry.MustRegister(ReadyGauge(func() error { return d.Ready(context.Background()) }), OwnershipFileGauge(d.OwnershipError),
-		m.duration, m.questions, m.invalidations, collectors.NewBuildInfoCollector(),
+	m.registry.MustRegister(ReadyGauge(d.Ready), OwnershipFileGauge(d.OwnershipError), m.duration, m.questions, m.invalidations, collectors.NewBuildInfoCollector(),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 
-// ReadyGauge returns the metric of readiness: 1 while notReady returns nil.
-func ReadyGauge(notReady func() error) prometheus.Collector {
-	return errorGauge("dagfence_ready", "1 while /ready answers 200, else 0.", notReady)
+// readyWithin is how long a scrape waits for readiness: half of Prometheus' own time-out.
+const readyWithin = 5 * time.Second
+
+// ReadyGauge returns the metric of readiness: 1 while ready returns nil.
+func ReadyGauge(ready func(context.Context) error) prometheus.Collector {
+	return errorGauge("dagfence_ready", "1 while /ready answers 200, else 0.", func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), readyWithin)
+		defer cancel()
+		return ready(ctx)
+	})
 }
 
 // OwnershipFileGauge returns the metric of the ownership file: 1 while invalid

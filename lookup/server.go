@@ -75,7 +75,7 @@ func Run(ctx context.Context, d *Directory, options ServerOptions) error {
 	if err != nil {
 		return fmt.Errorf("--listen: %w: must be a free address, as host:port", err)
 	}
-	metrics := newMetrics(d)
+	metrics := newMetrics(d) //nolint:contextcheck // readiness is asked for by each scrape
 	server := &http.Server{
 		Handler:           newHandler(d, tokens, options.ClientCA != "", metrics, options.Logger),
 		TLSConfig:         tlsConfig,

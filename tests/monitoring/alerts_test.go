@@ -99,8 +99,11 @@ func TestAlerts_FireInTheirSituations(t *testing.T) {
 func (p *prometheus) checkFiring(t *testing.T, all, none []string) error {
 	t.Helper()
 	firing, err := p.firing(t)
-	if lacking, extra := missing(all, firing), missing(none, missing(none, firing)); err != nil || lacking != nil || extra != nil {
-		return fmt.Errorf("%q do not fire, %q do (%v)", lacking, extra, err)
+	if err != nil {
+		return err
+	}
+	if lacking, extra := missing(all, firing), missing(none, missing(none, firing)); lacking != nil || extra != nil {
+		return fmt.Errorf("%q do not fire, %q do", lacking, extra)
 	}
 	return nil
 }

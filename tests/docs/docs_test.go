@@ -149,3 +149,69 @@ func TestReadme_IsShort(t *testing.T) {
 		t.Errorf("the README has %d words, more than 900: details belong in docs/", words)
 	}
 }
+
+// matches returns what a pattern finds in files of the tree that are no tests.
+func matches(t *testing.T, prefix, pattern, glob string) (found []string) {
+	t.Helper()
+	paths, err := filepath.Glob(filepath.Join(root, glob))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range paths {
+		if strings.HasSuffix(path, "_test.go") {
+			continue
+		}
+		content, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, match := range regexp.MustCompile(pattern).FindAllStringSubmatch(string(content), -1) {
+			found = append(found, prefix+match[1])
+		}
+	}
+	if found == nil {
+		t.Fatalf("%s is in none of %s", pattern, glob)
+	}
+	return found
+}
+
+// Each reason for which a request does not pass has a row in troubleshooting.md that
+// says what to do, and no other has.
+func TestTroubleshooting_HasEveryReason(t *testing.T) {
+	t.Parallel()
+	reasons := slices.Concat(
+		matches(t, "", `Reason += "(\w+)"`, "caddymodule/route/errors.go"),
+		matches(t, "", `badRequest\("(\w+)"`, "caddymodule/*.go"),
+		matches(t, "", `reason: +"(\w+)"`, "caddymodule/*.go"),
+		matches(t, "token_", `&Error\{"(\w+)"`, "caddymodule/identity/errors.go"),
+		matches(t, "", `Reason += "(\w+)"`, "caddymodule/decide/decision.go"),
+	)
+	passing := []string{"public", "self", "own", "global", "granted", "not_stored", "rule_off", "multi_team_off"}
+	content, err := os.ReadFile(filepath.Join(root, "docs/troubleshooting.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(content), "\n## Reasons\n")
+	table, _, _ = strings.Cut(table, "\n## ")
+	documented := make(map[string]bool)
+	for line := range strings.Lines(table) {
+		if cells := strings.Split(line, " | "); strings.HasPrefix(line, "| `") && len(cells) == 3 {
+			for _, match := range regexp.MustCompile("`(\\w+)`").FindAllStringSubmatch(cells[0], -1) {
+				documented[match[1]] = true
+			}
+		}
+	}
+	for _, reason := range reasons {
+		if passes := slices.Contains(passing, reason); documented[reason] == passes {
+			t.Errorf("reason %s: in the table %v, want %v", reason, documented[reason], !passes)
+		}
+	}
+	for reason := range documented {
+		if !slices.Contains(reasons, reason) {
+			t.Errorf("the table has %s, which is no reason", reason)
+		}
+	}
+	if len(reasons) < 40 {
+		t.Errorf("only %d reasons were found in the code", len(reasons))
+	}
+}

@@ -21,6 +21,8 @@ type dialect struct {
 	snapshots bool
 	// denialMeansExists: a refusal to read a table or column means that it exists.
 	denialMeansExists bool
+	// folds: a collation may take another spelling of a name for the name of a row.
+	folds bool
 	// quote surrounds a quoted identifier.
 	quote string
 }
@@ -36,6 +38,6 @@ var dialects = map[string]dialect{
 		name: "postgresql", numbered: true, nativeUUID: true, nilUUID: "'00000000-0000-0000-0000-000000000000'",
 		snapshots: true, denialMeansExists: true, quote: `"`,
 	},
-	sqlalchemy.MySQL:  {name: "mysql", nilUUID: "UNHEX('00000000000000000000000000000000')", quote: "`"},
+	sqlalchemy.MySQL:  {name: "mysql", folds: true, nilUUID: "UNHEX('00000000000000000000000000000000')", quote: "`"},
 	sqlalchemy.SQLite: {name: "sqlite", nilUUID: "'00000000000000000000000000000000'", quote: `"`},
 }

@@ -190,19 +190,49 @@ func (d *Directory) withoutDatabase(key resolver.Key, owners *ownershipRules, as
 	if key.Kind.IsAsset() {
 		return d.assetWithoutDatabase(key, owners, asOf)
 	}
-	team, named := owners.of(key)
+	_, named := owners.of(key)
 	switch {
 	case key.Kind == 0:
 		return unavailable("%w", resolver.ErrNotUnderstood), true
-	case named:
-		answer = resolver.Answer{Outcome: resolver.Found, Team: team, AsOf: asOf}
-		return withGrants(answer, owners, key), true
+	case named && (d.metadata == nil || !d.metadata.dialect.folds):
+		return fromFile(key, owners, asOf), true
 	case key.Kind == resolver.KindTask && d.metadata == nil:
 		return unavailable("task instances are only in the metadata database: set database"), true
 	case d.metadata == nil, !storable(key.Name):
-		return notStored(key, owners, asOf), true
+		return fromFile(key, owners, asOf), true
 	}
 	return resolver.Answer{}, false
+}
+
+// fromFile answers about what has no row, or whose row adds nothing: by what the
+// file has of the name, and of the environment variable that Airflow reads by it.
+func fromFile(key resolver.Key, owners *ownershipRules, asOf time.Time) resolver.Answer {
+	answer := resolver.Answer{Outcome: resolver.NotFound, AsOf: asOf}
+	if team, named := owners.of(key); named {
+		answer.Outcome, answer.Team = resolver.Found, team
+	}
+	return withGrants(withEnvironment(answer, owners, key), owners, key)
+}
+
+// withEnvironment adds the owner of the environment variable that Airflow looks for
+// by a key, in whatever spelling the file has it: Airflow looks there before it looks
+// for a row. Where the file has the very key, other spellings do not count.
+func withEnvironment(answer resolver.Answer, owners *ownershipRules, key resolver.Key) resolver.Answer {
+	team, exact := owners.section(key.Kind).exact[key.Name]
+	named, split := exact && key.Kind != resolver.KindDag, false // what is a dag's is in no environment
+	if !exact {
+		team, named, split = owners.inEnvironment(key)
+	}
+	switch {
+	case split:
+		return unavailable("the ownership file assigns two spellings of this %v to different teams: keep one, since Airflow reads both from one environment variable", key.Kind)
+	case !named:
+	case answer.Team == "":
+		answer.Outcome, answer.Team = resolver.Found, team
+	case team != "" && team != answer.Team:
+		answer.Others = []string{team}
+	}
+	return answer
 }
 
 func unavailable(format string, args ...any) resolver.Answer {
@@ -223,7 +253,7 @@ func judge(key resolver.Key, r record, owners *ownershipRules, asOf time.Time) r
 		return resolver.Answer{Err: r.err}
 	}
 	if !r.found && !key.Kind.IsAsset() {
-		return notStored(key, owners, asOf)
+		return fromFile(key, owners, asOf)
 	}
 	answer := resolver.Answer{Outcome: resolver.Found, Team: r.team, AsOf: asOf}
 	switch key.Kind {
@@ -259,39 +289,14 @@ func withGrants(answer resolver.Answer, owners *ownershipRules, key resolver.Key
 	return answer
 }
 
-// judgeStored answers about a variable or connection that has a row. The file may
-// name that row, which the database took the key for; or else another spelling,
-// and Airflow looks into its environment first: then both owners count.
+// judgeStored answers about a variable or connection that has a row: by what the file
+// has of that row, which the database took the key for, or else by its team.
 func judgeStored(key resolver.Key, r record, owners *ownershipRules, asOf time.Time) resolver.Answer {
 	answer := resolver.Answer{Outcome: resolver.Found, Team: r.team, AsOf: asOf}
 	if team, named := owners.of(resolver.Key{Kind: key.Kind, Name: r.stored}); named {
 		answer.Team = team
-		return answer
 	}
-	switch team, _, split := owners.inEnvironment(key); {
-	case split:
-		return splitSpellings(key)
-	case answer.Team == "":
-		answer.Team = team
-	case team != "" && team != answer.Team:
-		answer.Others = []string{team}
-	}
-	return answer
-}
-
-// notStored answers about what has no row: the file may own another spelling.
-func notStored(key resolver.Key, owners *ownershipRules, asOf time.Time) resolver.Answer {
-	switch team, named, split := owners.inEnvironment(key); {
-	case split:
-		return splitSpellings(key)
-	case named:
-		return resolver.Answer{Outcome: resolver.Found, Team: team, AsOf: asOf}
-	}
-	return resolver.Answer{Outcome: resolver.NotFound, AsOf: asOf}
-}
-
-func splitSpellings(key resolver.Key) resolver.Answer {
-	return unavailable("the ownership file assigns two spellings of this %v to different teams: keep one, since Airflow reads both from one environment variable", key.Kind)
+	return withEnvironment(answer, owners, key)
 }
 
 // storable reports whether Airflow's database can hold the name at all: what is

@@ -46,6 +46,50 @@ dags: {dag_x: team_b}
 	}
 }
 
+// An entry for a prefix takes no other spelling of a name from its owner.
+func TestEnvironmentSecret_KeepsItsOwnerBesideAPrefix(t *testing.T) {
+	t.Parallel()
+	_, url := sqliteFiles().airflow(t, "3.2")
+	for name, c := range map[string]struct {
+		variables string
+		owners    map[string][]string // nil where it is unavailable
+	}{
+		"all others": {`{db_password: hr, "*": platform}`, map[string][]string{
+			"db_password": {"hr"}, "DB_PASSWORD": {"platform", "hr"}, "Db_Password": {"platform", "hr"}, "other": {"platform"}, "OTHER": {"platform"},
+		}},
+		"a prefix in lower case": {`{AWS_SECRET: hr, "aws_*": platform}`, map[string][]string{
+			"AWS_SECRET": {"hr"}, "aws_secret": {"platform", "hr"}, "aws_key": {"platform"}, "AWS_KEY": {"platform"},
+		}},
+		"a longer prefix": {`{"AWS_PROD_*": hr, "aws_*": platform}`, map[string][]string{
+			"aws_prod_key": {"platform", "hr"}, "AWS_PROD_KEY": {"hr"}, "Aws_Prod_Key": {"hr"}, "aws_key": {"platform"},
+		}},
+		"prefixes in two spellings": {`{"AWS_*": hr, "aws_*": platform}`, map[string][]string{
+			"aws_key": nil, "AWS_KEY": nil, "Aws_Key": nil, "other": {""},
+		}},
+		"a prefix without a team": {`{db_password: hr, "DB_*": ""}`, map[string][]string{
+			"db_password": {"hr"}, "DB_PASSWORD": {"hr"}, "DB_HOST": {""},
+		}},
+		"a name without a team": {`{db_open: "", "*": platform}`, map[string][]string{"db_open": {""}, "DB_OPEN": {"platform"}}},
+	} {
+		written := file(t, "variables: "+c.variables+"\nconnections: "+c.variables+"\n")
+		for source, d := range map[string]*lookup.Directory{
+			"with a database": directoryOf(t, lookup.Options{Database: url, OwnershipFile: written}),
+			"alone":           directoryOf(t, lookup.Options{OwnershipFile: written}),
+		} {
+			for key, want := range c.owners {
+				for _, kind := range []resolver.Kind{resolver.KindVariable, resolver.KindConnection} {
+					got := one(t, d, kind, key)
+					owners := append([]string{got.Team}, got.Others...)
+					if want == nil && got.Outcome == resolver.Unavailable || slices.Equal(owners, want) && (got.Outcome == resolver.Found || want[0] == "" && got.Outcome == resolver.NotFound) {
+						continue
+					}
+					t.Errorf("%s, %s, %v %s: %v of %q (%v), want %q", name, source, kind, key, got.Outcome, owners, got.Err, want)
+				}
+			}
+		}
+	}
+}
+
 func TestEnvironmentSecret_KeepsItsOwnerBesideARow(t *testing.T) {
 	t.Parallel()
 	const teamA, teamB = "team_a", "team_b"

@@ -125,7 +125,7 @@ func parseNames(node *yaml.Node, teams bool) ([]string, error) {
 	names := make([]string, 0, len(nodes))
 	for _, node := range nodes {
 		err := checkName(node)
-		if err == nil && teams {
+		if err == nil && teams && node.Value != resolver.EveryTask {
 			err = checkTeam(node)
 		}
 		switch {

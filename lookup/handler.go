@@ -49,7 +49,7 @@ func newHandler(d directory, tokens func() []string, certificate bool, metrics *
 	mux.Handle("/ready", h.only(http.MethodGet, h.ready))
 	mux.Handle("/metrics", h.only(http.MethodGet, h.metrics.handler().ServeHTTP))
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
-		h.refuse(w, http.StatusNotFound, "there is not found")
+		h.refuse(w, http.StatusNotFound, "not found")
 	})
 	return h.recovered(mux)
 }

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -82,6 +83,31 @@ func TestMetadata_MariaDB(t *testing.T) {
 		}
 		if got := one(t, d, resolver.KindDag, "dag_a "); got.Outcome != resolver.Found || got.Team != "team_a" {
 			t.Errorf("dag with a trailing blank: %v of %q, want found of team_a", got.Outcome, got.Team)
+		}
+	})
+	t.Run("a file beside a row that the collation equates", func(t *testing.T) {
+		t.Parallel()
+		_, url := s.airflow(t, "3.2")
+		const names = `{"*": team_a, %s: team_b}`
+		d := directoryOf(t, lookup.Options{Database: url, OwnershipFile: file(t, fmt.Sprintf(
+			"dags: "+names+"\nvariables: "+names+"\nconnections: "+names+"\ngrants: [{to: team_a, dags: dag_a}, {to: team_c, dags: dag_b}]\n", "dag_b", "var_b", "conn_b"))})
+		for _, asked := range []resolver.Key{
+			{Kind: resolver.KindDag, Name: "dag_b "}, {Kind: resolver.KindDag, Name: "dag_b"},
+			{Kind: resolver.KindVariable, Name: "var_b "}, {Kind: resolver.KindVariable, Name: "VAR_B"}, {Kind: resolver.KindVariable, Name: "var_b"},
+			{Kind: resolver.KindConnection, Name: "Conn_B"}, {Kind: resolver.KindConnection, Name: "conn_b  "},
+		} {
+			got := one(t, d, asked.Kind, asked.Name)
+			if got.Outcome != resolver.Found || got.Team != "team_b" && !slices.Contains(got.Others, "team_b") {
+				t.Errorf("%v %q: %v of %q and %q (%v), want team_b", asked.Kind, asked.Name, got.Outcome, got.Team, got.Others, got.Err)
+			}
+			if asked.Kind == resolver.KindDag && (!got.Grants.Reads("team_c") || got.Grants.Reads("team_a")) {
+				t.Errorf("dag %q is granted to %+v", asked.Name, got.Grants)
+			}
+		}
+		for _, asked := range []resolver.Key{{Kind: resolver.KindDag, Name: "dag_x"}, {Kind: resolver.KindVariable, Name: "var_x"}} {
+			if got := one(t, d, asked.Kind, asked.Name); got.Outcome != resolver.Found || got.Team != "team_a" {
+				t.Errorf("%v %q has no row: %v of %q (%v), want team_a by the file", asked.Kind, asked.Name, got.Outcome, got.Team, got.Err)
+			}
 		}
 	})
 	t.Run("collations", func(t *testing.T) { testCollations(t, s) })

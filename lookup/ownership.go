@@ -35,24 +35,43 @@ type names struct {
 	// upper has the same names in upper case, where the section's things may
 	// live in the environment; else nil.
 	upper *names
-	// split holds the names of upper that are given to several teams.
+	// split holds the names and prefixes of upper that are given to several teams.
 	split map[string]bool
 }
 
 // find returns the value of a name: exact beats the longest prefix.
 func (p *patterns[T]) find(name string) (value T, named bool) {
-	if value, named = p.exact[name]; named {
-		return value, true
+	text, isPrefix, named := p.match(name)
+	if named {
+		value, _ = p.get(text, isPrefix)
+	}
+	return value, named
+}
+
+// match returns the name or prefix by which a name is found.
+func (p *patterns[T]) match(name string) (text string, isPrefix, named bool) {
+	if _, named = p.exact[name]; named {
+		return name, false, true
 	}
 	for _, length := range p.lengths {
 		if length > len(name) {
 			continue
 		}
-		if value, named = p.prefixes[name[:length]]; named {
-			return value, true
+		if _, named = p.prefixes[name[:length]]; named {
+			return name[:length], true, true
 		}
 	}
-	return value, false
+	return "", false, false
+}
+
+// get returns the value of a name, or of a prefix, as it was added.
+func (p *patterns[T]) get(text string, isPrefix bool) (value T, added bool) {
+	if isPrefix {
+		value, added = p.prefixes[text]
+		return value, added
+	}
+	value, added = p.exact[text]
+	return value, added
 }
 
 // add sets the value of a name, or of a prefix, which ends in *.
@@ -84,18 +103,27 @@ func (n *names) findInEnvironment(name string) (team string, named, split bool) 
 	if n.upper == nil {
 		return "", false, false
 	}
-	name = upperCase(name)
-	if n.split[name] {
-		return "", false, true
+	text, isPrefix, named := n.upper.match(upperCase(name))
+	if !named {
+		return "", false, false
 	}
-	team, named = n.upper.find(name)
-	return team, named, false
+	team, _ = n.upper.get(text, isPrefix)
+	return team, true, n.split[spelled(text, isPrefix)]
+}
+
+// spelled is a name, or a prefix, as the file has it.
+func spelled(text string, isPrefix bool) string {
+	if isPrefix {
+		return text + "*"
+	}
+	return text
 }
 
 // addUpper adds the upper case of a name.
 func (n *names) addUpper(name, team string) {
 	upper := upperCase(name)
-	if other, known := n.upper.exact[upper]; known && other != team {
+	text, isPrefix := strings.CutSuffix(upper, "*")
+	if other, known := n.upper.get(text, isPrefix); known && other != team {
 		n.split[upper] = true
 	}
 	n.upper.add(upper, team)
@@ -272,6 +300,8 @@ func checkTeam(node *yaml.Node) error {
 		return errors.New("invalid team: must be a string in quotes, or \"\" for global")
 	case strings.TrimSpace(node.Value) != node.Value:
 		return errors.New("invalid team: must not have leading or trailing whitespace")
+	case node.Value == resolver.EveryTask:
+		return errors.New("invalid team \"*\": must be the name of one team")
 	}
 	return nil
 }

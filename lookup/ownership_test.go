@@ -110,6 +110,7 @@ func TestOwnershipFile_InvalidIsAnError(t *testing.T) {
 		"team is null":           {"dags:\n  a:\n", `or "" for global`},
 		"team is a list":         {"dags:\n  a: [x]\n", "invalid team: must be a string"},
 		"team is an alias":       {"dags:\n  a: &t x\n  b: *t\n", "line 3"},
+		"team is every task":     {"dags:\n  a: \"*\"\n", `invalid team "*"`},
 		"team has whitespace":    {"dags:\n  a: ' x'\n", "trailing whitespace"},
 		"name twice":             {"dags:\n  a: x\n  'a': y\n", `line 3: dags: "a" is set twice, first on line 2`},
 		"name is a number":       {"dags:\n  1: x\n", `invalid name "1": must be a string in quotes`},
@@ -216,7 +217,7 @@ func (l *lockedLog) count(text string) int {
 
 func TestOwnershipFile_AnswersWithOneAllocation(t *testing.T) {
 	d := directoryOf(t, lookup.Options{OwnershipFile: file(t, ownersYAMLWithoutBundles())})
-	questions := []resolver.Question{ask(resolver.KindVariable, "aws_prod_key"), ask(resolver.KindDag, "dag_b")}
+	questions := []resolver.Question{ask(resolver.KindVariable, "aws_prod_open"), ask(resolver.KindDag, "dag_b")}
 	if got := testing.AllocsPerRun(100, func() { d.Resolve(t.Context(), questions) }); got > 1 {
 		t.Errorf("%v allocations, want the answers' own", got)
 	}

@@ -73,6 +73,8 @@ type RedisOptions struct {
 
 	// patience is how long tests wait for Redis; 0 is [redisclient.Timeout].
 	patience time.Duration
+	// client is that of tests, instead of one of URL; it stays theirs to close.
+	client redis.UniversalClient
 }
 
 func (o *RedisOptions) timeout() time.Duration { return cmp.Or(o.patience, redisclient.Timeout) }
@@ -94,6 +96,9 @@ func OpenBus(o RedisOptions, ttl time.Duration, logger *slog.Logger) (*Bus, erro
 // follow makes clients of the Redis: another one when its URL, or a file that it
 // names, has changed.
 func (o *RedisOptions) follow(logger *slog.Logger) (*rotate.Value[redis.UniversalClient], error) {
+	if o.client != nil {
+		return rotate.Fixed(o.client), nil
+	}
 	refresh := o.Refresh
 	if refresh == nil {
 		refresh = rotate.Text(o.URL)

@@ -139,6 +139,12 @@ func (o Options) Patient() Options {
 	return o
 }
 
+// On returns the options with a client that stays the caller's to close.
+func (o RedisOptions) On(client redis.UniversalClient) RedisOptions {
+	o.client = client
+	return o
+}
+
 // Patient is [Options.Patient] for a bus.
 func (o RedisOptions) Patient() RedisOptions {
 	o.patience = 5 * time.Second

@@ -109,7 +109,7 @@ func TestInterleaving_LeavesNoStaleOwnerOnAnotherProcess(t *testing.T) {
 	source := &slowSource{random: func(limit time.Duration) time.Duration { return rand.N(limit) }}
 	open := func(observer resolver.Observer) *resolver.Chain {
 		return newChain(t, resolver.Options{
-			Source: source, Redis: resolver.RedisOptions{URL: server.URL(), Secret: secret},
+			Source: source, Redis: resolver.RedisOptions{URL: server.URL(), Secret: secret}.On(server.Client(t)),
 			Lifetimes: resolver.Lifetimes{Owner: time.Hour}, Timeout: time.Minute, Observer: observer,
 		}.Patient())
 	}

@@ -51,11 +51,30 @@ type entry struct {
 	failed atomic.Int64
 }
 
-// owner is a team, and what it grants of the thing. Without grants it is held once
-// for all that the team owns.
-type owner struct {
-	team   string
-	grants *Grants
+// owner is a team, and what it grants of the thing: held once for all things with
+// the same. The lists are those of [Grants], with a NUL between two names.
+type owner struct{ team, read, trigger string }
+
+func ownerOf(answer *Answer) owner {
+	o := owner{team: answer.Team}
+	if g := answer.Grants; g != nil {
+		o.read, o.trigger = strings.Join(g.Read, "\x00"), strings.Join(g.Trigger, "\x00")
+	}
+	return o
+}
+
+// grants returns what the owner grants; nil for nothing, without an allocation.
+func (o owner) grants() *Grants {
+	if o.read == "" && o.trigger == "" {
+		return nil
+	}
+	split := func(list string) []string {
+		if list == "" {
+			return nil
+		}
+		return strings.Split(list, "\x00")
+	}
+	return &Grants{Read: split(o.read), Trigger: split(o.trigger)}
 }
 
 // inferred reports whether a found entry says no more than that there is a task.
@@ -148,7 +167,7 @@ func (m *memoryTier) recall(q *Question, now instant, answer *Answer) *entry {
 		answer.Task = *task
 	}
 	owned := kept.owned()
-	answer.Outcome, answer.Team, answer.Grants = Found, owned.team, owned.grants
+	answer.Outcome, answer.Team, answer.Grants = Found, owned.team, owned.grants()
 	answer.Tier, answer.AsOf = TierMemory, m.invalidations.time(kept.asOf)
 	return kept
 }
@@ -202,7 +221,7 @@ func (m *memoryTier) store(ctx context.Context, q *Question, answer Answer) Answ
 func (m *memoryTier) keepFound(key Key, identityOnly bool, answer *Answer) {
 	asOf := m.invalidations.instant(answer.AsOf)
 	if key.Kind != KindTask {
-		m.keep(m.found, m.notFound, key, &entry{asOf: asOf, owner: unique.Make(owner{answer.Team, answer.Grants})})
+		m.keep(m.found, m.notFound, key, &entry{asOf: asOf, owner: unique.Make(ownerOf(answer))})
 		return
 	}
 	task := answer.Task
@@ -210,7 +229,7 @@ func (m *memoryTier) keepFound(key Key, identityOnly bool, answer *Answer) {
 	if dag := (Key{KindDag, task.DagID}); !identityOnly && len(task.DagID) <= maxCachedName {
 		owned := &entry{asOf: asOf}
 		if answer.Team != "" {
-			owned.owner = unique.Make(owner{answer.Team, answer.Grants})
+			owned.owner = unique.Make(ownerOf(answer))
 		}
 		m.keep(m.found, m.notFound, dag, owned)
 	}

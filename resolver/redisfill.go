@@ -20,7 +20,7 @@ func (r *redisTier) fill(q *Question, answer Answer, overwrite bool) {
 	question := *q
 	r.enqueue(fill{question: question, answer: answer, overwrite: overwrite})
 	if q.Kind == KindTask && !q.IdentityOnly && answer.Outcome == Found {
-		question.IdentityOnly, answer.Team = true, ""
+		question.IdentityOnly, answer.Team, answer.Grants = true, "", nil
 		r.enqueue(fill{question: question, answer: answer})
 	}
 }

@@ -92,9 +92,13 @@ func TestMetadata_MariaDB(t *testing.T) {
 		d := directoryOf(t, lookup.Options{Database: url, OwnershipFile: file(t, fmt.Sprintf(
 			"dags: "+names+"\nvariables: "+names+"\nconnections: "+names+"\ngrants: [{to: team_a, dags: dag_a}, {to: team_c, dags: dag_b}]\n", "dag_b", "var_b", "conn_b"))})
 		for _, asked := range []resolver.Key{
-			{Kind: resolver.KindDag, Name: "dag_b "}, {Kind: resolver.KindDag, Name: "dag_b"},
-			{Kind: resolver.KindVariable, Name: "var_b "}, {Kind: resolver.KindVariable, Name: "VAR_B"}, {Kind: resolver.KindVariable, Name: "var_b"},
-			{Kind: resolver.KindConnection, Name: "Conn_B"}, {Kind: resolver.KindConnection, Name: "conn_b  "},
+			{Kind: resolver.KindDag, Name: "dag_b "},
+			{Kind: resolver.KindDag, Name: "dag_b"},
+			{Kind: resolver.KindVariable, Name: "var_b "},
+			{Kind: resolver.KindVariable, Name: "VAR_B"},
+			{Kind: resolver.KindVariable, Name: "var_b"},
+			{Kind: resolver.KindConnection, Name: "Conn_B"},
+			{Kind: resolver.KindConnection, Name: "conn_b  "},
 		} {
 			got := one(t, d, asked.Kind, asked.Name)
 			if got.Outcome != resolver.Found || got.Team != "team_b" && !slices.Contains(got.Others, "team_b") {

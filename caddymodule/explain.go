@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -64,9 +65,9 @@ type ExplainRequest struct {
 }
 
 // Explain says what a fence with these settings does with a request. The fence's own
-// keys and sources are asked, its Redis too; what another process has in memory is
-// not seen. An error means that no fence would start with the settings, or that the
-// request is none that HTTP can carry.
+// keys and sources are asked; what other processes have in memory or in Redis is not
+// seen, and not changed. An error means that no fence would start with the settings,
+// or that the request is none that HTTP can carry.
 func Explain(ctx context.Context, settings config.Config, asked ExplainRequest) (*Explanation, error) {
 	r, err := asked.request(ctx)
 	if err != nil {
@@ -77,6 +78,10 @@ func Explain(ctx context.Context, settings config.Config, asked ExplainRequest) 
 	if err != nil {
 		return nil, err
 	}
+	effective := settings.Effective(given, origins)
+	// The fences on that Redis would decide by the answers to a question: the settings
+	// here may be another fence's, such as an ownership file that is only tried.
+	settings.Redis = ""
 	h := &Handler{logger: zap.NewNop(), drain: new(drain)}
 	h.apply(settings)
 	defer func() { _ = h.Cleanup() }()
@@ -86,7 +91,7 @@ func Explain(ctx context.Context, settings config.Config, asked ExplainRequest) 
 	if asked.TaskID == "" {
 		h.keys.Renew(ctx, identity.ErrUnknownKey) // a JWKS is otherwise fetched in the background
 	}
-	e := explainer{Explanation: new(Explanation), h: h, settings: settings, effective: settings.Effective(given, origins)}
+	e := explainer{Explanation: new(Explanation), h: h, settings: settings, effective: effective}
 	source, _, closeSource, err := setup.OpenSource(settings, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return nil, err
@@ -100,12 +105,18 @@ func Explain(ctx context.Context, settings config.Config, asked ExplainRequest) 
 // request parses the request as the server does.
 func (a *ExplainRequest) request(ctx context.Context) (*http.Request, error) {
 	if id, err := uuid.Parse(a.TaskID); a.TaskID != "" && (err != nil || id.String() != a.TaskID) {
-		return nil, fmt.Errorf("invalid task instance id %q: must be a UUID in lower case, with dashes", a.TaskID)
+		// It may be the token.
+		return nil, errors.New("invalid task instance id: must be a UUID in lower case, with dashes")
 	}
 	line := fmt.Sprintf("%s %s HTTP/1.1\r\nHost: fence\r\n\r\n", a.Method, a.Target)
 	r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(line)))
 	if err != nil {
-		return nil, fmt.Errorf("the server answers 400, because it cannot read the request: %w", err)
+		// It quotes what was typed, which may be a token, or a URL with a password.
+		escape := new(url.EscapeError)
+		if errors.As(err, escape) {
+			return nil, fmt.Errorf("the server answers 400, because it cannot read the request: %w", *escape)
+		}
+		return nil, errors.New("the server answers 400, because it cannot read the request: must be a method such as GET, and a path and query that begin with /")
 	}
 	if r.Method != a.Method || r.RequestURI != a.Target {
 		return nil, errors.New("invalid method or target: must not contain whitespace")

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -140,6 +141,9 @@ func (o *ServerOptions) tokens() (func() []string, error) {
 func readTokens(path string) ([]string, error) {
 	data, err := rotate.ReadFile(path)
 	if err != nil {
+		if failed := new(fs.PathError); errors.As(err, &failed) {
+			err = failed.Err // the path may be the secret itself
+		}
 		return nil, fmt.Errorf("--token-file: %w: must be the path of a readable file", err)
 	}
 	var tokens []string
@@ -149,7 +153,7 @@ func readTokens(path string) ([]string, error) {
 		}
 	}
 	if len(tokens) == 0 {
-		return nil, fmt.Errorf("--token-file: %s is empty: write the secret into it", path)
+		return nil, errors.New("--token-file: the file is empty: write the secret into it")
 	}
 	for _, token := range tokens {
 		if err := resolver.CheckToken(token); err != nil {

@@ -12,23 +12,24 @@ import (
 	"strings"
 )
 
-// CheckListen returns what is wrong with an address to listen on, host:port.
+// CheckListen returns what is wrong with an address to listen on, host:port. The error
+// does not repeat it, since it may be a URL with a password.
 func CheckListen(flag, address string) error {
 	host, port, err := net.SplitHostPort(address)
-	if err != nil && strings.Count(address, ":") > 1 {
-		return fmt.Errorf("invalid %s %q: an IPv6 address needs brackets, and a port behind them: write it as [::1]:8081 or [::]:8081", flag, address)
+	if err != nil && strings.Count(address, ":") > 1 && !strings.ContainsAny(address, "/@") {
+		return fmt.Errorf("invalid %s: an IPv6 address needs brackets, and a port behind them: write it as [::1]:8081 or [::]:8081", flag)
 	}
 	if err == nil {
 		_, err = strconv.ParseUint(port, 10, 16)
 	}
-	if err == nil && strings.ContainsAny(host, "/{}") {
+	if err == nil && strings.ContainsAny(host, "/{}@") {
 		err = errors.New("not a host")
 	}
 	if err == nil && strings.HasPrefix(address, "[") {
 		_, err = netip.ParseAddr(host)
 	}
 	if err != nil {
-		return fmt.Errorf("invalid %s %q: must be host:port or :port with a port from 0 to 65535, such as 127.0.0.1:8081, :8081 or [::1]:8081", flag, address)
+		return fmt.Errorf("invalid %s: must be host:port or :port with a port from 0 to 65535, such as 127.0.0.1:8081, :8081 or [::1]:8081", flag)
 	}
 	return nil
 }

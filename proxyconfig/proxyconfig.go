@@ -59,9 +59,9 @@ type Options struct {
 func (o *Options) check() error {
 	switch {
 	case HasBareIPv6(o.UpstreamHost):
-		return fmt.Errorf("invalid --upstream-host %q: an IPv6 address needs brackets: write it as [::1] or [::1]:8080", o.UpstreamHost)
+		return errors.New("invalid --upstream-host: an IPv6 address needs brackets: write it as [::1] or [::1]:8080")
 	case o.UpstreamHost != "" && !isHostPort(o.UpstreamHost):
-		return fmt.Errorf("invalid --upstream-host %q: must be a host, or host:port, without a scheme, such as airflow.example", o.UpstreamHost)
+		return errors.New("invalid --upstream-host: must be a host, or host:port, without a scheme, such as airflow.example")
 	case o.UpstreamCA != "" && o.Upstream.Scheme != "https":
 		return errors.New("--upstream-ca has no effect over http: set --upstream to https://..., or remove it")
 	case (o.TLSCert == "") != (o.TLSKey == ""):

@@ -119,6 +119,7 @@ func checkFences(ctx context.Context, flags caddycmd.Flags, tasks *url.URL, find
 // of a configuration file.
 func fencesOf(flags caddycmd.Flags) ([]check.Options, error) {
 	fence := check.Options{UpstreamHost: flags.String("upstream-host"), Fence: flaggedSettings(flags)}
+	fence.Fence.Redis = flags.String("redis")
 	if file := flags.String("upstream-ca"); file != "" {
 		fence.UpstreamCA = []string{file}
 	}
@@ -137,7 +138,7 @@ func fencesOf(flags caddycmd.Flags) ([]check.Options, error) {
 		}
 		return []check.Options{fence}, nil
 	}
-	if err := exclusiveWithConfig(flags); err != nil {
+	if err := exclusiveWithConfig(flags, "redis", "database", "lookup", "ownership-file"); err != nil {
 		return nil, err
 	}
 	fences, err := configuredFences(file)
@@ -174,7 +175,7 @@ func tokenOf(file string) (string, error) {
 	}
 	content, err := os.ReadFile(file) //nolint:gosec // the operator names the file
 	if err != nil {
-		return "", fmt.Errorf("--token-file: %w: must be a readable file with a task's token", err)
+		return "", fmt.Errorf("%w: must be a readable file with a task's token", fileError("token-file", err))
 	}
 	token := strings.TrimSpace(string(content))
 	if token == "" {

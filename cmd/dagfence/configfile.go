@@ -27,7 +27,7 @@ import (
 func configuredFences(file string) ([]check.Options, error) {
 	content, err := adapted(file, "")
 	if err != nil {
-		return nil, fmt.Errorf("--config: %w", err)
+		return nil, fileError("config", err)
 	}
 	servers, err := serversIn(content)
 	if err != nil {

@@ -100,6 +100,23 @@ func TestExplain_DecidesAsTheFenceDoes(t *testing.T) {
 	}
 }
 
+// What is explained may be settings that are only tried: fences must not decide by
+// their answers.
+func TestExplain_LeavesTheFencesRedisAlone(t *testing.T) {
+	t.Setenv("AIRFLOW__API_AUTH__JWT_SECRET", explainSecret)
+	server := services.Redis(t)
+	owners := file(t, "owners.yaml", "dags: {dag_a: team_a}\nvariables: {var_a: team_a}\n")
+	fence := file(t, "fence.conf", ":8081 {\ndagfence {\nownership_file "+owners+"\nredis "+server.URL()+"\n}\n}\n")
+	token := file(t, "token", sidecar.Token(t, explainSecret, explainTask, func(c jwt.MapClaims) { c["dag_id"] = "dag_a" }))
+	if e := explained(t, "GET", "/execution/variables/var_a", "--token-file", token, "--config", fence); e.Reason != "own" {
+		t.Errorf("%+v, want it to be the task's own", e)
+	}
+	keys, err := server.Client(t).Keys(t.Context(), "*").Result()
+	if err != nil || len(keys) > 0 {
+		t.Errorf("Redis has %q (%v), want nothing", keys, err)
+	}
+}
+
 func TestExplain_SaysWhatIsWrongWithAToken(t *testing.T) {
 	t.Setenv("AIRFLOW__API_AUTH__JWT_SECRET", explainSecret)
 	lookup := explainWorld(t)
@@ -156,7 +173,7 @@ func TestExplain_NamesTheInvalidArgument(t *testing.T) {
 		says string
 	}{
 		{[]string{"GET"}, 2, "takes a method and a target"},
-		{[]string{"GET", "/execution/dags/a", "--task-instance", "x"}, 1, `invalid task instance id "x"`},
+		{[]string{"GET", "/execution/dags/a", "--task-instance", "x"}, 1, "invalid task instance id: must be a UUID"},
 		{[]string{"GET", "/execution/dags/a b", "--task-instance", explainTask}, 1, "400"},
 		{[]string{"GET", "/execution/variables/100%"}, 1, `invalid URL escape "%"`},
 		{[]string{"GET", "/x", "--task-instance", explainTask, "--token-file", "x"}, 2, "mutually exclusive"},

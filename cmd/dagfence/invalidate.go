@@ -52,7 +52,7 @@ Fences that can't be reached at the moment ask again after cache ttl too.`,
 				return fmt.Errorf("%s takes a kind and a name, such as variable db_url", cmd.CommandPath())
 			}
 			if invalidatable[args[0]] == nil {
-				return fmt.Errorf("invalid kind %q: must be task, dag, variable, connection or asset", args[0])
+				return fmt.Errorf("invalid kind%s: must be task, dag, variable, connection or asset", quoted(args[0]))
 			}
 			return nil
 		},
@@ -104,10 +104,8 @@ func busesOf(flags caddycmd.Flags) ([]*resolver.Bus, error) {
 		}
 		return []*resolver.Bus{bus}, nil
 	}
-	for _, name := range []string{"redis", "cache-key-file", "deployment"} {
-		if flags.String(name) != "" {
-			return nil, usageError{fmt.Errorf("--%s and --config are mutually exclusive: set it in the configuration file", name)}
-		}
+	if err := exclusiveWithConfig(flags, "redis", "cache-key-file", "deployment"); err != nil {
+		return nil, err
 	}
 	fences, err := configuredFences(file)
 	if err != nil {

@@ -128,8 +128,8 @@ func openBus(settings config.Config, keyFile string, logger *slog.Logger) (*reso
 	case settings.Redis == "":
 		return nil, nil
 	}
-	if err := config.CheckDeployment(deployment); err != nil {
-		return nil, usageError{fmt.Errorf("--deployment: %w", err)}
+	if config.CheckDeployment(deployment) != nil {
+		return nil, usageError{fmt.Errorf("invalid --deployment%s: must be up to 64 letters, digits, dots, dashes and underscores", quoted(deployment))}
 	}
 	secret, err := busSecret(keyFile)
 	if err != nil {
@@ -145,12 +145,12 @@ func busSecret(keyFile string) ([]byte, error) {
 	if keyFile != "" {
 		content, err := rotate.ReadFile(keyFile)
 		if err != nil {
-			return nil, fmt.Errorf("--cache-key-file: %w: must be the path of a readable file", err)
+			return nil, fmt.Errorf("%w: must be the path of a readable file", fileError("cache-key-file", err))
 		}
 		// As {file.*} does, which fences read their cache key with.
 		key := bytes.TrimSuffix(bytes.TrimSuffix(content, []byte("\n")), []byte("\r"))
 		if len(key) == 0 {
-			return nil, fmt.Errorf("--cache-key-file: %s is empty: write the cache key of the fences into it", keyFile)
+			return nil, errors.New("--cache-key-file: the file is empty: write the cache key of the fences into it")
 		}
 		return key, nil
 	}

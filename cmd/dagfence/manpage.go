@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"os"
 
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
@@ -25,12 +24,12 @@ not exist: dagfence.8, dagfence-proxy.8 and so on.`,
 			return usageError{errors.New("--directory is missing: set it to the directory for the manual pages")}
 		}
 		if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // manual pages are for all to read
-			return fmt.Errorf("--directory: %w", err)
+			return fileError("directory", err)
 		}
 		root := cmd.Root()
 		root.DisableAutoGenTag = true // the same pages on each day
 		if err := doc.GenManTree(root, &doc.GenManHeader{Title: "DAGFENCE", Section: "8"}, dir); err != nil {
-			return fmt.Errorf("--directory: %w", err)
+			return fileError("directory", err)
 		}
 		return nil
 	})

@@ -53,6 +53,9 @@ writes XComs of its own. "dagfence proxy" runs it without a configuration file,
 		case "completion":
 			// Without, it answers to the name of an unknown shell with its help.
 			cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+			for _, shell := range append(cmd.Commands(), cmd) {
+				shell.Args = noCommands
+			}
 		}
 	}
 	argumentsAreUsage(root)
@@ -98,7 +101,7 @@ func unknownCommand(root *cobra.Command, err error) error {
 	if _, scanErr := fmt.Sscanf(err.Error(), "unknown command %q", &name); scanErr != nil {
 		return err
 	}
-	if strings.ContainsAny(name, ":/@") { // a URL, maybe with a password
+	if quoted(name) == "" {
 		return usageError{errors.New("unknown command: the first argument must be a command, see dagfence help")}
 	}
 	if reason, ok := removedCommands[name]; ok {
@@ -115,27 +118,44 @@ func unknownCommand(root *cobra.Command, err error) error {
 func nearby(name string) int { return min(2, len(name)/2) }
 
 // flagError makes an error about the flags of a command a [usageError], and names the
-// flag that may have been meant.
+// flag that may have been meant. It repeats no value.
 func flagError(cmd *cobra.Command, err error) error {
-	unknown := new(pflag.NotExistError)
-	if !errors.As(err, &unknown) {
+	unknown, invalid := new(pflag.NotExistError), new(pflag.InvalidValueError)
+	switch {
+	case errors.As(err, &invalid):
+		return usageError{valueError(invalid)}
+	case errors.As(err, new(*pflag.InvalidSyntaxError)):
+		return usageError{fmt.Errorf("bad flag syntax: write --flag value or --flag=value, see %s --help", cmd.CommandPath())}
+	case !errors.As(err, &unknown):
 		return usageError{err}
 	}
-	// The letters behind one dash may be a flag with a secret behind it.
-	given := unknown.GetSpecifiedName()
+	given, dashes := unknown.GetSpecifiedName(), "--"
+	first := given
 	if short := unknown.GetSpecifiedShortnames(); short != "" {
+		// The letters behind one dash may be a flag with a secret behind it.
 		given, _, _ = strings.Cut(short, "=")
-		err = errors.New("unknown flag: -" + given)
+		dashes = "-"
 	}
-	// cobra compares the names of commands only.
+	if near := nearFlags(cmd, given); len(near) > 0 {
+		return usageError{fmt.Errorf("unknown flag: %s%s: did you mean --%s?", dashes, given, strings.Join(near, " or --"))}
+	}
+	if quoted(first) == "" {
+		return usageError{fmt.Errorf("unknown flag: see %s --help", cmd.CommandPath())}
+	}
+	return usageError{fmt.Errorf("unknown flag: %s%s: see %s --help", dashes, first, cmd.CommandPath())}
+}
+
+// nearFlags returns the names of a command's flags that may have been meant. cobra
+// compares the names of commands only.
+func nearFlags(cmd *cobra.Command, given string) []string {
+	if quoted(given) == "" {
+		return nil
+	}
 	flags := &cobra.Command{SuggestionsMinimumDistance: nearby(given)}
 	cmd.Flags().VisitAll(func(flag *pflag.Flag) {
 		flags.AddCommand(&cobra.Command{Use: flag.Name, Hidden: flag.Hidden, Run: func(*cobra.Command, []string) {}})
 	})
-	if near := flags.SuggestionsFor(given); len(near) > 0 {
-		return usageError{fmt.Errorf("%w: did you mean --%s?", err, strings.Join(near, " or --"))}
-	}
-	return usageError{fmt.Errorf("%w: see %s --help", err, cmd.CommandPath())}
+	return flags.SuggestionsFor(given)
 }
 
 // runs sets the function of a command that takes flags only, and returns the command.
@@ -156,4 +176,12 @@ func noArguments(cmd *cobra.Command, args []string) error {
 	}
 	return fmt.Errorf("unexpected argument: %s takes flags only: write each value behind its flag (--flag value), and none behind a switch",
 		cmd.CommandPath())
+}
+
+// noCommands makes arguments an error where only a command could follow.
+func noCommands(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	return fmt.Errorf("unknown command%s for %q: see %s --help", quoted(args[0]), cmd.CommandPath(), cmd.CommandPath())
 }

@@ -135,6 +135,8 @@ func TestWrongCall_IsAUsageErrorThatNamesTheNearest(t *testing.T) {
 		"run Caddyfile":                          "unexpected argument",
 		"reload Caddyfile":                       "unexpected argument",
 		"fmt a b":                                "accepts at most 1 arg(s)",
+		"run --resume --config x":                "--resume would run whatever was loaded last",
+		"run":                                    "no configuration: set --config to a Caddyfile",
 		"completion tcsh":                        `unknown command "tcsh"`,
 		"completion bash x":                      `unknown command "x"`,
 		"manpage":                                "--directory is missing",
@@ -150,10 +152,69 @@ func TestWrongCall_IsAUsageErrorThatNamesTheNearest(t *testing.T) {
 	}
 }
 
+// Whatever was typed may be a URL with a password or a token, in the wrong place.
+func TestWrongCall_RepeatsNoSecret(t *testing.T) {
+	t.Setenv("AIRFLOW__API_AUTH__JWT_SECRET", busSecret)
+	const url = "postgresql://u:hidden@h/x"
+	token := strings.Repeat("hidden", 20)
+	for call, want := range map[string]string{
+		"proxy --audit=" + url:             "invalid value for --audit: must be true or false",
+		"check --json=" + url:              "invalid value for --json: must be true or false",
+		"run -w=" + url:                    "invalid value for --watch: must be true or false",
+		"run --resume=" + url:              "invalid value for --resume: must be true or false",
+		"proxy -" + url:                    "unknown flag: -p: see dagfence proxy --help",
+		"proxy -" + token:                  "see dagfence proxy --help",
+		"proxy -phidden":                   "unknown flag: -p: see dagfence proxy --help",
+		"proxy --" + url:                   "unknown flag: see dagfence proxy --help",
+		"proxy --" + token:                 "unknown flag: see dagfence proxy --help",
+		"proxy --=" + url:                  "bad flag syntax: write --flag value",
+		"proxy ---" + url:                  "bad flag syntax: write --flag value",
+		url:                                "unknown command",
+		token:                              "unknown command",
+		"help " + url:                      "unknown command",
+		"help " + token:                    "unknown command",
+		"completion " + url:                `unknown command for "dagfence completion"`,
+		"completion bash " + url:           `unknown command for "dagfence completion bash"`,
+		"completion fish " + token:         `unknown command for "dagfence completion fish"`,
+		"invalidate " + url + " x":         "invalid kind: must be task",
+		"invalidate " + token + " x":       "invalid kind: must be task",
+		"invalidate variable x " + url:     "takes a kind and a name",
+		"health --status u:hidden@host:80": "invalid --status: must be host:port",
+		"health --status hidden@host:80":   "invalid --status: must be host:port",
+		"health --status " + url:           "--status is not the URL",
+		"health --status " + token:         "invalid --status: must be host:port",
+		"demo --listen u:hidden@host:80":   "invalid --listen",
+		"lookup --listen " + token:         "invalid --listen",
+		"lookup --redis redis://x --deployment " + token:   "invalid --deployment: must be up to 64",
+		"lookup --redis redis://x --cache-key-file " + url: "--cache-key-file: no such file",
+		"proxy --upstream http://x --upstream-host " + url: "invalid --upstream-host",
+		"explain GET /x --task-instance " + token:          "invalid task instance id: must be a UUID",
+		"explain GET /x --token-file " + token:             "--token-file: ",
+		"explain GET /x --token-file " + url:               "--token-file: no such file",
+		"explain GET redis://u:hid%zzden@h":                "400",
+		"explain GET redis://u:" + token:                   "400",
+		"explain " + token + ":// x":                       "400",
+		"check --token-file " + token:                      "--token-file: ",
+		"check --config " + url:                            "--config: no such file",
+		"run --config " + url:                              "--config: no such file",
+		"routes --compare " + url:                          "--compare: no such file",
+		"manpage --directory /dev/null/u:hidden@h":         "--directory: mkdir /dev/null: not a directory",
+	} {
+		text, err := printed(t, strings.Fields(call)...)
+		if err == nil || text != "" {
+			t.Errorf("%s: %v, printed %q, want an error", call, err, text)
+			continue
+		}
+		if got := main.Sentence(err); !strings.Contains(got, want) || strings.Contains(got, "hid") {
+			t.Errorf("%s: %q, want %q", call, got, want)
+		}
+	}
+}
+
 func TestFailure_IsNoUsageError(t *testing.T) {
 	for _, call := range []string{
 		"check --config /nowhere", "routes --compare /nowhere", "validate --config /nowhere", "fmt /nowhere", "health --status unix//nowhere", "adapt --config /nowhere",
-		"reload --config /nowhere", "manpage --directory /dev/null/x", "lookup --ownership-file /nowhere",
+		"reload --config /nowhere", "manpage --directory /dev/null/x", "lookup --ownership-file /nowhere", "run --config /nowhere",
 	} {
 		if _, err := printed(t, strings.Fields(call)...); err == nil || main.ExitCode(err) != 1 {
 			t.Errorf("%s: %v, want a failure", call, err)

@@ -49,7 +49,7 @@ type comparison struct {
 func compareRoutes(to io.Writer, path string, asJSON bool) error {
 	file, err := os.Open(path) //nolint:gosec // the path is the operator's own
 	if err != nil {
-		return fmt.Errorf("--compare: %w: write the file with scripts/airflow-routes.py", err)
+		return fmt.Errorf("%w: write the file with scripts/airflow-routes.py", fileError("compare", err))
 	}
 	defer func() { _ = file.Close() }() // it is only read
 	release, err := route.ReadRelease(file)

@@ -12,7 +12,6 @@ import (
 // settingsFlags adds the flags that [settingsOf] reads.
 func settingsFlags(cmd *cobra.Command) {
 	cmd.Flags().String("config", "", "Caddyfile, or Caddy's JSON (.json), with the fence, instead of the flags below")
-	cmd.Flags().String("redis", "", "URL of the Redis that the fence uses")
 	cmd.Flags().String("database", "", "SQLAlchemy URL of Airflow's metadata database, as the fence has it")
 	cmd.Flags().String("lookup", "", "URL of the lookup service, instead of --database")
 	cmd.Flags().String("ownership-file", "", "YAML file with owners that the database does not have")
@@ -25,7 +24,7 @@ func settingsOf(flags caddycmd.Flags) ([]config.Config, error) {
 	if file == "" {
 		return []config.Config{flaggedSettings(flags)}, nil
 	}
-	if err := exclusiveWithConfig(flags); err != nil {
+	if err := exclusiveWithConfig(flags, "database", "lookup", "ownership-file"); err != nil {
 		return nil, err
 	}
 	fences, err := configuredFences(file)
@@ -36,17 +35,18 @@ func settingsOf(flags caddycmd.Flags) ([]config.Config, error) {
 	return settings, err
 }
 
+// flaggedSettings returns the settings that say who owns what.
 func flaggedSettings(flags caddycmd.Flags) config.Config {
 	return config.Config{
-		Redis: flags.String("redis"), Database: flags.String("database"),
-		Lookup: config.Lookup{URL: flags.String("lookup")}, OwnershipFile: flags.String("ownership-file"),
+		Database: flags.String("database"),
+		Lookup:   config.Lookup{URL: flags.String("lookup")}, OwnershipFile: flags.String("ownership-file"),
 	}
 }
 
-// exclusiveWithConfig returns an error if a flag is set that a configuration file has
-// an option for.
-func exclusiveWithConfig(flags caddycmd.Flags) error {
-	for _, name := range []string{"redis", "database", "lookup", "ownership-file"} {
+// exclusiveWithConfig returns an error if one of the flags is set that a configuration
+// file has an option for.
+func exclusiveWithConfig(flags caddycmd.Flags, names ...string) error {
+	for _, name := range names {
 		if flags.String(name) != "" {
 			return usageError{fmt.Errorf("--%s and --config are mutually exclusive: set it in the configuration file", name)}
 		}

@@ -2,6 +2,7 @@ package starts_test
 
 import (
 	"net/http"
+	"os"
 	"os/exec"
 	"strings"
 	"syscall"
@@ -57,6 +58,38 @@ func TestRun_WarnsOfRoutesPastTheFence(t *testing.T) {
 		}
 		p.signal(t, syscall.SIGKILL)
 		p.wait(t, ready)
+	}
+}
+
+func TestRun_WarnsOfAConfigurationWithoutAFence(t *testing.T) {
+	t.Parallel()
+	const warning = "the configuration has no fence"
+	fenced := strings.ReplaceAll(guarded, "OWNERS", write(t, "owners.yaml", "dags: {dag_a: team_a}\n"))
+	for directives, warned := range map[string]bool{"reverse_proxy 127.0.0.1:1": true, "respond upstream": true, fenced: false} {
+		p := fence(t, "run", "--config", write(t, "Caddyfile", caddyfile("", site(services.Address(t), directives))))
+		p.says(t, running)
+		if got := strings.Contains(p.said(), warning); got != warned {
+			t.Errorf("%q: warned %v, want %v", directives, got, warned)
+		}
+		p.signal(t, syscall.SIGKILL)
+		p.wait(t, ready)
+	}
+	// A pipe can be read once.
+	from, to, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := to.WriteString(caddyfile("", site(services.Address(t), "respond upstream"))); err != nil {
+		t.Fatal(err)
+	}
+	_ = to.Close()
+	cmd := exec.CommandContext(t.Context(), sidecar.Build(t), "run", "--adapter", "caddyfile", "--config", "/dev/stdin")
+	cmd.Stdin = from
+	p := services.Start(t, cmd)
+	_ = from.Close()
+	sidecar.Within(t, ready, "its start", func() bool { return strings.Contains(p.Output(), running) })
+	if !strings.Contains(p.Output(), "nothing warns of a missing fence") {
+		t.Errorf("nothing warns that a pipe is not looked at: %s", p.Output())
 	}
 }
 

@@ -77,7 +77,7 @@ func failures(tb testing.TB) map[string]exit {
 		"the status port in use":  with(exit{args: proxy(tb, "127.0.0.1:1", services.Address(tb), "--status", taken), env: signed}, taken+": another process listens there"),
 		"a foreign address":       with(exit{args: proxy(tb, "127.0.0.1:1", services.Address(tb), "--status", "198.51.100.1:8083"), env: signed}, "198.51.100.1:8083: bind: "),
 		"the shipped Caddyfile":   with(exit{args: []string{"run", "--config", shipped}}, "no token key configured"),
-		"no Caddyfile":            with(exit{args: []string{"run", "--config", "/nowhere/Caddyfile"}}, "open /nowhere/Caddyfile"),
+		"no Caddyfile":            with(exit{args: []string{"run", "--config", "/nowhere/Caddyfile"}}, "--config: stat /nowhere/Caddyfile: no such file"),
 		"a Caddyfile's syntax":    config("Caddyfile", ":8081 {\ndagfence {\n", "Caddyfile:"),
 		"a Caddyfile's option":    config("Caddyfile", "{\nadmin off\nlog {\noutput dagfence_stderr\n}\n}\n:8081 {\ndagfence {\nmode off\n}\n}\n", "mode"),
 		"a JSON's field":          config("config.json", `{"apps":{"http":{"servers":{"a":{"listen":[":8081"],"routes":[{"handle":[{"handler":"dagfence","modes":"x"}]}]}}}}}`, `unknown field "modes"`),

@@ -36,6 +36,7 @@ writes XComs of its own. "dagfence proxy" runs it without a configuration file,
 		lookupCommand(),
 		manpageCommand(),
 		proxyCommand(),
+		reportCommand(),
 		routesCommand(),
 		versionCommand(),
 	)

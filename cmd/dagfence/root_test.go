@@ -62,7 +62,7 @@ func TestCaddysCommands_AreKeptOrRemovedForAReason(t *testing.T) {
 	}
 	want := []string{
 		"adapt", "build-info", "check", "completion", "demo", "environ", "explain", "fmt", "health", "help", "invalidate", "list-modules", "lookup", "manpage", "proxy", "reload",
-		"routes", "run", "stop", "validate", "version",
+		"report", "routes", "run", "stop", "validate", "version",
 	}
 	if slices.Sort(names); !slices.Equal(names, want) {
 		t.Errorf("the commands are %v, want %v", names, want)

@@ -33,8 +33,18 @@ type Dagfence struct {
 // is live.
 func Proxy(tb testing.TB, upstream string, args ...string) *Dagfence {
 	tb.Helper()
+	return ProxyTo(tb, nil, upstream, args...)
+}
+
+// ProxyTo is [Proxy] with standard error in a file, unless that is nil.
+func ProxyTo(tb testing.TB, log *os.File, upstream string, args ...string) *Dagfence {
+	tb.Helper()
 	addr, status := services.Address(tb), services.Address(tb)
-	d := Start(tb, Command(tb, append([]string{"proxy", "--listen", addr, "--status", status, "--upstream", upstream}, args...)...), addr, status)
+	cmd := Command(tb, append([]string{"proxy", "--listen", addr, "--status", status, "--upstream", upstream}, args...)...)
+	if log != nil {
+		cmd.Stderr = log
+	}
+	d := Start(tb, cmd, addr, status)
 	d.WaitLive(tb)
 	return d
 }

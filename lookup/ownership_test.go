@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -242,4 +243,32 @@ func ownersYAMLWithoutBundles() string {
 	before, rest, _ := strings.Cut(ownersYAML, "bundles:")
 	_, after, _ := strings.Cut(rest, "variables:")
 	return before + "variables:" + after
+}
+
+func TestOwnershipFile_ExamplesInThePagesAreValid(t *testing.T) {
+	t.Parallel()
+	pages, err := filepath.Glob("../docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, count := regexp.MustCompile("(?s)```yaml\n((?:dags|bundles|variables|connections|assets|grants):.*?)```"), 0
+	for _, page := range pages {
+		content, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, example := range block.FindAllStringSubmatch(string(content), -1) {
+			count++
+			_, url := sqliteFiles().airflow(t, "3.3")
+			d, err := lookup.New(lookup.Options{Database: url, OwnershipFile: file(t, example[1])})
+			if err != nil {
+				t.Errorf("%s: %v, of\n%s", page, err, example[1])
+				continue
+			}
+			d.Close()
+		}
+	}
+	if count == 0 {
+		t.Error("no example was found")
+	}
 }

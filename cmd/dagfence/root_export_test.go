@@ -9,6 +9,8 @@ var (
 	ExitCode, Sentence = exitCode, sentence
 	// BuildOf is what dagfence version finds out.
 	BuildOf = buildOf
+	// Version is what scripts/build sets.
+	Version = &version
 )
 
 // Kept reports whether a command of Caddy's is kept, or why it is not.

@@ -50,6 +50,9 @@ func (b build) String() string {
 	return fmt.Sprintf("dagfence %s\ncommit   %s\ncaddy    %s\ngo       %s %s\n", b.Version, b.Commit, b.Caddy, b.Go, b.Platform)
 }
 
+// version is set by scripts/build where there is no Git repository, as in an image.
+var version string
+
 func readBuild() build {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
@@ -76,8 +79,12 @@ func buildOf(info *debug.BuildInfo) build {
 			commit = setting.Value
 		}
 	}
+	recorded := info.Main.Version
+	if recorded == "" || recorded == "(devel)" {
+		recorded = cmp.Or(version, recorded, "unknown")
+	}
 	return build{
-		Version: cmp.Or(info.Main.Version, "unknown"), Commit: cmp.Or(commit, "unknown"),
+		Version: recorded, Commit: cmp.Or(commit, "unknown"),
 		Go: cmp.Or(info.GoVersion, runtime.Version()), Platform: runtime.GOOS + "/" + runtime.GOARCH,
 	}
 }

@@ -35,6 +35,16 @@ func TestVersion_IsOfTheBuild(t *testing.T) {
 	}
 }
 
+func TestVersion_IsThatOfTheImageWhereGitHasNone(t *testing.T) {
+	*main.Version = "v0.1.0"
+	defer func() { *main.Version = "" }()
+	for recorded, want := range map[string]string{"(devel)": "v0.1.0", "": "v0.1.0", "v0.2.0": "v0.2.0"} {
+		if got := main.BuildOf(&debug.BuildInfo{Main: debug.Module{Version: recorded}}).Version; got != want {
+			t.Errorf("%q: %q, want %q", recorded, got, want)
+		}
+	}
+}
+
 func TestVersion_IsPrintedAsTextAndJSON(t *testing.T) {
 	text, err := printed(t, "version")
 	if err != nil || !strings.HasPrefix(text, "dagfence ") || !strings.Contains(text, "\ncommit   ") || !strings.Contains(text, "\ncaddy    v2.") ||

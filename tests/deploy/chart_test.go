@@ -15,7 +15,11 @@ const helm = "../../deploy/helm/"
 
 // chartValues are what both values files set.
 type chartValues struct {
-	Config    struct{ Core map[string]string }
+	Config            struct{ Core map[string]string }
+	AllowPodLaunching *bool
+	Workers           struct {
+		ServiceAccount struct{ AutomountServiceAccountToken *bool }
+	}
 	APIServer struct {
 		Args                              []string
 		ExtraInitContainers, ExtraVolumes []map[string]any
@@ -112,6 +116,23 @@ func TestChart_PointsTasksAtTheFence(t *testing.T) {
 	for _, values := range []chartValues{own, sidecar} {
 		if values.Config.Core["multi_team"] != "True" {
 			t.Errorf("multi_team is %q, and the fence's configuration has it on", values.Config.Core["multi_team"])
+		}
+	}
+}
+
+// The chart's defaults let a task change its own pod's labels, by which the policies
+// know the fence.
+func TestChart_LetsNoTaskStartOrChangePods(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"values-deployment.yaml", "values-sidecar.yaml"} {
+		values := valuesOf(t, name)
+		for value, set := range map[string]*bool{
+			"allowPodLaunching": values.AllowPodLaunching,
+			"workers.serviceAccount.automountServiceAccountToken": values.Workers.ServiceAccount.AutomountServiceAccountToken,
+		} {
+			if set == nil || *set {
+				t.Errorf("%s: %s is not false, as it is by default", name, value)
+			}
 		}
 	}
 }

@@ -198,6 +198,9 @@ func saysWhatItIs(t *testing.T, e *engine) {
 		!slices.Equal(image.Healthcheck.Test, []string{"CMD", "/dagfence", "health"}) {
 		t.Errorf("the image's configuration is %+v", image)
 	}
+	if version := e.must(t, "run", "--rm", "--network", "none", fence, "version"); !strings.HasPrefix(version, "dagfence v0.1.0\n") {
+		t.Errorf("its binary says that it is %q", version)
+	}
 	for label, want := range map[string]string{
 		"title": "dagfence", "version": "0.1.0", "licenses": "Apache-2.0", "source": "https://github.com/dagfence/dagfence", "revision": "unknown",
 	} {

@@ -194,7 +194,7 @@ func saysWhatIsWrong(t *testing.T, e *engine) {
 	}{
 		"nosecret":    {[]string{"proxy", "--upstream", "http://127.0.0.1:9", "--database", "postgresql://u@127.0.0.1:9/a"}, "1", "no token key configured: set token secret"},
 		"noupstream":  {[]string{"proxy"}, "2", "--upstream is missing"},
-		"nocaddyfile": {[]string{"run", "--config", "/etc/dagfence/Caddyfile"}, "1", "open /etc/dagfence/Caddyfile"},
+		"nocaddyfile": {[]string{"run", "--config", "/etc/dagfence/Caddyfile"}, "1", "stat /etc/dagfence/Caddyfile"},
 		"nosource":    {[]string{"lookup"}, "1", "no ownership source configured"},
 	} {
 		e.run(t, name, nil, fence, wrong.args...)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/dagfence/dagfence/caddymodule/decide"
 	"github.com/dagfence/dagfence/caddymodule/route"
@@ -150,6 +151,8 @@ func (h *Handler) hold(r *http.Request, j *result) *heldBody {
 	body := &heldBody{ReadCloser: r.Body, left: r.ContentLength, again: func() (again decide.Decision) {
 		// Upstream's transport reads the body in a goroutine that would take the
 		// process along.
+		ctx, span := resolver.StartSpan(ctx, judgeAgainSpan, trace.SpanKindInternal)
+		defer func() { endJudging(span, &again) }()
 		var refused *refusal
 		defer func() {
 			if refused != nil {

@@ -41,13 +41,15 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	h.drain.enter()
 	defer h.drain.leave()
 	j := &result{refusal: refused}
+	judged, span := startJudging(r, judgeSpan)
 	if refused == nil {
-		h.evaluate(r, request, j)
+		h.evaluate(judged, request, j)
 	}
 	if j.entered {
 		defer underWay.leave(j.task.ID)
 	}
 	h.finalize(j)
+	endJudging(span, &j.Decision)
 	passes := h.passes(j)
 	h.record(r, j, passes, time.Since(started))
 	if !passes {

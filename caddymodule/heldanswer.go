@@ -26,11 +26,13 @@ func (h *Handler) holdAnswer(w http.ResponseWriter, r *http.Request, j *result) 
 	started := time.Now()
 	return &heldAnswer{to: w, header: w.Header().Clone(), again: func() bool {
 		again := &result{match: j.match, task: j.task}
+		judged, span := startJudging(r, judgeAgainSpan)
 		func() {
 			defer h.recoverFrom(&again.refusal)
-			again.Decision = h.decide(r.Context(), questions, again)
+			again.Decision = h.decide(judged.Context(), questions, again)
 		}()
 		h.finalize(again)
+		endJudging(span, &again.Decision)
 		if h.passes(again) {
 			return true
 		}

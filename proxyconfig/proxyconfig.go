@@ -18,6 +18,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/headers"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/tracing"
 	"github.com/caddyserver/caddy/v2/modules/caddytls"
 
 	"github.com/dagfence/dagfence/caddymodule"
@@ -52,6 +53,9 @@ type Options struct {
 	UpstreamHost string
 	// UpstreamCA, TLSCert and TLSKey are PEM files, or empty.
 	UpstreamCA, TLSCert, TLSKey string
+	// Tracing puts Caddy's handler tracing before the fence, which the environment
+	// configures (OTEL_*).
+	Tracing bool
 	// Fence is the handler's own configuration.
 	Fence config.Config
 }
@@ -87,14 +91,18 @@ func New(o Options) (*caddy.Config, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	fence := server(o.Listen,
+	var before []json.RawMessage
+	if o.Tracing {
+		before = append(before, caddyconfig.JSONModuleObject(tracing.Tracing{SpanName: spanName}, "handler", "tracing", nil))
+	}
+	fence := server(o.Listen, append(before,
 		caddyconfig.JSONModuleObject(caddymodule.Handler{Config: o.Fence}, "handler", "dagfence", nil),
 		caddyconfig.JSONModuleObject(reverseproxy.Handler{
 			TransportRaw: o.transport(),
 			Upstreams:    reverseproxy.UpstreamPool{{Dial: o.Upstream.Host}},
 			Headers:      o.headers(),
 		}, "handler", "reverse_proxy", nil),
-	)
+	)...)
 	fence.MaxHeaderBytes = maxHeaderBytes
 	servers := map[string]*caddyhttp.Server{"fence": fence}
 	app := caddyhttp.App{Servers: servers, GracePeriod: caddy.Duration(gracePeriod)}
@@ -124,6 +132,9 @@ func New(o Options) (*caddy.Config, error) {
 		},
 	}, nil
 }
+
+// spanName is that of the span of a whole request.
+const spanName = "dagfence"
 
 // noPort is a port that nobody listens on.
 const noPort = -1

@@ -7,6 +7,8 @@ import (
 	"runtime/debug"
 	"sync"
 	"time"
+
+	"go.opentelemetry.io/otel/trace"
 )
 
 // maxCalls bounds how many calls of the next tier may run at once.
@@ -49,6 +51,8 @@ type call struct {
 	done    chan struct{}
 	started instant
 	answers []Answer
+	// span is that of the caller that began it.
+	span trace.SpanContext
 }
 
 // waiter waits for one question's answer in a call. The zero waiter has no call:
@@ -114,13 +118,15 @@ func (c *coalescer) join(ctx context.Context, questions []Question) []waiter {
 	waiters := make([]waiter, len(questions))
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	fresh := &call{done: make(chan struct{}), started: c.invalidations.instant(c.invalidations.now())}
+	span := trace.SpanFromContext(ctx)
+	fresh := &call{done: make(chan struct{}), started: c.invalidations.instant(c.invalidations.now()), span: span.SpanContext()}
 	var asked []Question
 	for i, question := range questions {
 		found, ok := c.find(question, fresh.started)
 		switch {
 		case ok:
 			waiters[i] = found
+			span.AddLink(trace.Link{SpanContext: found.call.span})
 		case len(c.running) < maxCalls:
 			waiters[i] = waiter{call: fresh, index: len(asked)}
 			c.joinable[callKeyOf(question)] = waiters[i]

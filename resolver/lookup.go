@@ -14,6 +14,8 @@ import (
 	"strings"
 	"time"
 
+	"go.opentelemetry.io/otel/propagation"
+
 	"github.com/dagfence/dagfence/rotate"
 )
 
@@ -198,6 +200,8 @@ func (s *lookupService) post(ctx context.Context, body []byte, questions []Quest
 	// Present but empty, it is not sent, and lets net/http repeat the request
 	// on a new connection when the service has closed the idle one.
 	request.Header["Idempotency-Key"] = []string{}
+	// Baggage is the task's own, and stays between it and upstream.
+	propagation.TraceContext{}.Inject(ctx, propagation.HeaderCarrier(request.Header))
 	response, err := s.client.Do(request)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNoConnection, errors.Unwrap(err)) // without the URL (http.Client.Do)

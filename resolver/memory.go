@@ -9,6 +9,7 @@ import (
 	"unique"
 
 	"github.com/maypok86/otter/v2"
+	"go.opentelemetry.io/otel/trace"
 )
 
 const (
@@ -117,7 +118,10 @@ func (m *memoryTier) Resolve(ctx context.Context, questions []Question) []Answer
 	if missed == nil {
 		return answers
 	}
-	for i, answer := range ask(ctx, m.next, pick(questions, missed)) {
+	ctx, span := StartSpan(ctx, "dagfence.resolve", trace.SpanKindInternal)
+	asked := ask(ctx, m.next, pick(questions, missed))
+	endSpan(span, asked)
+	for i, answer := range asked {
 		question := &questions[missed[i]]
 		answers[missed[i]] = m.store(ctx, question, answer)
 	}

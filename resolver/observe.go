@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"go.opentelemetry.io/otel/trace"
 )
 
 // Tier is where an answer comes from.
@@ -71,16 +73,19 @@ func (silent) CacheRequest(Tier, string)             {}
 func (silent) Lookup(string, Outcome, time.Duration) {}
 func (silent) Invalidated(int)                       {}
 
-// Observe reports each call of next to the observer as a call of the named
-// source ([SourceLookup], [SourceDatabase], [SourceOwnership]). A nil observer
-// receives nothing.
+// Observe reports each call of next to the observer, and in a span, as a call of the
+// named source ([SourceLookup], [SourceDatabase], [SourceOwnership]). With a nil
+// observer there is neither.
 func Observe(next Resolver, source string, observer Observer) Resolver {
 	if observer == nil {
 		return next
 	}
+	name := "dagfence." + source
 	return Func(func(ctx context.Context, questions []Question) []Answer {
 		started := time.Now()
+		ctx, span := StartSpan(ctx, name, trace.SpanKindClient)
 		answers := next.Resolve(ctx, questions)
+		endSpan(span, answers)
 		if len(questions) > 0 {
 			observer.Lookup(source, Worst(answers), time.Since(started))
 		}

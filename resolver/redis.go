@@ -11,6 +11,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"github.com/sony/gobreaker/v2"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/dagfence/dagfence/rotate"
 )
@@ -143,6 +144,7 @@ func (r *redisTier) read(ctx context.Context, questions []Question, answers []An
 	if len(wanted) == 0 {
 		return results
 	}
+	ctx, span := StartSpan(ctx, "dagfence.redis", trace.SpanKindClient)
 	replies, err := r.get(ctx, names)
 	for j, i := range wanted {
 		switch {
@@ -154,6 +156,7 @@ func (r *redisTier) read(ctx context.Context, questions []Question, answers []An
 			results[i] = ResultError
 		}
 	}
+	endRedisSpan(span, len(wanted), results)
 	return results
 }
 

@@ -39,6 +39,7 @@ Host header is the host in its URL, unless --upstream-host is set.
 	cmd.Flags().String("lookup", "", "URL of the lookup service, instead of --database")
 	cmd.Flags().String("ownership-file", "", "YAML file with owners that the database does not have")
 	cmd.Flags().Bool("audit", false, "Forward what would be denied, and record it")
+	cmd.Flags().Bool("tracing", false, "Send traces with OpenTelemetry, as the environment says (OTEL_*)")
 	cmd.Flags().String("status", "", "Address to serve /live, /ready and /metrics on")
 	return runs(cmd, proxy)
 }
@@ -54,6 +55,7 @@ func proxy(flags caddycmd.Flags) error {
 		Listen: flags.String("listen"), Status: flags.String("status"),
 		Upstream: upstream, UpstreamHost: flags.String("upstream-host"), UpstreamCA: flags.String("upstream-ca"),
 		TLSCert: flags.String("tls-cert"), TLSKey: flags.String("tls-key"),
+		Tracing: flags.Bool("tracing"),
 		Fence: config.Config{
 			Redis: flags.String("redis"), Database: flags.String("database"),
 			Lookup: config.Lookup{URL: flags.String("lookup")}, OwnershipFile: flags.String("ownership-file"),

@@ -52,7 +52,7 @@ var situations = []situation{
 	{"the lookup service has another token, and the database is locked", func(t *testing.T, w *world) {
 		t.Helper()
 		write(t, w.lookupToken, "another-token")
-		w.connect(t, "BEGIN; LOCK TABLE variable IN ACCESS EXCLUSIVE MODE")
+		execute(t, w.database, "BEGIN; LOCK TABLE variable IN ACCESS EXCLUSIVE MODE")
 	}, []string{"DagfenceSourceRefuses", "DagfenceNotReady", "DagfenceLookupSlow", "DagfenceUnavailable"}},
 	{"a fence is gone", func(t *testing.T, w *world) {
 		t.Helper()

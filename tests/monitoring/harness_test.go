@@ -63,16 +63,15 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	upstream := sidecar.NewRecorder(t)
-	postgres, dir := services.Postgres(t), t.TempDir()
+	url, database := newDatabase(t)
+	dir := t.TempDir()
 	w := &world{
-		redis: services.Redis(t), database: "postgres://airflow@" + postgres.Addr + "/airflow",
+		redis: services.Redis(t), database: database,
 		caddyfile: filepath.Join(dir, "Caddyfile"), ownershipFile: filepath.Join(dir, "owners.yaml"), lookupToken: filepath.Join(dir, "token"),
 		client: &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 16}},
 	}
-	w.connect(t, services.AirflowTables(t)+rows)
 	write(t, w.ownershipFile, owners)
 	write(t, w.lookupToken, "token-of-the-fences")
-	url := postgres.URL("airflow", "airflow")
 	w.lookup = sidecar.Lookup(t, "--database", url, "--ownership-file", w.ownershipFile, "--token-file", w.lookupToken, "--redis", w.redis.URL())
 	addr, status := services.Address(t), services.Address(t)
 	write(t, w.caddyfile, "{\n admin off\n persist_config off\n auto_https off\n}\n"+sidecar.Site(addr)+"dagfence {\n lookup http://"+w.lookup.Addr+
@@ -85,10 +84,20 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-// connect opens a session for as long as the test runs, and executes the script in it.
-func (w *world) connect(t *testing.T, script string) *pgx.Conn {
+// newDatabase returns the URLs of a database with the rows, as Airflow has it and as
+// PostgreSQL's clients do.
+func newDatabase(t *testing.T) (airflow, database string) {
 	t.Helper()
-	session, err := pgx.Connect(t.Context(), w.database)
+	server := services.Postgres(t)
+	database = "postgres://airflow@" + server.Addr + "/airflow"
+	execute(t, database, services.AirflowTables(t)+rows)
+	return server.URL("airflow", "airflow"), database
+}
+
+// execute executes a script in a session that lasts as long as the test.
+func execute(t *testing.T, database, script string) {
+	t.Helper()
+	session, err := pgx.Connect(t.Context(), database)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +105,6 @@ func (w *world) connect(t *testing.T, script string) *pgx.Conn {
 	if _, err := session.Exec(t.Context(), script); err != nil {
 		t.Fatal(err)
 	}
-	return session
 }
 
 func write(t *testing.T, path, content string) {

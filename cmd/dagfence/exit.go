@@ -27,13 +27,17 @@ func exitCode(err error) int {
 }
 
 // sentence returns the error as one line, without the position of our handler in
-// Caddy's JSON, which does not help authors of Caddyfiles or flags.
+// Caddy's JSON, which does not help authors of Caddyfiles or flags. To an error of
+// Caddy's tracing, which names no variable of the environment, it adds those.
 func sentence(err error) string {
 	text := err.Error()
 	if at := strings.LastIndex(text, ": provision "); at >= 0 {
 		module, words, _ := strings.Cut(text[at+len(": provision "):], ": ")
-		if strings.Contains(module, "dagfence") {
+		switch {
+		case strings.Contains(module, "dagfence"):
 			text = words
+		case module == "http.handlers.tracing":
+			text = words + ": OTEL_TRACES_EXPORTER must be otlp, console or none, and OTEL_EXPORTER_OTLP_PROTOCOL http/protobuf or grpc"
 		}
 	}
 	return strings.Join(strings.FieldsFunc(text, func(r rune) bool { return r == '\n' || r == '\t' }), "; ")

@@ -193,8 +193,15 @@ func checkTree(t *testing.T, spans map[string]*tracepb.Span, parents map[string]
 // the request's, or an owner.
 func attributes(t *testing.T, span *tracepb.Span) string {
 	t.Helper()
+	page := read(t, "docs/tracing.md")
+	if !strings.Contains(page, "`"+span.GetName()+"`") {
+		t.Errorf("docs/tracing.md does not have the span %s", span.GetName())
+	}
 	var text []string
 	for _, attribute := range span.GetAttributes() {
+		if !strings.Contains(page, "`"+attribute.GetKey()+"`") {
+			t.Errorf("docs/tracing.md does not have the attribute %s", attribute.GetKey())
+		}
 		value := attribute.GetValue().GetStringValue()
 		if number, is := attribute.GetValue().GetValue().(*common.AnyValue_IntValue); is {
 			value = fmt.Sprint(number.IntValue)
@@ -344,4 +351,18 @@ func TestTracing_WithoutItNothingIsAddedOrSent(t *testing.T) {
 	}
 	time.Sleep(200 * time.Millisecond) // four times OTEL_BSP_SCHEDULE_DELAY
 	f.receiver.take(t)
+}
+
+func TestTracing_WrongExporterNamesTheVariable(t *testing.T) {
+	t.Parallel()
+	for _, variable := range []string{"OTEL_TRACES_EXPORTER=jaeger", "OTEL_EXPORTER_OTLP_PROTOCOL=http/xml"} {
+		cmd := sidecar.Command(t, "proxy", "--tracing", "--listen", services.Address(t), "--upstream", "http://127.0.0.1:1", "--lookup", "http://127.0.0.1:1")
+		cmd.Env = append(cmd.Env, variable)
+		output, err := cmd.CombinedOutput()
+		lines := strings.Split(strings.TrimSpace(string(output)), "\n")
+		name, _, _ := strings.Cut(variable, "=")
+		if last := lines[len(lines)-1]; err == nil || !strings.HasPrefix(last, "Error: creating trace exporter error: ") || !strings.Contains(last, name+" must be ") && !strings.Contains(last, name+" http/protobuf or grpc") {
+			t.Errorf("with %s it ends with %v: %s", variable, err, last)
+		}
+	}
 }

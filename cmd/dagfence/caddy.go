@@ -94,6 +94,7 @@ func caddyCommands() []*cobra.Command {
 			cmd.RunE = caddycmd.WrapCommandFuncForCobra(registered.Func)
 		}
 		cmd.Args = noArguments
+		cmd.RunE = discreetly(cmd.RunE)
 		switch name {
 		case "run":
 			keepRunning(cmd)

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"strings"
 
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
 
@@ -22,11 +23,43 @@ func quoted(typed string) string {
 // where it may be what belongs into a file or another flag: a token, or a URL with a
 // password.
 func fileError(flag string, err error) error {
-	failed := new(fs.PathError)
-	if errors.As(err, &failed) && (strings.Contains(failed.Path, "@") || quoted(failed.Path) == "" && !strings.Contains(failed.Path, "/")) {
+	if failed := new(fs.PathError); errors.As(err, &failed) && noPath(failed.Path) {
 		err = failed.Err
 	}
 	return fmt.Errorf("--%s: %w", flag, err)
+}
+
+// noPath reports whether what was typed as a path may be a secret.
+func noPath(typed string) bool {
+	return strings.Contains(typed, "@") || quoted(typed) == "" && !strings.Contains(typed, "/")
+}
+
+// discreetly runs a command of Caddy's, whose errors repeat what was typed.
+func discreetly(run func(*cobra.Command, []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		err := run(cmd, args)
+		if err == nil {
+			return nil
+		}
+		text := err.Error()
+		cmd.Flags().Visit(func(flag *pflag.Flag) {
+			values := []string{flag.Value.String()}
+			if list, ok := flag.Value.(pflag.SliceValue); ok {
+				values = list.GetSlice()
+			}
+			args = append(args, values...)
+		})
+		for _, typed := range args {
+			// What follows may repeat a part of it.
+			if before, _, found := strings.Cut(text, typed); found && noPath(typed) {
+				text = before + "(what was typed)"
+			}
+		}
+		if text == err.Error() {
+			return err
+		}
+		return errors.New(text)
+	}
 }
 
 // valueError returns an error about the value of a flag without the value.

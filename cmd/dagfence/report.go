@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
@@ -33,8 +34,10 @@ Caddy rotates it; - or no file is standard input. Lines of another kind are skip
 	cmd.Flags().String("html", "", "Write an HTML file instead, which needs no server and no JavaScript; - prints it")
 	cmd.RunE = func(cmd *cobra.Command, files []string) error {
 		flags := cmd.Flags()
-		switch {
-		case flags.Changed("html") && cmd.Flag("html").Value.String() == "":
+		switch page := cmd.Flag("html").Value.String(); {
+		case strings.Contains(page, "://"):
+			return usageError{errors.New("--html is a URL: name a file to write, or - to print it")}
+		case flags.Changed("html") && page == "":
 			return usageError{errors.New("--html is empty: name the file to write, or - to print it")}
 		case flags.NFlag() > 1:
 			return usageError{errors.New("--json, --markdown and --html are mutually exclusive: set one")}
@@ -93,6 +96,9 @@ func openLogs(files []string) (logs []log, err error) {
 		if name == "-" {
 			logs = append(logs, log{os.Stdin, "standard input", -1})
 			continue
+		}
+		if strings.Contains(name, "://") { // maybe with a password
+			return nil, usageError{errors.New("an argument is a URL: name files, or - for standard input")}
 		}
 		file, err := os.Open(name) //nolint:gosec // the path is the operator's own
 		if err != nil {

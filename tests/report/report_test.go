@@ -55,7 +55,7 @@ func TestReport_Forms(t *testing.T) {
 		args []string
 		want []string
 	}{
-		"table":    {nil, []string{"830 decisions: 830 denied (615 of them forwarded", "│    412 │ marketing ", "campaign_report (412)", "\n    access: trigger\n"}},
+		"table":    {nil, []string{"830 decisions: 830 denied (615 of them forwarded", "412     marketing    sales ", "campaign_report (412)", "\n    access: trigger\n"}},
 		"Markdown": {[]string{"--markdown"}, []string{"| 412 | `marketing` | `sales` | `dag read` | `other_team` | `campaign_report` (412) | `orders_daily` (412) |", "```yaml\n"}},
 		"JSON":     {[]string{"--json"}, []string{`"task_team":"marketing","owner_team":"sales","kind":"dag","action":"read","reason":"other_team"`}},
 		"HTML":     {[]string{"--html", "-"}, []string{"<!doctype html>", "Content-Security-Policy"}},
@@ -106,6 +106,8 @@ func TestReport_OfWrongInput(t *testing.T) {
 		"one long line":      {nil, []string{long}, 1, "", "long: no line is JSON"},
 		"one file of two":    {nil, []string{binary, good}, 1, "830 denied", "the report is of what could be read: "},
 		"a gzip, cut short":  {nil, []string{cut}, 1, "denied", "unexpected EOF"},
+		"a URL":              {nil, []string{"https://u:hidden@log/x"}, 2, "", "an argument is a URL: name files"},
+		"a page at a URL":    {nil, []string{good, "--html", "https://u:hidden@log/x"}, 2, "", "--html is a URL"},
 		"two forms":          {nil, []string{good, "--json", "--markdown"}, 2, "", "--json, --markdown and --html are mutually exclusive"},
 		"no page":            {nil, []string{good, "--html", ""}, 2, "", "--html is empty"},
 		"a page nowhere":     {nil, []string{good, "--html", "/no/such/page.html"}, 1, "", "--html: open /no/such/page.html"},
@@ -115,6 +117,9 @@ func TestReport_OfWrongInput(t *testing.T) {
 		if code != c.code || !strings.Contains(stdout, c.stdout) || !strings.Contains(stderr, c.stderr) ||
 			(stdout == "") != (c.stdout == "") || (stderr == "") != (c.stderr == "") {
 			t.Errorf("%s: %d\n%.300s\n%.300s\nwant %d %q %q", name, code, stdout, stderr, c.code, c.stdout, c.stderr)
+		}
+		if strings.Contains(stderr, "hidden") {
+			t.Errorf("%s: a password is shown: %s", name, stderr)
 		}
 		if stderr != "" && (!strings.HasPrefix(stderr, "Error: ") || strings.Count(stderr, "\n") != 1) {
 			t.Errorf("%s: standard error is not one sentence:\n%s", name, stderr)

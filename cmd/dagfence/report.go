@@ -34,10 +34,8 @@ Caddy rotates it; - or no file is standard input. Lines of another kind are skip
 	cmd.Flags().String("html", "", "Write an HTML file instead, which needs no server and no JavaScript; - prints it")
 	cmd.RunE = func(cmd *cobra.Command, files []string) error {
 		flags := cmd.Flags()
-		switch page := cmd.Flag("html").Value.String(); {
-		case strings.Contains(page, "://"):
-			return usageError{errors.New("--html is a URL: name a file to write, or - to print it")}
-		case flags.Changed("html") && page == "":
+		switch {
+		case flags.Changed("html") && cmd.Flag("html").Value.String() == "":
 			return usageError{errors.New("--html is empty: name the file to write, or - to print it")}
 		case flags.NFlag() > 1:
 			return usageError{errors.New("--json, --markdown and --html are mutually exclusive: set one")}
@@ -167,7 +165,7 @@ func render(cmd *cobra.Command, summary *report.Summary) error {
 			return err
 		}
 		if err := os.WriteFile(path, page.Bytes(), 0o600); err != nil {
-			return fmt.Errorf("--html: %w", err)
+			return fileError("html", err)
 		}
 		return nil
 	}

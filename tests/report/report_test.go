@@ -107,7 +107,7 @@ func TestReport_OfWrongInput(t *testing.T) {
 		"one file of two":    {nil, []string{binary, good}, 1, "830 denied", "the report is of what could be read: "},
 		"a gzip, cut short":  {nil, []string{cut}, 1, "denied", "unexpected EOF"},
 		"a URL":              {nil, []string{"https://u:hidden@log/x"}, 2, "", "an argument is a URL: name files"},
-		"a page at a URL":    {nil, []string{good, "--html", "https://u:hidden@log/x"}, 2, "", "--html is a URL"},
+		"a page at a URL":    {nil, []string{good, "--html", "https://u:hidden@log/x"}, 1, "", "--html: "},
 		"two forms":          {nil, []string{good, "--json", "--markdown"}, 2, "", "--json, --markdown and --html are mutually exclusive"},
 		"no page":            {nil, []string{good, "--html", ""}, 2, "", "--html is empty"},
 		"a page nowhere":     {nil, []string{good, "--html", "/no/such/page.html"}, 1, "", "--html: open /no/such/page.html"},

@@ -3,7 +3,6 @@ package report
 import (
 	"bytes"
 	"fmt"
-	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -11,8 +10,16 @@ import (
 
 // heading is what the suggested ownership file begins with.
 const heading = "Each line opens what was denied: judge it, and put what is right into the ownership file.\n" +
-	"What is made global (\"\") is open to every team, and to be triggered and written too.\n" +
 	"For an asset's alias, write the assets that it leads to."
+
+// withinTeam says why nothing in the ownership file shares a kind with another team:
+// Airflow itself goes by its own rows, since 3.2 for variables and connections and
+// since 3.3 for XComs.
+var withinTeam = map[string]string{
+	"variable":   "Airflow itself keeps a team's variables to the team: take the team off its row to share one with every team.",
+	"connection": "Airflow itself keeps a team's connections to the team: take the team off its row to share one with every team.",
+	"xcom":       "Airflow itself keeps XComs to the team of the dag: a dag of no team shares its own with every team.",
+}
 
 // ownership returns an ownership file that would allow the groups, and what no
 // ownership file allows, a sentence each.
@@ -55,8 +62,12 @@ func (s *suggestions) solve(g *Group) {
 	switch {
 	case g.Reason == "other_team" && owned && inTeam && (g.Kind == "dag" || g.Kind == "asset" && reads):
 		fix = s.grant(g, reads)
-	case g.Reason == "other_team" && owned && section != "" && (g.Kind != "xcom" || reads):
-		fix = s.own(section, g.Resources, "", g.describe()+": makes it global")
+	case g.Reason == "other_team" && owned && g.Kind == "asset":
+		fix = s.own(section, g.Resources, "", g.describe()+": makes it global, open to every team")
+	case g.Reason == "other_team" && owned && withinTeam[g.Kind] != "":
+		fix = withinTeam[g.Kind]
+	case g.Reason == "teamless_task" && withinTeam[g.Kind] != "":
+		fix = "Airflow itself goes by the team of the task's bundle: give the bundle that team."
 	case g.Reason == "teamless_task" && owned:
 		fix = s.own("dags", g.Dags, *g.OwnerTeam, g.describe()+": gives the task's dag the team")
 	case g.Reason == "global_write" && inTeam && section != "" && g.Kind != "xcom":
@@ -161,7 +172,6 @@ func (s *suggestions) file() string {
 	}
 	node := &yaml.Node{Kind: yaml.SequenceNode}
 	for _, granted := range s.grants {
-		granted.dags, granted.assets = s.owned("dags", granted.dags), s.owned("assets", granted.assets)
 		if len(granted.dags)+len(granted.assets) > 0 {
 			node.Content = append(node.Content, granted.node())
 		}
@@ -180,18 +190,6 @@ func (s *suggestions) file() string {
 		panic(err)
 	}
 	return file.String()
-}
-
-// owned leaves out the names that another group makes global: nobody grants those.
-func (s *suggestions) owned(in string, names []string) []string {
-	return slices.DeleteFunc(names, func(name string) bool {
-		of := s.sections[in]
-		if of == nil {
-			return false
-		}
-		team, named := of.teams[name]
-		return named && team == ""
-	})
 }
 
 func (g *grant) node() *yaml.Node {

@@ -2,7 +2,6 @@ package report_test
 
 import (
 	"bytes"
-	"compress/gzip"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,6 +12,7 @@ import (
 	"testing/iotest"
 	"time"
 
+	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 	"go.yaml.in/yaml/v3"
 
@@ -273,17 +273,18 @@ func TestOwnership_SuggestsByReasonAndKind(t *testing.T) {
 		change fields
 		want   string // "" is a sentence instead
 	}{
-		"another team's variable":     {nil, `variables: {"var_b": ""}`},
-		"another team's connection":   {fields{"kind": "connection"}, `connections: {"var_b": ""}`},
+		"another team's variable":     {nil, ""},
+		"another team's connection":   {fields{"kind": "connection"}, ""},
 		"another team's dag":          {fields{"kind": "dag"}, grants("dags", "var_b", "")},
 		"counting another team's dag": {fields{"kind": "dag", "action": "count"}, grants("dags", "var_b", "")},
 		"triggering it":               {fields{"kind": "dag", "action": "trigger"}, grants("dags", "var_b", "trigger")},
 		"clearing it":                 {fields{"kind": "dag", "action": "clear"}, grants("dags", "var_b", "trigger")},
 		"another team's asset":        {fields{"kind": "asset"}, grants("assets", "var_b", "")},
 		"writing its values":          {fields{"kind": "asset", "action": "write"}, `assets: {"var_b": ""}`},
-		"another team's XCom":         {fields{"kind": "xcom"}, `dags: {"var_b": ""}`},
+		"another team's XCom":         {fields{"kind": "xcom"}, ""},
 		"writing it":                  {fields{"kind": "xcom", "action": "write"}, ""},
-		"a task without a team":       {fields{"reason": "teamless_task", "task_team": ""}, `dags: {"dag_a": "team_b"}`},
+		"a task without a team":       {fields{"reason": "teamless_task", "task_team": "", "kind": "dag"}, `dags: {"dag_a": "team_b"}`},
+		"its variable":                {fields{"reason": "teamless_task", "task_team": ""}, ""},
 		"its list of keys":            {fields{"reason": "teamless_task", "task_team": "", "owner_team": nil, "resource": nil}, ""},
 		"what is global":              {fields{"reason": "global_write", "owner_team": "", "action": "write"}, `variables: {"var_b": "team_a"}`},
 		"a global dag's XComs":        {fields{"reason": "global_write", "owner_team": "", "action": "write", "kind": "xcom"}, ""},
@@ -294,9 +295,9 @@ func TestOwnership_SuggestsByReasonAndKind(t *testing.T) {
 		"what is cut":                 {fields{"resource": strings.Repeat("v", 512) + "..."}, ""},
 		"bytes":                       {fields{"resource": "v\uFFFD"}, ""},
 		"lines":                       {fields{"resource": "a\nb"}, ""},
-		"quotes":                      {fields{"resource": "a\"b': {}#"}, `variables: {"a\"b': {}#": ""}`},
-		"what YAML reads as a number": {fields{"resource": "1e3"}, `variables: {"1e3": ""}`},
-		"fences of Markdown":          {fields{"resource": "```"}, "variables: {\"```\": \"\"}"},
+		"quotes":                      {fields{"kind": "dag", "resource": "a\"b': {}#"}, grants("dags", "a\"b': {}#", "")},
+		"what YAML reads as a number": {fields{"kind": "dag", "resource": "1e3"}, grants("dags", "1e3", "")},
+		"fences of Markdown":          {fields{"kind": "dag", "resource": "```"}, grants("dags", "```", "")},
 	} {
 		s := summary(t, line(t, c.change))
 		var got, want any
@@ -312,20 +313,20 @@ func TestOwnership_SuggestsByReasonAndKind(t *testing.T) {
 func TestOwnership_IsOneFileWithoutContradiction(t *testing.T) {
 	t.Parallel()
 	s := summary(t,
-		line(t, fields{"kind": "dag", "resource": "dag_b"})+line(t, fields{"kind": "dag", "resource": "dag_c"})+ // granted, but
-			line(t, fields{"kind": "xcom", "resource": "dag_b"})+ // global
-			line(t, nil)+line(t, nil)+line(t, fields{"task_team": "team_c"})+ // once
-			line(t, fields{"reason": "teamless_task", "task_team": "", "dag_id": "dag_g"})+
-			line(t, fields{"reason": "teamless_task", "task_team": "", "dag_id": "dag_g", "owner_team": "team_c"})) // two teams
+		line(t, fields{"kind": "dag", "resource": "dag_b"})+line(t, fields{"kind": "dag", "resource": "dag_c"})+
+			line(t, fields{"kind": "xcom", "resource": "dag_b"})+ // Airflow's, and takes nothing from the grant
+			line(t, fields{"kind": "asset", "action": "write"})+line(t, fields{"kind": "asset", "action": "write", "task_team": "team_c"})+ // once
+			line(t, fields{"kind": "dag", "reason": "teamless_task", "task_team": "", "dag_id": "dag_g"})+
+			line(t, fields{"kind": "dag", "reason": "teamless_task", "task_team": "", "dag_id": "dag_g", "owner_team": "team_c"})) // two teams
 	var file struct {
-		Dags, Variables map[string]string
-		Grants          []struct{ Dags []string }
+		Dags, Variables, Assets map[string]string
+		Grants                  []struct{ Dags []string }
 	}
 	if err := yaml.Unmarshal([]byte(s.Ownership), &file); err != nil {
 		t.Fatalf("%v:\n%s", err, s.Ownership)
 	}
-	if len(file.Dags) != 2 || file.Dags["dag_b"] != "" || file.Dags["dag_g"] != "team_b" || len(file.Variables) != 1 ||
-		len(file.Grants) != 1 || fmt.Sprint(file.Grants[0].Dags) != "[dag_c]" || len(s.Unsolved) != 1 {
+	if len(file.Dags) != 1 || file.Dags["dag_g"] != "team_b" || len(file.Variables) != 0 || len(file.Assets) != 1 ||
+		len(file.Grants) != 1 || fmt.Sprint(file.Grants[0].Dags) != "[dag_b dag_c]" || len(s.Unsolved) != 2 {
 		t.Errorf("%+v\n%v", file, s.Unsolved)
 	}
 }

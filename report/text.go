@@ -6,9 +6,10 @@ import (
 	"io"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 	"unicode"
+
+	"github.com/jedib0t/go-pretty/v6/table"
 )
 
 // maxRows is how many groups a table has, topNames how many dags and resources of each
@@ -27,17 +28,9 @@ func (s *Summary) Text(to io.Writer) error {
 	var text strings.Builder
 	fmt.Fprintf(&text, "%s\n", strings.Join(s.head(), "\n"))
 	if len(s.Groups) > 0 {
-		text.WriteByte('\n')
-		aligned := tabwriter.NewWriter(&text, 0, 8, 2, ' ', 0)
-		for i, row := range s.rows(func(name string) string { return name }) {
-			if i == 0 {
-				row = strings.Split(strings.ToUpper(strings.Join(row, "\t")), "\t")
-			}
-			_, _ = fmt.Fprintln(aligned, strings.Join(row, "\t")) // Flush returns the error
-		}
-		if err := aligned.Flush(); err != nil {
-			return err
-		}
+		rows := s.table(func(name string) string { return name })
+		rows.SetStyle(table.StyleLight)
+		fmt.Fprintf(&text, "\n%s\n", rows.Render())
 	}
 	for _, note := range s.notes() {
 		fmt.Fprintf(&text, "\n%s\n", note)
@@ -60,13 +53,7 @@ func (s *Summary) Markdown(to io.Writer) error {
 		fmt.Fprintf(&text, "- %s\n", line)
 	}
 	if len(s.Groups) > 0 {
-		text.WriteByte('\n')
-		for i, row := range s.rows(code) {
-			fmt.Fprintf(&text, "| %s |\n", strings.Join(row, " | "))
-			if i == 0 {
-				fmt.Fprintf(&text, "|%s\n", strings.Repeat(" --- |", len(row)))
-			}
-		}
+		fmt.Fprintf(&text, "\n%s\n", s.table(code).RenderMarkdown())
 	}
 	for _, note := range s.notes() {
 		fmt.Fprintf(&text, "\n%s\n", note)
@@ -84,9 +71,8 @@ func (s *Summary) Markdown(to io.Writer) error {
 	return err
 }
 
-// code returns a code span of Markdown in a table, in which no markup counts.
+// code returns a code span of Markdown, in which no markup counts.
 func code(name string) string {
-	name = strings.ReplaceAll(name, "|", `\|`) // GitHub Flavored Markdown, section 4.10
 	fence := "`"
 	for strings.Contains(name, fence) {
 		fence += "`"
@@ -107,8 +93,13 @@ func (s *Summary) head() []string {
 	if s.OtherLines > 0 {
 		lines = append(lines, fmt.Sprintf("%d other lines, skipped", s.OtherLines))
 	}
-	if s.Denied == 0 {
-		lines = append(lines, "Nothing was denied.")
+	switch {
+	case s.Decisions == 0:
+		lines = append(lines, "No decisions are in these logs.")
+	case s.Unavailable > 0:
+		lines = append(lines, "What was unavailable was not decided: it may hide denials. dagfence check says which source does not answer.")
+	case s.Denied == 0:
+		lines = append(lines, "Nothing was denied. With multi_team off, as the log of the start says, teams are not compared.")
 	}
 	return lines
 }
@@ -126,30 +117,30 @@ func (s *Summary) notes() []string {
 	return notes
 }
 
-// rows returns the groups as rows of a table, the headings first. mark marks what a log
-// names.
-func (s *Summary) rows(mark func(string) string) [][]string {
-	rows := [][]string{{"Denied", "Task team", "Owner", "What", "Reason", "By dags", "Asked for", "First", "Last"}}
+// table returns the groups as a table, in which mark marks what a log names.
+func (s *Summary) table(mark func(string) string) table.Writer {
+	rows := table.NewWriter()
+	rows.AppendHeader(table.Row{"Denied", "Task team", "Owner", "What", "Reason", "By dags", "Asked for", "First", "Last"})
 	for i := range s.Groups[:min(len(s.Groups), maxRows)] {
 		g := &s.Groups[i]
-		rows = append(rows, []string{
-			strconv.FormatInt(g.Count, 10), mark(printable(g.taskTeam())), mark(printable(g.ownerTeam())), mark(printable(g.what())), mark(printable(g.Reason)),
+		rows.AppendRow(table.Row{
+			g.Count, mark(printable(g.taskTeam())), mark(printable(g.ownerTeam())), mark(printable(g.what())), mark(printable(g.Reason)),
 			topOf(g.Dags, mark), topOf(g.Resources, mark), shownTime(g.First), shownTime(g.Last),
 		})
 	}
 	return rows
 }
 
-// topOf returns the most frequent names.
+// topOf returns the most frequent names, a line each.
 func topOf(names []Name, mark func(string) string) string {
-	var shown []string
+	var lines []string
 	for _, named := range names[:min(len(names), topNames)] {
-		shown = append(shown, fmt.Sprintf("%s (%d)", mark(printable(named.Name)), named.Count))
+		lines = append(lines, fmt.Sprintf("%s (%d)", mark(printable(named.Name)), named.Count))
 	}
 	if more := len(names) - topNames; more > 0 {
-		shown = append(shown, fmt.Sprintf("and %d more", more))
+		lines = append(lines, fmt.Sprintf("and %d more", more))
 	}
-	return strings.Join(shown, ", ")
+	return strings.Join(lines, "\n")
 }
 
 // visible returns a name on one line, without anything that a terminal obeys or that

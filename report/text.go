@@ -6,10 +6,9 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"text/tabwriter"
 	"time"
 	"unicode"
-
-	"github.com/jedib0t/go-pretty/v6/table"
 )
 
 // maxRows is how many groups a table has, topNames how many dags and resources of each
@@ -28,9 +27,17 @@ func (s *Summary) Text(to io.Writer) error {
 	var text strings.Builder
 	fmt.Fprintf(&text, "%s\n", strings.Join(s.head(), "\n"))
 	if len(s.Groups) > 0 {
-		rows := s.table(func(name string) string { return name })
-		rows.SetStyle(table.StyleLight)
-		fmt.Fprintf(&text, "\n%s\n", rows.Render())
+		text.WriteByte('\n')
+		aligned := tabwriter.NewWriter(&text, 0, 8, 2, ' ', 0)
+		for i, row := range s.rows(func(name string) string { return name }) {
+			if i == 0 {
+				row = strings.Split(strings.ToUpper(strings.Join(row, "\t")), "\t")
+			}
+			_, _ = fmt.Fprintln(aligned, strings.Join(row, "\t")) // Flush returns the error
+		}
+		if err := aligned.Flush(); err != nil {
+			return err
+		}
 	}
 	for _, note := range s.notes() {
 		fmt.Fprintf(&text, "\n%s\n", note)
@@ -53,7 +60,13 @@ func (s *Summary) Markdown(to io.Writer) error {
 		fmt.Fprintf(&text, "- %s\n", line)
 	}
 	if len(s.Groups) > 0 {
-		fmt.Fprintf(&text, "\n%s\n", s.table(code).RenderMarkdown())
+		text.WriteByte('\n')
+		for i, row := range s.rows(code) {
+			fmt.Fprintf(&text, "| %s |\n", strings.Join(row, " | "))
+			if i == 0 {
+				fmt.Fprintf(&text, "|%s\n", strings.Repeat(" --- |", len(row)))
+			}
+		}
 	}
 	for _, note := range s.notes() {
 		fmt.Fprintf(&text, "\n%s\n", note)
@@ -71,8 +84,9 @@ func (s *Summary) Markdown(to io.Writer) error {
 	return err
 }
 
-// code returns a code span of Markdown, in which no markup counts.
+// code returns a code span of Markdown in a table, in which no markup counts.
 func code(name string) string {
+	name = strings.ReplaceAll(name, "|", `\|`) // GitHub Flavored Markdown, section 4.10
 	fence := "`"
 	for strings.Contains(name, fence) {
 		fence += "`"
@@ -117,30 +131,30 @@ func (s *Summary) notes() []string {
 	return notes
 }
 
-// table returns the groups as a table, in which mark marks what a log names.
-func (s *Summary) table(mark func(string) string) table.Writer {
-	rows := table.NewWriter()
-	rows.AppendHeader(table.Row{"Denied", "Task team", "Owner", "What", "Reason", "By dags", "Asked for", "First", "Last"})
+// rows returns the groups as rows of a table, the headings first. mark marks what a log
+// names.
+func (s *Summary) rows(mark func(string) string) [][]string {
+	rows := [][]string{{"Denied", "Task team", "Owner", "What", "Reason", "By dags", "Asked for", "First", "Last"}}
 	for i := range s.Groups[:min(len(s.Groups), maxRows)] {
 		g := &s.Groups[i]
-		rows.AppendRow(table.Row{
-			g.Count, mark(printable(g.taskTeam())), mark(printable(g.ownerTeam())), mark(printable(g.what())), mark(printable(g.Reason)),
+		rows = append(rows, []string{
+			strconv.FormatInt(g.Count, 10), mark(printable(g.taskTeam())), mark(printable(g.ownerTeam())), mark(printable(g.what())), mark(printable(g.Reason)),
 			topOf(g.Dags, mark), topOf(g.Resources, mark), shownTime(g.First), shownTime(g.Last),
 		})
 	}
 	return rows
 }
 
-// topOf returns the most frequent names, a line each.
+// topOf returns the most frequent names.
 func topOf(names []Name, mark func(string) string) string {
-	var lines []string
+	var shown []string
 	for _, named := range names[:min(len(names), topNames)] {
-		lines = append(lines, fmt.Sprintf("%s (%d)", mark(printable(named.Name)), named.Count))
+		shown = append(shown, fmt.Sprintf("%s (%d)", mark(printable(named.Name)), named.Count))
 	}
 	if more := len(names) - topNames; more > 0 {
-		lines = append(lines, fmt.Sprintf("and %d more", more))
+		shown = append(shown, fmt.Sprintf("and %d more", more))
 	}
-	return strings.Join(lines, "\n")
+	return strings.Join(shown, ", ")
 }
 
 // visible returns a name on one line, without anything that a terminal obeys or that

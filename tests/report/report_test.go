@@ -99,7 +99,7 @@ func TestReport_OfWrongInput(t *testing.T) {
 	}{
 		"standard input":     {gzipped, nil, 0, "830 denied", ""},
 		"a dash, and a file": {gzipped, []string{"-", good}, 0, "1660 denied", ""},
-		"nothing":            {nil, nil, 0, "Nothing was denied.", ""},
+		"nothing":            {nil, nil, 0, "No decisions are in these logs.", ""},
 		"a missing file":     {nil, []string{good, "/no/such"}, 1, "", "opening decision logs: open /no/such: no such file"},
 		"a directory":        {nil, []string{dir}, 1, "", "is a directory: name the logs in it"},
 		"a binary file":      {nil, []string{binary}, 1, "", "binary: no line is JSON"},
@@ -177,14 +177,18 @@ func ask(t *testing.T, fence *sidecar.Dagfence, dag, request string) int {
 // file, and asks again.
 func TestSuggestion_AllowsWhatWasDenied(t *testing.T) {
 	t.Parallel()
-	requests := []struct{ dag, request string }{
-		{"dag_a", "GET /variables/var_b"},
-		{"dag_a", "GET /connections/conn_b"},
-		{"dag_a", "GET /xcoms/dag_b2/r/t1/k"},
-		{"dag_a", "GET /dag-runs/dag_b/r/state"},
-		{"dag_a", "POST /dag-runs/dag_b/r2"},
-		{"dag_a", "GET /assets/by-name?name=asset_b"},
-		{"dag_g", "GET /variables/var_a"},
+	const denied, allowed = http.StatusForbidden, http.StatusOK
+	requests := []struct {
+		dag, request string
+		then         int // with the suggestion
+	}{
+		{"dag_a", "GET /variables/var_b", denied},
+		{"dag_a", "GET /connections/conn_b", denied},
+		{"dag_a", "GET /xcoms/dag_b2/r/t1/k", denied},
+		{"dag_a", "GET /dag-runs/dag_b/r/state", allowed},
+		{"dag_a", "POST /dag-runs/dag_b/r2", allowed},
+		{"dag_a", "GET /assets/by-name?name=asset_b", allowed},
+		{"dag_g", "GET /dag-runs/dag_a/r/state", allowed},
 	}
 	var ownership map[string]any
 	if err := yaml.Unmarshal([]byte(owners), &ownership); err != nil {
@@ -202,7 +206,7 @@ func TestSuggestion_AllowsWhatWasDenied(t *testing.T) {
 		Ownership string
 		Unsolved  []string
 	}
-	if err := json.Unmarshal([]byte(stdout), &summary); err != nil || code != 0 || summary.Denied != len(requests) || len(summary.Unsolved) != 0 {
+	if err := json.Unmarshal([]byte(stdout), &summary); err != nil || code != 0 || summary.Denied != len(requests) || len(summary.Unsolved) != 3 {
 		t.Fatalf("%d %v %s%s", code, err, stdout, stderr)
 	}
 	var suggested map[string]any
@@ -218,8 +222,8 @@ func TestSuggestion_AllowsWhatWasDenied(t *testing.T) {
 	}
 	open, _ := fence(t, ownership)
 	for _, r := range requests {
-		if status := ask(t, open, r.dag, r.request); status != http.StatusOK {
-			t.Errorf("%s of %s: %d with the suggestion\n%s", r.request, r.dag, status, summary.Ownership)
+		if status := ask(t, open, r.dag, r.request); status != r.then {
+			t.Errorf("%s of %s: %d with the suggestion, want %d\n%s", r.request, r.dag, status, r.then, summary.Ownership)
 		}
 	}
 }

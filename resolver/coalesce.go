@@ -52,7 +52,7 @@ type call struct {
 	started instant
 	answers []Answer
 	// span is that of the caller that began it.
-	span trace.SpanContext
+	span trace.Span
 }
 
 // waiter waits for one question's answer in a call. The zero waiter has no call:
@@ -119,14 +119,16 @@ func (c *coalescer) join(ctx context.Context, questions []Question) []waiter {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	span := trace.SpanFromContext(ctx)
-	fresh := &call{done: make(chan struct{}), started: c.invalidations.instant(c.invalidations.now()), span: span.SpanContext()}
+	fresh := &call{done: make(chan struct{}), started: c.invalidations.instant(c.invalidations.now()), span: span}
 	var asked []Question
 	for i, question := range questions {
 		found, ok := c.find(question, fresh.started)
 		switch {
 		case ok:
 			waiters[i] = found
-			span.AddLink(trace.Link{SpanContext: found.call.span})
+			if span.IsRecording() {
+				link(span, found.call.span)
+			}
 		case len(c.running) < maxCalls:
 			waiters[i] = waiter{call: fresh, index: len(asked)}
 			c.joinable[callKeyOf(question)] = waiters[i]

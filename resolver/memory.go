@@ -121,9 +121,9 @@ func (m *memoryTier) Resolve(ctx context.Context, questions []Question) []Answer
 	ctx, span := StartSpan(ctx, "dagfence.resolve", trace.SpanKindInternal)
 	asked := ask(ctx, m.next, pick(questions, missed))
 	endSpan(span, asked)
-	for i, answer := range asked {
-		question := &questions[missed[i]]
-		answers[missed[i]] = m.store(ctx, question, answer)
+	for i := range asked {
+		m.store(ctx, &questions[missed[i]], &asked[i])
+		answers[missed[i]] = asked[i]
 	}
 	return answers
 }
@@ -196,10 +196,10 @@ func (m *memoryTier) valid(cache *otter.Cache[Key, *entry], key Key, now instant
 	return kept
 }
 
-// store keeps an answer of the next tier, and returns what the caller gets.
-func (m *memoryTier) store(ctx context.Context, q *Question, answer Answer) Answer {
+// store keeps an answer of the next tier, and replaces it by what the caller gets.
+func (m *memoryTier) store(ctx context.Context, q *Question, answer *Answer) {
 	if !q.known() || len(q.Name) > maxCachedName || q.Kind == KindAssetAlias {
-		return answer
+		return
 	}
 	// A name is cut from a request's target, and must not keep all of it in memory.
 	key := Key{q.Kind, strings.Clone(q.Name)}
@@ -207,19 +207,18 @@ func (m *memoryTier) store(ctx context.Context, q *Question, answer Answer) Answ
 	case Found:
 		if len(answer.Others) > 0 { // an older answer may know of one owner only
 			m.Invalidate(key)
-			return answer
+			return
 		}
-		m.keepFound(key, q.IdentityOnly, &answer)
+		m.keepFound(key, q.IdentityOnly, answer)
 	case NotFound:
 		m.keep(m.notFound, m.found, key, &entry{asOf: m.invalidations.instant(answer.AsOf)})
 	case Denied:
 		m.forgetDenied(q)
 	case Unavailable:
 		if q.Freshness == Confirm {
-			return m.serveStale(ctx, q, answer)
+			m.serveStale(ctx, q, answer)
 		}
 	}
-	return answer
 }
 
 func (m *memoryTier) keepFound(key Key, identityOnly bool, answer *Answer) {
@@ -273,18 +272,18 @@ func (m *memoryTier) forgetDenied(q *Question) {
 	m.Invalidate(q.Key)
 }
 
-// serveStale returns the entry that the source could not confirm, while it is within
-// its time to live, and remembers the attempt: unless it was the asker who gave
-// up, which says nothing about the source.
-func (m *memoryTier) serveStale(ctx context.Context, q *Question, failure Answer) Answer {
+// serveStale replaces the failure by the entry that the source could not confirm,
+// while that is within its time to live, and remembers the attempt: unless it was the
+// asker who gave up, which says nothing about the source.
+func (m *memoryTier) serveStale(ctx context.Context, q *Question, failure *Answer) {
 	now := m.invalidations.instant(m.invalidations.now())
 	var answer Answer
 	kept := m.recall(q, now, &answer)
 	if kept == nil {
-		return failure
+		return
 	}
 	if ctx.Err() == nil {
 		kept.failed.Store(int64(now))
 	}
-	return answer
+	*failure = answer
 }

@@ -232,7 +232,7 @@ func TestShippedCaddyfile_LeadsRedirectsOfUpstreamBackHere(t *testing.T) {
 		t.Cleanup(upstream.Close)
 		own, addr := listener.Addr().String(), services.Address(t)
 		file := filepath.Join(t.TempDir(), "Caddyfile")
-		sites := strings.NewReplacer(":8081 {\n\tdagfence\n", sidecar.Site(addr)+"\tdagfence\n", ":8083 {\n", sidecar.Site(services.Address(t))).Replace(example)
+		sites := strings.NewReplacer("\n:8081 {\n", "\n"+sidecar.Site(addr), ":8083 {\n", sidecar.Site(services.Address(t))).Replace(example)
 		if err := os.WriteFile(file, []byte(sites), 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -116,6 +116,9 @@ func (r *run) checkDatabase(ctx context.Context, directory *lookup.Directory) {
 	for _, idle := range found.IdleGrants {
 		r.warn("ownership_file", "%s", idle)
 	}
+	if found.Teams && r.settings.MultiTeam == config.Off {
+		r.warn("teams", "dag bundles have teams, and multi_team is off, so the rules about teams are skipped: set multi_team on")
+	}
 	if !found.Teams && r.settings.MultiTeam == config.On && r.settings.OwnershipFile == "" {
 		r.warn("teams", "no dag bundle has a team, so every dag is global: set a team_name for bundles in Airflow's "+
 			"[dag_processor] dag_bundle_config_list, name owners in an ownership_file, or set multi_team off")

@@ -101,6 +101,23 @@ func TestDatabase_WithoutTeamsIsAWarning(t *testing.T) {
 	}
 }
 
+func TestDatabase_WithTeamsWhileMultiTeamIsOffIsAWarning(t *testing.T) {
+	t.Parallel()
+	server := services.Postgres(t)
+	execute(t, server, "airflow", "../lookup/testdata/airflow-3.2.postgresql.sql", "../deploy/grants/postgresql.sql",
+		"INSERT INTO team (name) VALUES ('team_a')", "INSERT INTO dag_bundle (name) VALUES ('bundle_a')",
+		"INSERT INTO dag_bundle_team (dag_bundle_name, team_name) VALUES ('bundle_a', 'team_a')")
+	options := withDatabase(t, server.URL("dagfence", "airflow"))
+	options.Fence.MultiTeam = config.Off
+	atFence(t, options).want(t, check.Warning, "teams", "multi_team is off, so the rules about teams are skipped")
+	options.Fence.MultiTeam = config.On
+	for _, f := range atFence(t, options) {
+		if f.Check == "teams" {
+			t.Errorf("found %s", f)
+		}
+	}
+}
+
 func TestTeams_SharingEnvironmentVariablesAreNamed(t *testing.T) {
 	t.Parallel()
 	server := services.Postgres(t)
@@ -136,7 +153,7 @@ func TestTeams_UnknownToAirflowAreNamed(t *testing.T) {
 	}
 	options.Fence.MultiTeam = config.Off
 	for _, f := range atFence(t, options) {
-		if f.Check == "teams" {
+		if f.Check == "teams" && !strings.Contains(f.Text, "multi_team is off") {
 			t.Errorf("found %s", f)
 		}
 	}

@@ -61,7 +61,7 @@ func (e *OptionError) Error() string { return e.Option + ": " + e.Err.Error() }
 func (e *OptionError) Unwrap() error { return e.Err }
 
 // Directory is the [resolver.Resolver] with the first authority. What the ownership
-// file says wins, without asking the database: a name that it gives an owner
+// file says wins, without asking the database: a name with an owner in it
 // is Found whether or not Airflow has it.
 //
 // Without a database the file is all there is: what it does not name is

@@ -97,7 +97,7 @@ func upperCase(name string) string { return cases.Upper(language.Und).String(nam
 // findInEnvironment returns the team of a variable or connection that no row
 // stores. Airflow reads it from the environment by the upper case of its key,
 // whatever case the key is asked for in (secrets/environment_variables.py), so
-// the owner of one spelling owns all. split reports that the file gives two
+// the owner of one spelling owns all. split reports that the file assigns two
 // spellings to two teams.
 func (n *names) findInEnvironment(name string) (team string, named, split bool) {
 	if n.upper == nil {
@@ -140,7 +140,7 @@ func (n *names) addTeams(teams map[string]struct{}) {
 	}
 }
 
-// of returns the team that the file gives the thing; a task is never named.
+// of returns the team of a thing by the file; a task is never named.
 func (o *ownershipRules) of(key resolver.Key) (team string, named bool) {
 	return o.section(key.Kind).find(key.Name)
 }

@@ -69,9 +69,9 @@ func (s *suggestions) solve(g *Group) {
 	case g.Reason == "teamless_task" && withinTeam[g.Kind] != "":
 		fix = "Airflow itself goes by the team of the task's bundle: give the bundle that team."
 	case g.Reason == "teamless_task" && owned:
-		fix = s.own("dags", g.Dags, *g.OwnerTeam, g.describe()+": gives the task's dag the team")
+		fix = s.own("dags", g.Dags, *g.OwnerTeam, g.describe()+": sets the team of the task's dag")
 	case g.Reason == "global_write" && inTeam && section != "" && g.Kind != "xcom":
-		fix = s.own(section, g.Resources, *g.TaskTeam, g.describe()+": gives it the task's team")
+		fix = s.own(section, g.Resources, *g.TaskTeam, g.describe()+": sets the task's team as its owner")
 	default:
 		fix = g.Why
 	}
@@ -94,7 +94,7 @@ func times(n int64) string {
 	return fmt.Sprintf("%d times", n)
 }
 
-// own gives names a team, and returns what is left to do.
+// own sets the team of names, and returns what is left to do.
 func (s *suggestions) own(in string, names []Name, team, comment string) string {
 	of := s.sections[in]
 	if of == nil {
@@ -144,7 +144,7 @@ func rest(left, of int) string {
 	case of == 0:
 		return "the log does not have the names."
 	case left > 0:
-		return fmt.Sprintf("%d of %d names are not below: they are cut, have a * or what can't be seen in them, or another group gives them another team.", left, of)
+		return fmt.Sprintf("%d of %d names are not below: they are cut, have a * or what can't be seen in them, or another group sets another team for them.", left, of)
 	}
 	return ""
 }

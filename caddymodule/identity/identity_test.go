@@ -23,7 +23,7 @@ const (
 // now is the second in which the golden tokens were issued.
 var now = time.Unix(1795319302, 0)
 
-// claims writes a payload that passes, with some claims replaced: "exp" gives
+// claims writes a payload that passes, with some claims replaced: "exp" sets
 // the JSON of exp, "-exp" leaves it out.
 func claims(change ...string) string {
 	values := map[string]string{

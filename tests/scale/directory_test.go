@@ -140,7 +140,7 @@ var kindsOfName = []struct {
 }
 
 // lookUp asks a directory for names of each kind, spread over all rows, and
-// gives what the server has read of its tables for one question, and the CPU
+// returns what the server has read of its tables for one question, and the CPU
 // time that its sessions took.
 func (db *metadata) lookUp(t *testing.T, rows int) (r reads, took time.Duration) {
 	t.Helper()

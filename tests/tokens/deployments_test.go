@@ -127,7 +127,7 @@ func thumbprint(key crypto.PublicKey) string {
 	return base64.RawURLEncoding.EncodeToString(must((&jose.JSONWebKey{Key: key}).Thumbprint(crypto.SHA256)))
 }
 
-// airflowThumbprint is the kid that Airflow gives an RSA key without jwt_kid:
+// airflowThumbprint is the kid of an RSA key in Airflow without jwt_kid:
 // over the key_ops that PyJWT writes as well (api_fastapi/auth/tokens.py,
 // key_to_jwk_dict).
 func airflowThumbprint(key *rsa.PublicKey) string {

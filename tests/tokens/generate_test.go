@@ -34,7 +34,7 @@ type draft struct {
 	// edits of the text of the header and the claims, of what is signed, of the
 	// whole token and of the header of the request.
 	headerEdits, claimsEdits, tokenEdits, lineEdits []func(string) string
-	// sign, where set, gives the signature instead of by.
+	// sign, where set, returns the signature instead of by.
 	sign func(signed string) []byte
 }
 

@@ -33,7 +33,7 @@ type reading struct {
 type difference struct {
 	name  string
 	holds func(*reading) bool
-	// fence is the error that the fence gives for a refusal; airflow is what
+	// fence is the error that the fence returns for a refusal; airflow is what
 	// Airflow says to a grant.
 	fence   error
 	airflow string

@@ -39,7 +39,7 @@ var otherSigners = []signer{
 	{"EdDSA", "", ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))},
 }
 
-// signatureEdits spoil a signature; n gives a number below another.
+// signatureEdits spoil a signature; n returns a number below another.
 var signatureEdits = []func(signature []byte, n func(int) int) []byte{
 	func([]byte, func(int) int) []byte { return nil },
 	func(s []byte, n func(int) int) []byte { return s[:n(len(s)+1)] },

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"net/url"
 	"os"
@@ -92,12 +91,7 @@ func Explain(ctx context.Context, settings config.Config, asked ExplainRequest) 
 		h.keys.Renew(ctx, identity.ErrUnknownKey) // a JWKS is otherwise fetched in the background
 	}
 	e := explainer{Explanation: new(Explanation), h: h, settings: settings, effective: effective}
-	source, _, closeSource, err := setup.OpenSource(settings, slog.New(slog.DiscardHandler))
-	if err != nil {
-		return nil, err
-	}
-	defer closeSource()
-	e.directory, _ = source.(*lookup.Directory) // nil with a lookup service
+	e.directory, _ = h.chain.source.(*lookup.Directory) // nil with a lookup service
 	e.explain(r, asked.TaskID)
 	return e.Explanation, nil
 }
@@ -158,9 +152,6 @@ func (e *explainer) explain(r *http.Request, taskID string) {
 	default:
 		e.step("request", "%s %s, behind base_path %s", request.Method, request.Path, e.settings.BasePath)
 		e.judge(r, request, taskID, j)
-	}
-	if j.entered {
-		defer underWay.leave(j.task.ID)
 	}
 	e.h.finalize(j)
 	e.conclude(r, j)
@@ -237,84 +228,81 @@ func (e *explainer) conclude(r *http.Request, j *result) {
 	}
 }
 
-// alternative is a setting, and another value of it.
-type alternative struct {
-	option, value string
-	of            func(*config.Config) *string
+// choice is a setting that a decision may depend on, and its values.
+type choice struct {
+	option string
+	of     func(*config.Config) *string
+	values []string
 }
 
-// alternatives are the settings that a decision may depend on, those that change
-// least first.
-func alternatives(kind route.Kind) []alternative {
-	all := []alternative{
-		{"rules xcom_writes", config.TaskInstance, func(c *config.Config) *string { return &c.Rules.XComWrites }},
-		{"rules xcom_writes", config.Task, func(c *config.Config) *string { return &c.Rules.XComWrites }},
-		{"rules xcom_writes", config.Dag, func(c *config.Config) *string { return &c.Rules.XComWrites }},
-		{"rules xcom_writes", config.Off, func(c *config.Config) *string { return &c.Rules.XComWrites }},
-		{"rules global_writes", config.Allow, func(c *config.Config) *string { return &c.Rules.GlobalWrites }},
-		{"rules global_writes", config.Deny, func(c *config.Config) *string { return &c.Rules.GlobalWrites }},
-		{"rules teamless_tasks", config.Allow, func(c *config.Config) *string { return &c.Rules.TeamlessTasks }},
-		{"rules teamless_tasks", config.Deny, func(c *config.Config) *string { return &c.Rules.TeamlessTasks }},
-		{"rules documentation", config.Allow, func(c *config.Config) *string { return &c.Rules.Documentation }},
-		{"rules documentation", config.Deny, func(c *config.Config) *string { return &c.Rules.Documentation }},
-		{"rules unknown_routes", config.UnsafeAllow, func(c *config.Config) *string { return &c.Rules.UnknownRoutes }},
-		{"rules unknown_routes", config.Deny, func(c *config.Config) *string { return &c.Rules.UnknownRoutes }},
+// choices are those of a kind of endpoint, those that change least first.
+func choices(kind route.Kind) []choice {
+	group := func(option string, of func(*config.Config) *string) choice {
+		return choice{option, of, []string{config.Enforce, config.Audit, config.Off}}
 	}
-	groups := map[route.Kind]alternative{
-		route.Variable:   {"rules variables", "", func(c *config.Config) *string { return &c.Rules.Variables }},
-		route.Connection: {"rules connections", "", func(c *config.Config) *string { return &c.Rules.Connections }},
-		route.XCom:       {"rules xcoms", "", func(c *config.Config) *string { return &c.Rules.XComs }},
-		route.Dag:        {"rules dags", "", func(c *config.Config) *string { return &c.Rules.Dags }},
-		route.Asset:      {"rules assets", "", func(c *config.Config) *string { return &c.Rules.Assets }},
+	all := []choice{
+		{
+			"rules xcom_writes", func(c *config.Config) *string { return &c.Rules.XComWrites },
+			[]string{config.TaskInstance, config.Task, config.Dag, config.Off},
+		},
+		{"rules global_writes", func(c *config.Config) *string { return &c.Rules.GlobalWrites }, []string{config.Allow, config.Deny}},
+		{"rules teamless_tasks", func(c *config.Config) *string { return &c.Rules.TeamlessTasks }, []string{config.Allow, config.Deny}},
+		{"rules documentation", func(c *config.Config) *string { return &c.Rules.Documentation }, []string{config.Allow, config.Deny}},
+		{"rules unknown_routes", func(c *config.Config) *string { return &c.Rules.UnknownRoutes }, []string{config.UnsafeAllow, config.Deny}},
 	}
-	if group, ok := groups[kind]; ok {
-		for _, value := range []string{config.Enforce, config.Audit, config.Off} {
-			group.value = value
-			all = append(all, group)
-		}
+	switch kind {
+	case route.Variable:
+		all = append(all, group("rules variables", func(c *config.Config) *string { return &c.Rules.Variables }))
+	case route.Connection:
+		all = append(all, group("rules connections", func(c *config.Config) *string { return &c.Rules.Connections }))
+	case route.XCom:
+		all = append(all, group("rules xcoms", func(c *config.Config) *string { return &c.Rules.XComs }))
+	case route.Dag:
+		all = append(all, group("rules dags", func(c *config.Config) *string { return &c.Rules.Dags }))
+	case route.Asset:
+		all = append(all, group("rules assets", func(c *config.Config) *string { return &c.Rules.Assets }))
+	case route.Public, route.Documentation, route.Self:
 	}
 	return append(all,
-		alternative{"multi_team", config.On, func(c *config.Config) *string { return &c.MultiTeam }},
-		alternative{"multi_team", config.Off, func(c *config.Config) *string { return &c.MultiTeam }},
-		alternative{"mode", config.Enforce, func(c *config.Config) *string { return &c.Mode }},
-		alternative{"mode", config.Audit, func(c *config.Config) *string { return &c.Mode }},
+		choice{"multi_team", func(c *config.Config) *string { return &c.MultiTeam }, []string{config.On, config.Off}},
+		choice{"mode", func(c *config.Config) *string { return &c.Mode }, []string{config.Enforce, config.Audit}},
 	)
 }
 
-// compare decides again under each other setting, and keeps those under which
-// the request is forwarded and is not now, or the other way about.
+// compare decides again under each other value of each setting, and keeps those under
+// which the request is forwarded and is not now, or the other way about.
 func (e *explainer) compare(r *http.Request, j *result) {
-	kind := route.Kind(0)
-	if j.Reading != nil && j.Reading.Route != nil {
-		kind = j.Reading.Route.Kind
-	}
-	seen := make(map[string]bool)
-	for _, other := range alternatives(kind) {
-		changed := e.settings
-		was := *other.of(&changed)
-		if was == other.value {
-			continue
+	kind := j.kind()
+	for _, setting := range choices(kind) {
+		var others []string
+		was := *setting.of(&e.settings)
+		for _, value := range setting.values {
+			changed := e.settings
+			*setting.of(&changed) = value
+			if value != was && e.forwards(r, j, changed) != e.Forwarded {
+				others = append(others, setting.option+" "+value)
+			}
 		}
-		*other.of(&changed) = other.value
-		fence := &Handler{keys: e.h.keys, verifier: e.h.verifier, chain: e.h.chain, logger: e.h.logger}
-		fence.apply(changed)
-		again := &result{refusal: j.refusal, match: j.match, task: j.task}
-		if again.refusal == nil {
-			fence.judgeOwners(r, again)
+		if len(others) > 0 {
+			e.DecidedBy = append(e.DecidedBy, fmt.Sprintf("%s %s (%s)", setting.option, was, e.effective[setting.option].From))
+			e.Alternatives = append(e.Alternatives, others...)
 		}
-		fence.finalize(again)
-		if fence.passes(again) == e.Forwarded {
-			continue
-		}
-		if !seen[other.option] {
-			seen[other.option] = true
-			e.DecidedBy = append(e.DecidedBy, fmt.Sprintf("%s %s (%s)", other.option, was, e.effective[other.option].From))
-		}
-		e.Alternatives = append(e.Alternatives, other.option+" "+other.value)
 	}
 	if j.Reason == decide.OtherTeam && (kind == route.Dag || kind == route.Asset && !j.Reading.Route.Action.Mutates()) {
 		e.Alternatives = append([]string{"a grant in the ownership file"}, e.Alternatives...)
 	}
+}
+
+// forwards reports whether a fence with other settings forwards the request.
+func (e *explainer) forwards(r *http.Request, j *result, settings config.Config) bool {
+	fence := &Handler{keys: e.h.keys, verifier: e.h.verifier, chain: e.h.chain, logger: e.h.logger}
+	fence.apply(settings)
+	again := &result{refusal: j.refusal, match: j.match, task: j.task}
+	if again.refusal == nil {
+		fence.judgeOwners(r, again)
+	}
+	fence.finalize(again)
+	return fence.passes(again)
 }
 
 func tokenWords(task *identity.Task) string {

@@ -182,7 +182,7 @@ func matchesAll(pattern, other string) bool {
 	return pattern == other || isPrefix && strings.HasPrefix(other, prefix)
 }
 
-// check returns an error for an entry that can have no effect by the file's own
+// checkGrants returns an error for an entry that can have no effect by the file's own
 // word. An asset has an owner by the file alone, and so has a dag without a
 // database, where the teams of tasks are those of the dags.
 func (o *ownershipRules) checkGrants(withDatabase bool) error {

@@ -145,10 +145,8 @@ func newSharedChain(settings config.Config, seal []byte) (*sharedChain, error) {
 		return nil, err
 	}
 	chain, err := resolver.New(resolver.Options{
-		Source: resolver.Observe(source, name, latestMetrics{}),
-		Redis: resolver.RedisOptions{
-			URL: settings.Redis, Refresh: settings.Follow("redis"), Secret: seal, Deployment: settings.Cache.Deployment,
-		},
+		Source:    resolver.Observe(source, name, latestMetrics{}),
+		Redis:     setup.Redis(settings, seal),
 		Size:      settings.Cache.Size,
 		Lifetimes: resolver.Lifetimes{Owner: time.Duration(settings.Cache.TTL), Task: time.Duration(settings.Cache.TaskTTL)},
 		Timeout:   time.Duration(settings.Lookup.Timeout),

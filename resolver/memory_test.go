@@ -320,7 +320,7 @@ func TestMemoryInvalidate_CoversWhatAnyCollationEquates(t *testing.T) {
 		"j for i (roman)":              {"jd", "id", 1},
 		"v for u (roman)":              {"VAR", "uar", 1},
 		"a backtick for nothing":       {"a`b", "ab", 1},
-		"one before blanks at the end": {"ab ` ", "ab", 1},
+		"one before spaces at the end": {"ab ` ", "ab", 1},
 		"other letters":                {"kb", "kd", 0},
 	} {
 		memory, world, _ := remembering(t)

@@ -154,6 +154,12 @@ func OpenSource(c config.Config, logger *slog.Logger) (source resolver.Resolver,
 	return directory, name, directory.Close, nil
 }
 
+// Redis returns the Redis that complete settings name, sealed with a secret: that of
+// [SealSecret].
+func Redis(c config.Config, secret []byte) resolver.RedisOptions {
+	return resolver.RedisOptions{URL: c.Redis, Refresh: c.Follow("redis"), Secret: secret, Deployment: c.Cache.Deployment}
+}
+
 // SealSecret returns what entries in Redis are sealed with: the cache key, or else
 // the secret of the tokens. It is nil without Redis, and where there is neither.
 func SealSecret(c config.Config) ([]byte, error) {

@@ -137,7 +137,5 @@ func busOf(fence config.Config) (*resolver.Bus, error) {
 	if err != nil {
 		return nil, err
 	}
-	return resolver.OpenBus(resolver.RedisOptions{
-		URL: settings.Redis, Refresh: settings.Follow("redis"), Secret: secret, Deployment: settings.Cache.Deployment,
-	}, time.Duration(settings.Cache.TTL), slog.New(slog.DiscardHandler))
+	return resolver.OpenBus(setup.Redis(settings, secret), time.Duration(settings.Cache.TTL), slog.New(slog.DiscardHandler))
 }

@@ -135,8 +135,7 @@ func openBus(settings config.Config, keyFile string, logger *slog.Logger) (*reso
 	if err != nil {
 		return nil, err
 	}
-	return resolver.OpenBus(resolver.RedisOptions{URL: settings.Redis, Refresh: settings.Follow("redis"), Secret: secret, Deployment: deployment},
-		time.Duration(settings.WithDefaults().Cache.TTL), logger)
+	return resolver.OpenBus(setup.Redis(settings, secret), time.Duration(settings.WithDefaults().Cache.TTL), logger)
 }
 
 // busSecret returns the secret that the fences seal with: their cache key, or else

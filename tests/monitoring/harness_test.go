@@ -156,7 +156,7 @@ func (w *world) load(t *testing.T, pause time.Duration, one func(n int64)) (stop
 	return stop
 }
 
-// usual is traffic that needs nobody's attention: tasks read, write and sense what is
+// usual is traffic that fires no alert: tasks read, write and sense what is
 // their own, and one group of rules is audited.
 func (w *world) usual(t *testing.T) {
 	t.Helper()
